@@ -1,0 +1,183 @@
+/* conversation.append_message */
+-- Apply the given fields to a conversation and increment its round.
+--
+-- :changes holds the given scalar fields; :message, :reference and :dsl are whole values,
+-- or NULL where they are left as they are. Of a list only the entries that differ are
+-- written, so that one which ends in a new turn costs that turn. The comparison is with
+-- the entries in this statement's snapshot: when another writer came between the snapshot
+-- and the lock, which the revision tells, every entry is written. Two writers with
+-- whole lists leave one of the two, never a mixture.
+-- Returns a row when there is such a conversation. Served by conversation_pkey; locks
+-- that row, then its entries.
+-- returns: count
+
+WITH before AS (
+    SELECT c.revision
+    FROM conversation_store.conversation AS c
+    WHERE c.id = :id::text
+),
+
+updated AS (
+    UPDATE conversation_store.conversation AS c
+    SET
+        name = CASE
+            WHEN :changes::jsonb ? 'name' THEN :changes::jsonb ->> 'name'
+            ELSE c.name
+        END,
+        user_id = CASE
+            WHEN :changes::jsonb ? 'user_id' THEN :changes::jsonb ->> 'user_id'
+            ELSE c.user_id
+        END,
+        exp_user_id = CASE
+            WHEN :changes::jsonb ? 'exp_user_id' THEN :changes::jsonb ->> 'exp_user_id'
+            ELSE c.exp_user_id
+        END,
+        tokens = CASE
+            WHEN :changes::jsonb ? 'tokens' THEN (:changes::jsonb ->> 'tokens')::bigint
+            ELSE c.tokens
+        END,
+        source = CASE
+            WHEN :changes::jsonb ? 'source' THEN :changes::jsonb ->> 'source'
+            ELSE c.source
+        END,
+        -- A large value that is as it was is not written again.
+        dsl = CASE
+            WHEN :dsl::json IS NULL OR :dsl::json::text = c.dsl::text THEN c.dsl
+            ELSE :dsl::json
+        END,
+        duration = CASE
+            WHEN :changes::jsonb ? 'duration' THEN (:changes::jsonb ->> 'duration')::double precision
+            ELSE c.duration
+        END,
+        round = c.round + 1,
+        thumb_up = CASE
+            WHEN :changes::jsonb ? 'thumb_up' THEN (:changes::jsonb ->> 'thumb_up')::integer
+            ELSE c.thumb_up
+        END,
+        errors = CASE
+            WHEN :changes::jsonb ? 'errors' THEN :changes::jsonb ->> 'errors'
+            ELSE c.errors
+        END,
+        version_title = CASE
+            WHEN :changes::jsonb ? 'version_title' THEN :changes::jsonb ->> 'version_title'
+            ELSE c.version_title
+        END,
+        update_date = now(),
+        message_count = CASE
+            WHEN :message::json IS NULL THEN c.message_count
+            WHEN json_typeof(:message::json) = 'array' THEN json_array_length(:message::json)
+            ELSE -1
+        END,
+        reference_count = CASE
+            WHEN :reference::json IS NULL THEN c.reference_count
+            WHEN json_typeof(:reference::json) = 'array' THEN json_array_length(:reference::json)
+            ELSE -1
+        END,
+        revision = c.revision + 1
+    WHERE c.id = :id::text
+    RETURNING
+        c.id,
+        c.tenant_id,
+        c.dialog_id,
+        c.message_count,
+        c.reference_count,
+        c.revision - 1 = (SELECT b.revision FROM before AS b) AS snapshot_is_current
+),
+
+-- A list is its entries from position 1; any other value is the entry at position 0.
+given_message AS (
+    SELECT
+        CASE WHEN json_typeof(:message::json) = 'array' THEN e.ordinality ELSE 0 END AS position,
+        e.value AS body
+    FROM json_array_elements(
+        CASE
+            WHEN json_typeof(:message::json) = 'array' THEN :message::json
+            WHEN :message::json IS NOT NULL THEN json_build_array(:message::json)
+        END
+    ) WITH ORDINALITY AS e (value, ordinality)
+),
+
+written_message AS (
+    INSERT INTO conversation_store.conversation_message (
+        conversation_id,
+        position,
+        tenant_id,
+        dialog_id,
+        body
+    )
+    SELECT
+        u.id,
+        g.position,
+        u.tenant_id,
+        u.dialog_id,
+        g.body
+    FROM updated AS u
+    CROSS JOIN given_message AS g
+    LEFT JOIN conversation_store.conversation_message AS old
+        ON u.id = old.conversation_id AND g.position = old.position
+    WHERE old.body IS NULL
+        OR old.body::text <> g.body::text
+        OR NOT u.snapshot_is_current
+    ON CONFLICT ON CONSTRAINT conversation_message_pkey DO UPDATE
+    SET body = excluded.body
+),
+
+removed_message AS (
+    DELETE FROM conversation_store.conversation_message AS m
+    USING updated AS u
+    WHERE :message::json IS NOT NULL
+        AND m.conversation_id = u.id
+        AND CASE
+            WHEN u.message_count >= 0 THEN m.position NOT BETWEEN 1 AND u.message_count
+            ELSE m.position <> 0
+        END
+),
+
+given_reference AS (
+    SELECT
+        CASE WHEN json_typeof(:reference::json) = 'array' THEN e.ordinality ELSE 0 END AS position,
+        e.value AS body
+    FROM json_array_elements(
+        CASE
+            WHEN json_typeof(:reference::json) = 'array' THEN :reference::json
+            WHEN :reference::json IS NOT NULL THEN json_build_array(:reference::json)
+        END
+    ) WITH ORDINALITY AS e (value, ordinality)
+),
+
+written_reference AS (
+    INSERT INTO conversation_store.conversation_reference (
+        conversation_id,
+        position,
+        tenant_id,
+        body
+    )
+    SELECT
+        u.id,
+        g.position,
+        u.tenant_id,
+        g.body
+    FROM updated AS u
+    CROSS JOIN given_reference AS g
+    LEFT JOIN conversation_store.conversation_reference AS old
+        ON u.id = old.conversation_id AND g.position = old.position
+    WHERE old.body IS NULL
+        OR old.body::text <> g.body::text
+        OR NOT u.snapshot_is_current
+    ON CONFLICT ON CONSTRAINT conversation_reference_pkey DO UPDATE
+    SET body = excluded.body
+),
+
+removed_reference AS (
+    DELETE FROM conversation_store.conversation_reference AS r
+    USING updated AS u
+    WHERE :reference::json IS NOT NULL
+        AND r.conversation_id = u.id
+        AND CASE
+            WHEN u.reference_count >= 0 THEN r.position NOT BETWEEN 1 AND u.reference_count
+            ELSE r.position <> 0
+        END
+)
+
+SELECT u.id
+FROM updated AS u;

@@ -1,0 +1,91 @@
+/* conversation.append_round */
+-- Add the messages and references of one turn to a conversation and increment its round.
+--
+-- The row is locked first and the current round is read from the lock, since the
+-- statement's own snapshot may be older. The counts change in the UPDATE that holds the
+-- lock, so positions never collide, and the cost does not grow with the conversation.
+-- Returns no row when there is no such conversation. When expected_round is not the current
+-- one, or a value to append to is no list, nothing changes and new_round is NULL.
+-- Served by conversation_pkey; locks that row, then writes its entries.
+-- returns: optional
+
+WITH locked AS (
+    SELECT
+        c.id,
+        c.round,
+        c.message_count >= 0
+        AND (c.reference_count >= 0 OR json_array_length(:reference::json) = 0) AS appendable
+    FROM conversation_store.conversation AS c
+    WHERE c.id = :id::text
+    FOR NO KEY UPDATE
+),
+
+appended AS (
+    UPDATE conversation_store.conversation AS c
+    SET
+        tokens = c.tokens + :tokens::bigint,
+        duration = c.duration + :duration::double precision,
+        round = c.round + 1,
+        errors = coalesce(:errors::text, c.errors),
+        update_date = now(),
+        message_count = c.message_count + json_array_length(:messages::json),
+        reference_count = c.reference_count + json_array_length(:reference::json),
+        revision = c.revision + 1
+    FROM locked AS l
+    WHERE c.id = l.id
+        AND l.appendable
+        AND (:expected_round::bigint IS NULL OR l.round = :expected_round::bigint)
+    RETURNING
+        c.id,
+        c.tenant_id,
+        c.dialog_id,
+        c.round,
+        c.message_count,
+        c.reference_count
+),
+
+-- An entry beyond the count may be left from a longer list; it is written over.
+messages AS (
+    INSERT INTO conversation_store.conversation_message (
+        conversation_id,
+        position,
+        tenant_id,
+        dialog_id,
+        body
+    )
+    SELECT
+        a.id,
+        a.message_count - json_array_length(:messages::json) + e.ordinality,
+        a.tenant_id,
+        a.dialog_id,
+        e.value
+    FROM appended AS a
+    CROSS JOIN LATERAL json_array_elements(:messages::json) WITH ORDINALITY AS e (value, ordinality)
+    ON CONFLICT ON CONSTRAINT conversation_message_pkey DO UPDATE
+    SET body = excluded.body
+),
+
+refs AS (
+    INSERT INTO conversation_store.conversation_reference (
+        conversation_id,
+        position,
+        tenant_id,
+        body
+    )
+    SELECT
+        a.id,
+        a.reference_count - json_array_length(:reference::json) + e.ordinality,
+        a.tenant_id,
+        e.value
+    FROM appended AS a
+    CROSS JOIN LATERAL json_array_elements(:reference::json) WITH ORDINALITY AS e (value, ordinality)
+    ON CONFLICT ON CONSTRAINT conversation_reference_pkey DO UPDATE
+    SET body = excluded.body
+)
+
+SELECT
+    l.round AS current_round,
+    l.appendable,
+    a.round AS new_round
+FROM locked AS l
+LEFT JOIN appended AS a ON l.id = a.id;

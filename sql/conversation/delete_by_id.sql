@@ -1,0 +1,8 @@
+/* conversation.delete_by_id */
+-- Delete a conversation with everything in it.
+--
+-- Served by conversation_pkey; its entries go by their foreign keys.
+-- returns: count
+
+DELETE FROM conversation_store.conversation AS c
+WHERE c.id = :id::text;

@@ -1,0 +1,210 @@
+/* conversation.get_list */
+-- List one page of a dialog's conversations and how many match in all.
+--
+-- Without a keyword, in order of create_date or update_date, either direction: a range of
+-- conversation_tenant_id_dialog_id_create_date_id_idx or its twin for update_date, which
+-- also gives the total; other orders sort the dialog. With a keyword:
+-- conversation_message_dialog_id_search_idx and conversation_dialog_id_search_idx, or,
+-- where no index can serve the keyword, a scan of the dialog's messages. One row with NULLs
+-- and the total when the page is empty.
+-- returns: many
+-- plan: custom
+
+WITH found AS MATERIALIZED (
+    -- Searched once. The pattern narrows by index where it can; strpos decides. Entries
+    -- beyond the count are left from longer lists and say nothing.
+    SELECT m.conversation_id AS id
+    FROM conversation_store.conversation_message AS m
+    INNER JOIN conversation_store.conversation AS o ON m.conversation_id = o.id
+    WHERE :keywords::text IS NOT NULL
+        AND m.dialog_id = :dialog_id::text
+        AND o.tenant_id = :tenant_id::text
+        AND (m.position BETWEEN 1 AND o.message_count OR (m.position = 0 AND o.message_count = -1))
+        AND (
+            conversation_store.search_pattern(:keywords::text) IS NULL
+            OR conversation_store.search_text(conversation_store.said(m.body))
+            LIKE conversation_store.search_pattern(:keywords::text)
+        )
+        AND strpos(
+            conversation_store.fold(conversation_store.said(m.body)),
+            conversation_store.fold(:keywords::text)
+        ) > 0
+    UNION
+    -- The id and the name are texts of their own: a keyword across their boundary finds nothing.
+    SELECT n.id
+    FROM conversation_store.conversation AS n
+    WHERE :keywords::text IS NOT NULL
+        AND n.dialog_id = :dialog_id::text
+        AND n.tenant_id = :tenant_id::text
+        AND (
+            conversation_store.search_pattern(:keywords::text) IS NULL
+            OR conversation_store.search_text(n.id || E'\n' || coalesce(n.name, ''))
+            LIKE conversation_store.search_pattern(:keywords::text)
+        )
+        AND (
+            strpos(conversation_store.fold(n.id), conversation_store.fold(:keywords::text)) > 0
+            OR strpos(conversation_store.fold(n.name), conversation_store.fold(:keywords::text)) > 0
+        )
+),
+
+matching AS NOT MATERIALIZED (
+    SELECT
+        c.id,
+        c.tenant_id,
+        c.dialog_id,
+        c.name,
+        c.user_id,
+        c.exp_user_id,
+        c.tokens,
+        c.source,
+        c.dsl,
+        c.duration,
+        c.round,
+        c.thumb_up,
+        c.errors,
+        c.version_title,
+        c.create_date,
+        c.update_date,
+        c.message_count,
+        c.reference_count
+    FROM conversation_store.conversation AS c
+    -- Planned for its actual values: with a generic plan this term would cost more than
+    -- anything, and with actual values it folds away.
+    WHERE (:tenant_id::text IS NOT NULL OR conversation_store.plan_for_actual_values(c.id))
+        AND c.tenant_id = :tenant_id::text
+        AND c.dialog_id = :dialog_id::text
+        AND (:id::text IS NULL OR c.id = :id::text)
+        AND (:user_id::text IS NULL OR c.user_id = :user_id::text)
+        AND (:exp_user_id::text IS NULL OR c.exp_user_id = :exp_user_id::text)
+        -- ANY of an array is an index condition where IN would be a filter over the dialog.
+        AND (:keywords::text IS NULL OR c.id = ANY(ARRAY(SELECT f.id FROM found AS f)))
+        AND (
+            :from_date::timestamptz IS NULL
+            OR CASE WHEN :date_field::text = 'update_date' THEN c.update_date ELSE c.create_date END
+            >= :from_date::timestamptz
+        )
+        AND (
+            :before_date::timestamptz IS NULL
+            OR CASE WHEN :date_field::text = 'update_date' THEN c.update_date ELSE c.create_date END
+            < :before_date::timestamptz
+        )
+),
+
+-- The page is cut before any entry is fetched. The order is a ladder: every step but the
+-- chosen one folds away, and what is left is the order of an index.
+page AS (
+    SELECT
+        p.id,
+        p.tenant_id,
+        p.dialog_id,
+        p.name,
+        p.user_id,
+        p.exp_user_id,
+        p.tokens,
+        p.source,
+        p.dsl,
+        p.duration,
+        p.round,
+        p.thumb_up,
+        p.errors,
+        p.version_title,
+        p.create_date,
+        p.update_date,
+        p.message_count,
+        p.reference_count,
+        row_number() OVER () AS ordinal
+    FROM (
+        SELECT
+            m.id,
+            m.tenant_id,
+            m.dialog_id,
+            m.name,
+            m.user_id,
+            m.exp_user_id,
+            m.tokens,
+            m.source,
+            m.dsl,
+            m.duration,
+            m.round,
+            m.thumb_up,
+            m.errors,
+            m.version_title,
+            m.create_date,
+            m.update_date,
+            m.message_count,
+            m.reference_count
+        FROM matching AS m
+        ORDER BY
+            CASE WHEN :orderby::text = 'name' AND :desc::boolean THEN coalesce(m.name, '') END DESC,
+            CASE WHEN :orderby::text = 'name' AND NOT :desc::boolean THEN coalesce(m.name, '') END,
+            CASE WHEN :orderby::text = 'create_date' AND :desc::boolean THEN m.create_date END DESC,
+            CASE WHEN :orderby::text = 'create_date' AND NOT :desc::boolean THEN m.create_date END,
+            CASE WHEN :orderby::text = 'update_date' AND :desc::boolean THEN m.update_date END DESC,
+            CASE WHEN :orderby::text = 'update_date' AND NOT :desc::boolean THEN m.update_date END,
+            CASE WHEN :orderby::text = 'tokens' AND :desc::boolean THEN m.tokens END DESC,
+            CASE WHEN :orderby::text = 'tokens' AND NOT :desc::boolean THEN m.tokens END,
+            CASE WHEN :orderby::text = 'duration' AND :desc::boolean THEN m.duration END DESC,
+            CASE WHEN :orderby::text = 'duration' AND NOT :desc::boolean THEN m.duration END,
+            CASE WHEN :orderby::text = 'round' AND :desc::boolean THEN m.round END DESC,
+            CASE WHEN :orderby::text = 'round' AND NOT :desc::boolean THEN m.round END,
+            CASE WHEN :orderby::text = 'thumb_up' AND :desc::boolean THEN m.thumb_up END DESC,
+            CASE WHEN :orderby::text = 'thumb_up' AND NOT :desc::boolean THEN m.thumb_up END,
+            CASE WHEN :desc::boolean THEN m.id END DESC,
+            m.id
+        LIMIT :limit::bigint
+        OFFSET :offset::bigint
+    ) AS p
+)
+
+-- The total survives an empty page.
+SELECT
+    matched.total,
+    page.id,
+    page.tenant_id,
+    page.dialog_id,
+    page.name,
+    page.user_id,
+    page.exp_user_id,
+    CASE
+        WHEN page.message_count >= 0 THEN (
+            SELECT coalesce(json_agg(e.body ORDER BY e.position), '[]')
+            FROM conversation_store.conversation_message AS e
+            WHERE e.conversation_id = page.id
+                AND e.position BETWEEN 1 AND page.message_count
+        )
+        ELSE (
+            SELECT e.body
+            FROM conversation_store.conversation_message AS e
+            WHERE e.conversation_id = page.id
+                AND e.position = 0
+        )
+    END AS message,
+    CASE
+        WHEN page.reference_count >= 0 THEN (
+            SELECT coalesce(json_agg(e.body ORDER BY e.position), '[]')
+            FROM conversation_store.conversation_reference AS e
+            WHERE e.conversation_id = page.id
+                AND e.position BETWEEN 1 AND page.reference_count
+        )
+        ELSE (
+            SELECT e.body
+            FROM conversation_store.conversation_reference AS e
+            WHERE e.conversation_id = page.id
+                AND e.position = 0
+        )
+    END AS reference,
+    page.tokens,
+    page.source,
+    CASE WHEN :include_dsl::boolean THEN page.dsl END AS dsl,
+    page.duration,
+    page.round,
+    page.thumb_up,
+    page.errors,
+    page.version_title,
+    page.create_date,
+    page.update_date
+FROM (SELECT count(*) AS total FROM matching) AS matched
+LEFT JOIN page ON TRUE
+ORDER BY page.ordinal
+-- With a limit here, entries are fetched after the sort and not carried through it.
+LIMIT greatest(:limit::bigint, 1);

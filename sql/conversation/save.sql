@@ -1,0 +1,142 @@
+/* conversation.save */
+-- Insert a conversation with its messages and references.
+--
+-- The tenant is the dialog's. A missing dialog gives the empty tenant, which is nobody's,
+-- and so the foreign key's error; an INSERT ... SELECT would insert nothing in silence.
+-- An id that is there already is the primary key's error.
+-- returns: one
+
+WITH inserted AS (
+    INSERT INTO conversation_store.conversation AS c (
+        id,
+        tenant_id,
+        dialog_id,
+        name,
+        user_id,
+        exp_user_id,
+        tokens,
+        source,
+        dsl,
+        duration,
+        round,
+        thumb_up,
+        errors,
+        version_title,
+        create_date,
+        update_date,
+        message_count,
+        reference_count
+    )
+    VALUES (
+        :id::text,
+        coalesce(
+            (
+                SELECT d.tenant_id
+                FROM conversation_store.dialog AS d
+                WHERE d.id = :dialog_id::text
+            ),
+            ''
+        ),
+        :dialog_id::text,
+        :name::text,
+        :user_id::text,
+        :exp_user_id::text,
+        :tokens::bigint,
+        :source::text,
+        :dsl::json,
+        :duration::double precision,
+        :round::integer,
+        :thumb_up::integer,
+        :errors::text,
+        :version_title::text,
+        coalesce(:create_date::timestamptz, now()),
+        coalesce(:update_date::timestamptz, :create_date::timestamptz, now()),
+        CASE
+            WHEN json_typeof(:message::json) = 'array' THEN json_array_length(:message::json)
+            ELSE -1
+        END,
+        CASE
+            WHEN json_typeof(:reference::json) = 'array' THEN json_array_length(:reference::json)
+            ELSE -1
+        END
+    )
+    RETURNING
+        c.id,
+        c.tenant_id,
+        c.dialog_id,
+        c.name,
+        c.user_id,
+        c.exp_user_id,
+        c.tokens,
+        c.source,
+        c.dsl,
+        c.duration,
+        c.round,
+        c.thumb_up,
+        c.errors,
+        c.version_title,
+        c.create_date,
+        c.update_date,
+        c.message_count,
+        c.reference_count
+),
+
+-- A list is its entries from position 1; any other value is the entry at position 0.
+messages AS (
+    INSERT INTO conversation_store.conversation_message (
+        conversation_id,
+        position,
+        tenant_id,
+        dialog_id,
+        body
+    )
+    SELECT
+        i.id,
+        CASE WHEN i.message_count >= 0 THEN e.ordinality ELSE 0 END,
+        i.tenant_id,
+        i.dialog_id,
+        e.value
+    FROM inserted AS i
+    CROSS JOIN LATERAL json_array_elements(
+        CASE WHEN i.message_count >= 0 THEN :message::json ELSE json_build_array(:message::json) END
+    ) WITH ORDINALITY AS e (value, ordinality)
+),
+
+refs AS (
+    INSERT INTO conversation_store.conversation_reference (
+        conversation_id,
+        position,
+        tenant_id,
+        body
+    )
+    SELECT
+        i.id,
+        CASE WHEN i.reference_count >= 0 THEN e.ordinality ELSE 0 END,
+        i.tenant_id,
+        e.value
+    FROM inserted AS i
+    CROSS JOIN LATERAL json_array_elements(
+        CASE WHEN i.reference_count >= 0 THEN :reference::json ELSE json_build_array(:reference::json) END
+    ) WITH ORDINALITY AS e (value, ordinality)
+)
+
+SELECT
+    i.id,
+    i.tenant_id,
+    i.dialog_id,
+    i.name,
+    i.user_id,
+    i.exp_user_id,
+    :message::json AS message,
+    :reference::json AS reference,
+    i.tokens,
+    i.source,
+    i.dsl,
+    i.duration,
+    i.round,
+    i.thumb_up,
+    i.errors,
+    i.version_title,
+    i.create_date,
+    i.update_date
+FROM inserted AS i;

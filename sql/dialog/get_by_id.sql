@@ -1,0 +1,14 @@
+/* dialog.get_by_id */
+-- Return one dialog.
+--
+-- Served by dialog_pkey.
+-- returns: optional
+
+SELECT
+    d.id,
+    d.tenant_id,
+    d.name,
+    d.create_date,
+    d.update_date
+FROM conversation_store.dialog AS d
+WHERE d.id = :id::text;

@@ -1,0 +1,28 @@
+/* dialog.save */
+-- Insert a dialog, or update the name of one that is there.
+--
+-- Returns no row when the dialog belongs to another tenant: it is never moved. A name
+-- of NULL leaves the name as it is. Served by dialog_pkey.
+-- returns: optional
+
+INSERT INTO conversation_store.dialog AS d (
+    id,
+    tenant_id,
+    name
+)
+VALUES (
+    :id::text,
+    :tenant_id::text,
+    :name::text
+)
+ON CONFLICT ON CONSTRAINT dialog_pkey DO UPDATE
+SET
+    name = coalesce(excluded.name, d.name),
+    update_date = now()
+WHERE d.tenant_id = excluded.tenant_id
+RETURNING
+    d.id,
+    d.tenant_id,
+    d.name,
+    d.create_date,
+    d.update_date;

@@ -1,0 +1,114 @@
+-- migrate:up
+-- The tables: dialogs, their conversations, one row per message and per reference, and API tokens.
+--
+-- Identifiers come from other services: text, compared byte by byte. Their lengths are
+-- bounded, so that an index row always fits into a page, whatever the script.
+
+CREATE SCHEMA IF NOT EXISTS conversation_store;
+
+CREATE TABLE conversation_store.dialog (
+    id text COLLATE "C" NOT NULL,
+    tenant_id text COLLATE "C" NOT NULL,
+    name text,
+    create_date timestamptz NOT NULL DEFAULT now(),
+    update_date timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT dialog_pkey PRIMARY KEY (id),
+    -- The target of the composite foreign keys that keep tenants apart.
+    CONSTRAINT dialog_tenant_id_id_key UNIQUE (tenant_id, id),
+    CONSTRAINT dialog_id_check CHECK (char_length(id) BETWEEN 1 AND 128),
+    CONSTRAINT dialog_tenant_id_check CHECK (char_length(tenant_id) BETWEEN 1 AND 128)
+);
+
+-- A small row: what a conversation says is in the two tables below, so that an
+-- append writes one turn and not the whole conversation.
+CREATE TABLE conversation_store.conversation (
+    id text COLLATE "C" NOT NULL,
+    tenant_id text COLLATE "C" NOT NULL,
+    dialog_id text COLLATE "C" NOT NULL,
+    name text,
+    user_id text COLLATE "C" NOT NULL DEFAULT '',
+    exp_user_id text COLLATE "C",
+    tokens bigint NOT NULL DEFAULT 0,
+    source text COLLATE "C",
+    -- json and not jsonb: what was given comes back as it was, the order of keys included.
+    dsl json NOT NULL DEFAULT '{}',
+    duration double precision NOT NULL DEFAULT 0,
+    round integer NOT NULL DEFAULT 0,
+    thumb_up integer NOT NULL DEFAULT 0,
+    errors text,
+    version_title text,
+    create_date timestamptz NOT NULL DEFAULT now(),
+    update_date timestamptz NOT NULL DEFAULT now(),
+    -- How many entries count; -1: the value is not a list and is the entry at position 0.
+    message_count integer NOT NULL DEFAULT 0,
+    reference_count integer NOT NULL DEFAULT 0,
+    -- Incremented by every statement that changes entries: a statement that waited for
+    -- the row learns from it whether the entries in its snapshot are still the current ones.
+    revision bigint NOT NULL DEFAULT 0,
+    CONSTRAINT conversation_pkey PRIMARY KEY (id),
+    -- The tenant is the dialog's, always: no statement can put a conversation elsewhere.
+    CONSTRAINT conversation_tenant_id_dialog_id_fkey FOREIGN KEY (tenant_id, dialog_id)
+    REFERENCES conversation_store.dialog (tenant_id, id),
+    CONSTRAINT conversation_id_check CHECK (char_length(id) BETWEEN 1 AND 128),
+    CONSTRAINT conversation_user_id_check CHECK (char_length(user_id) <= 255),
+    CONSTRAINT conversation_exp_user_id_check CHECK (char_length(exp_user_id) <= 255),
+    CONSTRAINT conversation_source_check CHECK (char_length(source) <= 64),
+    CONSTRAINT conversation_duration_check CHECK (duration > '-Infinity' AND duration < 'Infinity'),
+    CONSTRAINT conversation_message_count_check CHECK (message_count >= -1),
+    CONSTRAINT conversation_reference_count_check CHECK (reference_count >= -1)
+);
+
+-- One row per entry of a conversation's message list, positions from 1. tenant_id and
+-- dialog_id are copied from the conversation by the statement that writes the row.
+CREATE TABLE conversation_store.conversation_message (
+    conversation_id text COLLATE "C" NOT NULL,
+    position integer NOT NULL,
+    tenant_id text COLLATE "C" NOT NULL,
+    dialog_id text COLLATE "C" NOT NULL,
+    body json NOT NULL,
+    CONSTRAINT conversation_message_pkey PRIMARY KEY (conversation_id, position),
+    CONSTRAINT conversation_message_conversation_id_fkey FOREIGN KEY (conversation_id)
+    REFERENCES conversation_store.conversation (id) ON DELETE CASCADE,
+    CONSTRAINT conversation_message_position_check CHECK (position >= 0)
+);
+
+-- The same for the reference list, which is not searched.
+CREATE TABLE conversation_store.conversation_reference (
+    conversation_id text COLLATE "C" NOT NULL,
+    position integer NOT NULL,
+    tenant_id text COLLATE "C" NOT NULL,
+    body json NOT NULL,
+    CONSTRAINT conversation_reference_pkey PRIMARY KEY (conversation_id, position),
+    CONSTRAINT conversation_reference_conversation_id_fkey FOREIGN KEY (conversation_id)
+    REFERENCES conversation_store.conversation (id) ON DELETE CASCADE,
+    CONSTRAINT conversation_reference_position_check CHECK (position >= 0)
+);
+
+-- The secret itself is nowhere: only its SHA-256 digest and a hint to recognise it by.
+CREATE TABLE conversation_store.api_token (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    tenant_id text COLLATE "C" NOT NULL,
+    token_digest bytea NOT NULL,
+    hint text NOT NULL,
+    dialog_id text COLLATE "C",
+    source text COLLATE "C",
+    beta text COLLATE "C",
+    create_date timestamptz NOT NULL DEFAULT now(),
+    update_date timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT api_token_pkey PRIMARY KEY (id),
+    -- One secret belongs to one tenant.
+    CONSTRAINT api_token_token_digest_key UNIQUE (token_digest),
+    CONSTRAINT api_token_beta_key UNIQUE (beta),
+    -- A token that was bound to a dialog must not outlive it as a token for everything.
+    CONSTRAINT api_token_tenant_id_dialog_id_fkey FOREIGN KEY (tenant_id, dialog_id)
+    REFERENCES conversation_store.dialog (tenant_id, id) ON DELETE CASCADE,
+    CONSTRAINT api_token_tenant_id_check CHECK (char_length(tenant_id) BETWEEN 1 AND 128),
+    CONSTRAINT api_token_token_digest_check CHECK (octet_length(token_digest) = 32),
+    CONSTRAINT api_token_source_check CHECK (char_length(source) <= 64),
+    CONSTRAINT api_token_beta_check CHECK (char_length(beta) BETWEEN 1 AND 255)
+)
+-- Room on each page for the stamps of use, which change no indexed column.
+WITH (fillfactor = 80);
+
+-- migrate:down
+-- None on purpose: dropping these tables would lose every conversation.

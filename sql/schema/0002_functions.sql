@@ -1,0 +1,82 @@
+-- migrate:up
+-- The functions: what is searched and how, and the pin that keeps a statement planned for its actual values.
+--
+-- Every name in a body is qualified or from pg_catalog: a restored dump and any
+-- search_path find them.
+
+-- What a message says: its content, the texts of its parts, or the message itself when
+-- it is a plain string. PL/pgSQL, because an SQL function with a subquery is never
+-- inlined and then costs several times as much a row.
+CREATE FUNCTION conversation_store.said(body json) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 10 AS $$
+DECLARE
+    content json;
+BEGIN
+    IF json_typeof(body) = 'string' THEN
+        RETURN body #>> '{}';
+    ELSIF json_typeof(body) <> 'object' THEN
+        RETURN NULL;
+    END IF;
+    content := body -> 'content';
+    IF json_typeof(content) = 'string' THEN
+        RETURN content #>> '{}';
+    ELSIF json_typeof(content) = 'array' THEN
+        RETURN (
+            SELECT string_agg(CASE json_typeof(p.value)
+                WHEN 'string' THEN p.value #>> '{}'
+                WHEN 'object' THEN p.value ->> 'text'
+            END, E'\n' ORDER BY p.ordinality)
+            FROM json_array_elements(content) WITH ORDINALITY AS p (value, ordinality)
+        );
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+-- Case is folded under the database's collation, never under an inherited one: the "C"
+-- of an id would leave É as it is.
+CREATE FUNCTION conversation_store.fold(t text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT lower(t COLLATE "default") $$;
+
+-- Each ideograph, kana and hangul doubled, so that every pair of neighbours is a word
+-- which a trigram index can find: 检索 → 检 检索 索.
+CREATE FUNCTION conversation_store.pairs(t text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT regexp_replace(t, '([ᄀ-ᇿ々-〇ぁ-ゖァ-ヺー-ヿㄱ-ㆎㇰ-ㇿ㐀-䶿一-鿿가-힣豈-﫿ｦ-ﾝ𠀀-𳿿])', '\1 \1', 'g')
+$$;
+
+-- What the search indexes hold.
+CREATE FUNCTION conversation_store.search_text(t text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT conversation_store.pairs(conversation_store.fold(t))
+$$;
+
+-- The LIKE pattern that a search index can serve for a keyword, or NULL where none can: a
+-- lone ideograph, fewer than three letters. It only narrows; strpos(fold(text), fold(keyword)) > 0 decides.
+CREATE FUNCTION conversation_store.search_pattern(keyword text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    doubled constant text := 'ᄀ-ᇿ々-〇ぁ-ゖァ-ヺー-ヿㄱ-ㆎㇰ-ㇿ㐀-䶿一-鿿가-힣豈-﫿ｦ-ﾝ𠀀-𳿿';
+    folded constant text := conversation_store.fold(keyword);
+    pattern text;
+BEGIN
+    -- Under LC_CTYPE "C" no ideograph is a letter, and no trigram holds one.
+    IF folded !~ ('(?=[[:alnum:]]{2})[' || doubled || ']{2}') AND folded !~ '[[:alnum:]]{3}' THEN
+        RETURN NULL;
+    END IF;
+    -- The outer halves go: in the text, the first and the last may have other neighbours.
+    pattern := conversation_store.pairs(folded);
+    pattern := regexp_replace(pattern, '^[' || doubled || ']', '');
+    pattern := regexp_replace(pattern, '[' || doubled || ']$', '');
+    RETURN '%' || regexp_replace(pattern, '([%_\\])', '\\\1', 'g') || '%';
+END
+$$;
+
+-- True, at a price that no plan can bear. A statement that contains it is planned for the
+-- actual values of its parameters, in which the term folds away, and never frozen into a
+-- generic plan. PL/pgSQL, because an inlined function would have no price.
+CREATE FUNCTION conversation_store.plan_for_actual_values(t text) RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1e12 AS $$ BEGIN RETURN true; END $$;
+
+-- migrate:down
+-- None on purpose: the indexes and statements need them.

@@ -1,0 +1,74 @@
+"""What can go wrong, apart from bad arguments and the server itself.
+
+StoreError
+├── NotFound
+│   ├── ConversationNotFound
+│   ├── DialogNotFound
+│   └── TokenNotFound
+├── Conflict
+│   ├── RoundConflict
+│   └── AlreadyExists
+├── StalePlan
+├── MigrationError
+└── QueryError
+
+Bad arguments are `ValueError` and `TypeError`, raised before any SQL. Errors of the server and the pool
+(`psycopg.OperationalError`, `psycopg_pool.PoolTimeout`, …) pass through as they are.
+"""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """Something in the store is not as the call needs it."""
+
+
+class NotFound(StoreError):
+    """What the call is about does not exist."""
+
+
+class ConversationNotFound(NotFound):
+    """There is no conversation with this id."""
+
+
+class DialogNotFound(NotFound):
+    """There is no such dialog, or it belongs to another tenant."""
+
+
+class TokenNotFound(NotFound):
+    """There is no such token."""
+
+
+class Conflict(StoreError):
+    """What is stored contradicts the call."""
+
+
+class RoundConflict(Conflict):
+    """The conversation is not in the expected round; nothing was changed.
+
+    `expected` is the round that the caller named, `current` the one that the conversation is in.
+    """
+
+    def __init__(self, expected: int, current: int) -> None:
+        super().__init__(f"expected round {expected}, but the conversation is in round {current}; nothing was changed")
+        self.expected = expected
+        self.current = current
+
+    def __reduce__(self) -> tuple[type[RoundConflict], tuple[int, int]]:
+        return type(self), (self.expected, self.current)
+
+
+class AlreadyExists(Conflict):
+    """A row with this key exists already, perhaps under another tenant."""
+
+
+class StalePlan(StoreError):
+    """A migration changed a table while this transaction was open; roll back and run the transaction again."""
+
+
+class MigrationError(StoreError):
+    """The schema cannot be brought up to date as things are."""
+
+
+class QueryError(StoreError):
+    """A query file is not as it must be; the message names the file and the line."""
