@@ -132,8 +132,8 @@ def json_text(name: str, value: object) -> str:
 def json_list(name: str, value: object) -> str:
     """Return a list or tuple as JSON text."""
     if not isinstance(value, (list, tuple)):
-        raise TypeError(f"{name} must be a list, not {type(cast(object, value)).__name__}")
-    return json_text(name, cast(object, value))
+        raise TypeError(f"{name} must be a list, not {type(value).__name__}")
+    return json_text(name, cast(Sequence[object], value))
 
 
 def keys(name: str, value: object, allowed: Sequence[str]) -> Mapping[str, object]:

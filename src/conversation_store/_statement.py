@@ -160,8 +160,7 @@ def untyped(value: object) -> str | None:
     if isinstance(value, (datetime, date)):
         return value.isoformat()
     if isinstance(value, (list, tuple)):
-        items: Sequence[object] = value
-        return "{" + ",".join(map(_element, items)) + "}"
+        return "{" + ",".join(map(_element, cast(Sequence[object], value))) + "}"
     return str(value)
 
 
@@ -183,8 +182,9 @@ _CONSTRAINTS: Mapping[str, tuple[type[StoreError], str]] = {
 
 def _translated(error: psycopg.Error) -> Exception | None:
     """Return what an error of the server means to a caller, or None where it speaks for itself."""
-    if error.diag.schema_name == "conversation_store" and error.diag.constraint_name in _CONSTRAINTS:
-        kind, message = _CONSTRAINTS[error.diag.constraint_name]
+    constraint = error.diag.constraint_name or ""
+    if error.diag.schema_name == "conversation_store" and constraint in _CONSTRAINTS:
+        kind, message = _CONSTRAINTS[constraint]
         return kind(message)
     if isinstance(error, psycopg.errors.InvalidParameterValue) and error.diag.source_function in _ZONE_CHECKS:
         return ValueError("time_zone must be an IANA time zone that the server knows, such as 'Europe/Paris'")
@@ -256,7 +256,6 @@ class Runner:
 
     connect: Callable[[], AbstractContextManager[Connection[Any]]]
     on_statement: OnStatement | None = None
-    max_items_per_page: int = 1_000
 
     def run(self, statement: Statement[T]) -> T:
         """Run a statement and return what it reads."""
@@ -276,7 +275,6 @@ class AsyncRunner:
 
     connect: Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
     on_statement: OnStatement | None = None
-    max_items_per_page: int = 1_000
 
     async def run(self, statement: Statement[T]) -> T:
         """Run a statement and return what it reads."""

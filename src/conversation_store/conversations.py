@@ -169,7 +169,7 @@ _IGNORED = ("id", "round", "dialog_id", "tenant_id", "create_date", "create_time
 class _Conversations:
     """The one body behind ConversationRepository and AsyncConversationRepository."""
 
-    _runner: Runner | AsyncRunner
+    _max_items_per_page = 1_000
 
     @operation
     def save(
@@ -261,7 +261,7 @@ class _Conversations:
         *include_dsl*, `dsl` is not read and None. A foreign tenant's dialog is empty.
         SQL: `sql/conversation/get_list.sql`.
         """
-        limit = check.integer("items_per_page", items_per_page, minimum=0, maximum=self._runner.max_items_per_page)
+        limit = check.integer("items_per_page", items_per_page, minimum=0, maximum=self._max_items_per_page)
         page = check.integer("page_number", page_number, minimum=1, maximum=check.MAX_BIGINT // max(limit, 1))
         zone = check.time_zone("time_zone", time_zone)
         since = _filter_date("from_date", from_date)
@@ -419,9 +419,17 @@ class _Conversations:
 class ConversationRepository(_Conversations, Repository):
     """Conversations, blocking."""
 
+    def __init__(self, runner: Runner, *, max_items_per_page: int = 1_000) -> None:
+        super().__init__(runner)
+        self._max_items_per_page = max_items_per_page
+
 
 class AsyncConversationRepository(_Conversations, AsyncRepository):
     """Conversations, on asyncio."""
+
+    def __init__(self, runner: AsyncRunner, *, max_items_per_page: int = 1_000) -> None:
+        super().__init__(runner)
+        self._max_items_per_page = max_items_per_page
 
 
 def _page(**params: object) -> Statement[Page]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import replace
-from functools import partial
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 from psycopg import AsyncConnection, Connection
 from psycopg.pq import TransactionStatus
@@ -17,24 +16,28 @@ from conversation_store.api_tokens import ApiTokenRepository, AsyncApiTokenRepos
 from conversation_store.conversations import AsyncConversationRepository, ConversationRepository
 from conversation_store.dialogs import AsyncDialogRepository, DialogRepository
 
+ConnectionT = TypeVar("ConnectionT")
+
 
 class Transaction:
     """The three repositories inside of one transaction."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, *, max_items_per_page: int) -> None:
         self._runner = runner
+        self._max_items_per_page = max_items_per_page
         self.dialogs = DialogRepository(runner)
-        self.conversations = ConversationRepository(runner)
+        self.conversations = ConversationRepository(runner, max_items_per_page=max_items_per_page)
         self.tokens = ApiTokenRepository(runner)
 
 
 class AsyncTransaction:
     """The three repositories inside of one transaction, on asyncio."""
 
-    def __init__(self, runner: AsyncRunner) -> None:
+    def __init__(self, runner: AsyncRunner, *, max_items_per_page: int) -> None:
         self._runner = runner
+        self._max_items_per_page = max_items_per_page
         self.dialogs = AsyncDialogRepository(runner)
-        self.conversations = AsyncConversationRepository(runner)
+        self.conversations = AsyncConversationRepository(runner, max_items_per_page=max_items_per_page)
         self.tokens = AsyncApiTokenRepository(runner)
 
 
@@ -68,9 +71,8 @@ class ConversationStore(Transaction):
             pool = self._own_pool = ConnectionPool(
                 conninfo, min_size=min_size, max_size=max_size, timeout=timeout, kwargs={"autocommit": True}, open=False
             )
-        # Of the two, exactly one is there.
-        connect = pool.connection if pool is not None else partial(nullcontext, connection)
-        super().__init__(Runner(connect, on_statement, max_items_per_page))
+        connect = cast("ConnectionPool[Any]", pool).connection if connection is None else _always(connection)
+        super().__init__(Runner(connect, on_statement), max_items_per_page=max_items_per_page)
 
     def open(self) -> None:
         """Open the store's own pool and wait for its first connections; raises `psycopg_pool.PoolTimeout`."""
@@ -92,7 +94,7 @@ class ConversationStore(Transaction):
         self.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self) -> Generator[Transaction]:
         """Give the repositories inside of one transaction: committed at the end, rolled back on an error.
 
         On a caller's connection without autocommit it is a savepoint: what it did is committed when the caller commits.
@@ -101,7 +103,8 @@ class ConversationStore(Transaction):
             if _would_commit(connection, self._connection):
                 connection.execute("SELECT 1")
             with connection.transaction():
-                yield Transaction(replace(self._runner, connect=partial(nullcontext, connection)))
+                runner = replace(self._runner, connect=_always(connection))
+                yield Transaction(runner, max_items_per_page=self._max_items_per_page)
 
 
 class AsyncConversationStore(AsyncTransaction):
@@ -129,9 +132,8 @@ class AsyncConversationStore(AsyncTransaction):
             pool = self._own_pool = AsyncConnectionPool(
                 conninfo, min_size=min_size, max_size=max_size, timeout=timeout, kwargs={"autocommit": True}, open=False
             )
-        # Of the two, exactly one is there.
-        connect = pool.connection if pool is not None else partial(nullcontext, connection)
-        super().__init__(AsyncRunner(connect, on_statement, max_items_per_page))
+        connect = cast("AsyncConnectionPool[Any]", pool).connection if connection is None else _always(connection)
+        super().__init__(AsyncRunner(connect, on_statement), max_items_per_page=max_items_per_page)
 
     async def open(self) -> None:
         """Open the store's own pool and wait for its first connections; raises `psycopg_pool.PoolTimeout`."""
@@ -153,7 +155,7 @@ class AsyncConversationStore(AsyncTransaction):
         await self.close()
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncTransaction]:
+    async def transaction(self) -> AsyncGenerator[AsyncTransaction]:
         """Give the repositories inside of one transaction: committed at the end, rolled back on an error.
 
         On a caller's connection without autocommit it is a savepoint: what it did is committed when the caller commits.
@@ -162,7 +164,8 @@ class AsyncConversationStore(AsyncTransaction):
             if _would_commit(connection, self._connection):
                 await connection.execute("SELECT 1")
             async with connection.transaction():
-                yield AsyncTransaction(replace(self._runner, connect=partial(nullcontext, connection)))
+                runner = replace(self._runner, connect=_always(connection))
+                yield AsyncTransaction(runner, max_items_per_page=self._max_items_per_page)
 
 
 def _exactly_one(conninfo: object, pool: object, connection: object) -> None:
@@ -170,6 +173,10 @@ def _exactly_one(conninfo: object, pool: object, connection: object) -> None:
         raise TypeError("exactly one of conninfo, pool and connection must be given")
     if not isinstance(conninfo, str | None):
         raise TypeError(f"conninfo must be a str, not {type(conninfo).__name__}")
+
+
+def _always(connection: ConnectionT) -> Callable[[], nullcontext[ConnectionT]]:
+    return lambda: nullcontext(connection)
 
 
 def _would_commit(connection: Connection[Any] | AsyncConnection[Any], callers: object) -> bool:
