@@ -10,11 +10,13 @@ INSERT INTO conversation_store.dialog AS d (
     tenant_id,
     name
 )
-VALUES (
+SELECT
     :id::text,
     :tenant_id::text,
     :name::text
-)
+-- ON CONFLICT settles a race for one unique index only, and a dialog has two. So whoever
+-- saves the same new dialog at the same moment waits here for their turn.
+FROM (SELECT pg_advisory_xact_lock(hashtextextended('conversation_store.dialog ' || :id::text, 0))) AS turn
 ON CONFLICT ON CONSTRAINT dialog_pkey DO UPDATE
 SET
     name = coalesce(excluded.name, d.name),
