@@ -90,11 +90,11 @@ given_message AS (
         CASE WHEN json_typeof(:message::json) = 'array' THEN e.ordinality ELSE 0 END AS position,
         e.value AS body
     FROM json_array_elements(
-        CASE
-            WHEN json_typeof(:message::json) = 'array' THEN :message::json
-            WHEN :message::json IS NOT NULL THEN json_build_array(:message::json)
-        END
-    ) WITH ORDINALITY AS e (value, ordinality)
+            CASE
+                WHEN json_typeof(:message::json) = 'array' THEN :message::json
+                WHEN :message::json IS NOT NULL THEN json_build_array(:message::json)
+            END
+        ) WITH ORDINALITY AS e (value, ordinality)
 ),
 
 written_message AS (
@@ -119,7 +119,7 @@ written_message AS (
         OR old.body::text <> g.body::text
         OR NOT u.snapshot_is_current
     ON CONFLICT ON CONSTRAINT conversation_message_pkey DO UPDATE
-    SET body = excluded.body
+        SET body = excluded.body
 ),
 
 removed_message AS (
@@ -138,11 +138,11 @@ given_reference AS (
         CASE WHEN json_typeof(:reference::json) = 'array' THEN e.ordinality ELSE 0 END AS position,
         e.value AS body
     FROM json_array_elements(
-        CASE
-            WHEN json_typeof(:reference::json) = 'array' THEN :reference::json
-            WHEN :reference::json IS NOT NULL THEN json_build_array(:reference::json)
-        END
-    ) WITH ORDINALITY AS e (value, ordinality)
+            CASE
+                WHEN json_typeof(:reference::json) = 'array' THEN :reference::json
+                WHEN :reference::json IS NOT NULL THEN json_build_array(:reference::json)
+            END
+        ) WITH ORDINALITY AS e (value, ordinality)
 ),
 
 written_reference AS (
@@ -165,7 +165,7 @@ written_reference AS (
         OR old.body::text <> g.body::text
         OR NOT u.snapshot_is_current
     ON CONFLICT ON CONSTRAINT conversation_reference_pkey DO UPDATE
-    SET body = excluded.body
+        SET body = excluded.body
 ),
 
 removed_reference AS (

@@ -62,7 +62,7 @@ messages AS (
     FROM appended AS a
     CROSS JOIN LATERAL json_array_elements(:messages::json) WITH ORDINALITY AS e (value, ordinality)
     ON CONFLICT ON CONSTRAINT conversation_message_pkey DO UPDATE
-    SET body = excluded.body
+        SET body = excluded.body
 ),
 
 refs AS (
@@ -80,7 +80,7 @@ refs AS (
     FROM appended AS a
     CROSS JOIN LATERAL json_array_elements(:reference::json) WITH ORDINALITY AS e (value, ordinality)
     ON CONFLICT ON CONSTRAINT conversation_reference_pkey DO UPDATE
-    SET body = excluded.body
+        SET body = excluded.body
 )
 
 SELECT

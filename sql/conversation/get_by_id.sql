@@ -13,12 +13,13 @@ SELECT
     c.user_id,
     c.exp_user_id,
     CASE
-        WHEN c.message_count >= 0 THEN (
-            SELECT coalesce(json_agg(m.body ORDER BY m.position), '[]')
-            FROM conversation_store.conversation_message AS m
-            WHERE m.conversation_id = c.id
-                AND m.position BETWEEN 1 AND c.message_count
-        )
+        WHEN c.message_count >= 0
+            THEN (
+                SELECT coalesce(json_agg(m.body ORDER BY m.position), '[]')
+                FROM conversation_store.conversation_message AS m
+                WHERE m.conversation_id = c.id
+                    AND m.position BETWEEN 1 AND c.message_count
+            )
         ELSE (
             SELECT m.body
             FROM conversation_store.conversation_message AS m
@@ -27,12 +28,13 @@ SELECT
         )
     END AS message,
     CASE
-        WHEN c.reference_count >= 0 THEN (
-            SELECT coalesce(json_agg(r.body ORDER BY r.position), '[]')
-            FROM conversation_store.conversation_reference AS r
-            WHERE r.conversation_id = c.id
-                AND r.position BETWEEN 1 AND c.reference_count
-        )
+        WHEN c.reference_count >= 0
+            THEN (
+                SELECT coalesce(json_agg(r.body ORDER BY r.position), '[]')
+                FROM conversation_store.conversation_reference AS r
+                WHERE r.conversation_id = c.id
+                    AND r.position BETWEEN 1 AND c.reference_count
+            )
         ELSE (
             SELECT r.body
             FROM conversation_store.conversation_reference AS r

@@ -151,8 +151,7 @@ page AS (
             CASE WHEN :orderby::text = 'thumb_up' AND NOT :desc::boolean THEN m.thumb_up END,
             CASE WHEN :desc::boolean THEN m.id END DESC,
             m.id
-        LIMIT :limit::bigint
-        OFFSET :offset::bigint
+        LIMIT :limit::bigint OFFSET :offset::bigint
     ) AS p
 )
 
@@ -166,12 +165,13 @@ SELECT
     page.user_id,
     page.exp_user_id,
     CASE
-        WHEN page.message_count >= 0 THEN (
-            SELECT coalesce(json_agg(e.body ORDER BY e.position), '[]')
-            FROM conversation_store.conversation_message AS e
-            WHERE e.conversation_id = page.id
-                AND e.position BETWEEN 1 AND page.message_count
-        )
+        WHEN page.message_count >= 0
+            THEN (
+                SELECT coalesce(json_agg(e.body ORDER BY e.position), '[]')
+                FROM conversation_store.conversation_message AS e
+                WHERE e.conversation_id = page.id
+                    AND e.position BETWEEN 1 AND page.message_count
+            )
         ELSE (
             SELECT e.body
             FROM conversation_store.conversation_message AS e
@@ -180,12 +180,13 @@ SELECT
         )
     END AS message,
     CASE
-        WHEN page.reference_count >= 0 THEN (
-            SELECT coalesce(json_agg(e.body ORDER BY e.position), '[]')
-            FROM conversation_store.conversation_reference AS e
-            WHERE e.conversation_id = page.id
-                AND e.position BETWEEN 1 AND page.reference_count
-        )
+        WHEN page.reference_count >= 0
+            THEN (
+                SELECT coalesce(json_agg(e.body ORDER BY e.position), '[]')
+                FROM conversation_store.conversation_reference AS e
+                WHERE e.conversation_id = page.id
+                    AND e.position BETWEEN 1 AND page.reference_count
+            )
         ELSE (
             SELECT e.body
             FROM conversation_store.conversation_reference AS e

@@ -15,27 +15,30 @@ SELECT
     s.round,
     s.thumb_up
 FROM generate_series(
-    (:from_date::timestamptz AT TIME ZONE :time_zone::text)::date::timestamp,
-    -- The last day is that of the last instant inside the range.
-    ((:before_date::timestamptz - interval '1 microsecond') AT TIME ZONE :time_zone::text)::date::timestamp,
-    interval '1 day'
-) AS d (day)
-CROSS JOIN LATERAL (
-    SELECT
-        count(*) AS pv,
-        count(DISTINCT c.user_id) AS uv,
-        coalesce(sum(c.tokens), 0)::bigint AS tokens,
-        coalesce(sum(c.duration), 0) AS duration,
-        coalesce(avg(c.round), 0)::double precision AS round,
-        coalesce(sum(c.thumb_up), 0)::bigint AS thumb_up
-    FROM conversation_store.conversation AS c
-    WHERE c.tenant_id = :tenant_id::text
-        AND c.create_date >= greatest(d.day AT TIME ZONE :time_zone::text, :from_date::timestamptz)
-        AND c.create_date < least(
-            (d.day + interval '1 day') AT TIME ZONE :time_zone::text,
-            :before_date::timestamptz
-        )
-        AND (:source::text IS NULL OR c.source = :source::text)
-) AS s
+        (:from_date::timestamptz AT TIME ZONE :time_zone::text)::date::timestamp,
+        -- The last day is that of the last instant inside the range.
+        (
+            (:before_date::timestamptz - interval '1 microsecond') AT TIME ZONE :time_zone::text
+        )::date::timestamp,
+        interval '1 day'
+    ) AS d (day)
+CROSS JOIN
+    LATERAL (
+        SELECT
+            count(*) AS pv,
+            count(DISTINCT c.user_id) AS uv,
+            coalesce(sum(c.tokens), 0)::bigint AS tokens,
+            coalesce(sum(c.duration), 0) AS duration,
+            coalesce(avg(c.round), 0)::double precision AS round,
+            coalesce(sum(c.thumb_up), 0)::bigint AS thumb_up
+        FROM conversation_store.conversation AS c
+        WHERE c.tenant_id = :tenant_id::text
+            AND c.create_date >= greatest(d.day AT TIME ZONE :time_zone::text, :from_date::timestamptz)
+            AND c.create_date < least(
+                (d.day + interval '1 day') AT TIME ZONE :time_zone::text,
+                :before_date::timestamptz
+            )
+            AND (:source::text IS NULL OR c.source = :source::text)
+    ) AS s
 WHERE :fill::boolean OR s.pv > 0
 ORDER BY d.day;

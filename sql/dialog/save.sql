@@ -18,10 +18,10 @@ SELECT
 -- saves the same new dialog at the same moment waits here for their turn.
 FROM (SELECT pg_advisory_xact_lock(hashtextextended('conversation_store.dialog ' || :id::text, 0))) AS turn
 ON CONFLICT ON CONSTRAINT dialog_pkey DO UPDATE
-SET
-    name = coalesce(excluded.name, d.name),
-    update_date = now()
-WHERE d.tenant_id = excluded.tenant_id
+    SET
+        name = coalesce(excluded.name, d.name),
+        update_date = now()
+    WHERE d.tenant_id = excluded.tenant_id
 RETURNING
     d.id,
     d.tenant_id,

@@ -14,7 +14,7 @@ SELECT set_config(
         INNER JOIN pg_catalog.pg_namespace AS n ON e.extnamespace = n.oid
         WHERE e.extname IN ('pg_trgm', 'btree_gin')
     ),
-    true
+    TRUE
 );
 
 -- A page of a dialog in either direction, and its exact total without touching the table.

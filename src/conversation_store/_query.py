@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -21,23 +21,23 @@ _DIRECTIVES: Mapping[str, tuple[str, ...]] = {"returns": get_args(Returns), "pla
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One statement: `text` is what the server gets, its `$1` is `parameters[0]`, first used in line `lines[0]`."""
+    """One statement: `text` is what the server gets, and its `$1` is `parameters[0]`."""
 
     name: str
     path: str
     text: bytes
     parameters: tuple[str, ...]
-    lines: tuple[int, ...]
     returns: Returns
     plan: Plan
+    lines: tuple[int, ...] = field(repr=False)  # where each parameter is first used
 
     def bind(self, params: Mapping[str, object]) -> tuple[object, ...]:
-        """Return the values in the order of the statement; raises `QueryError` for a missing or an unknown one."""
-        for name, line in zip(self.parameters, self.lines, strict=True):
-            if name not in params:
-                raise QueryError(f"{self.path}:{line}: :{name} was not given")
+        """Return the values in the order of the statement; raises `QueryError` for missing and unknown names."""
+        if missing := [name for name in self.parameters if name not in params]:
+            line = self.lines[self.parameters.index(missing[0])]
+            raise QueryError(f"{self.path}:{line}: was not given {_list(missing)}")
         if unknown := params.keys() - set(self.parameters):
-            raise QueryError(f"{self.path}:1: has no parameter {', '.join(sorted(unknown))}")
+            raise QueryError(f"{self.path}:1: has no parameter {_list(sorted(unknown))}")
         return tuple(params[name] for name in self.parameters)
 
 
@@ -50,17 +50,18 @@ def sql_directory() -> Traversable:
 @cache
 def load(name: str) -> Query:
     """Load `conversation.get_list` from `sql/conversation/get_list.sql`."""
-    folder, _, stem = name.partition(".")
-    path = f"sql/{folder}/{stem}.sql"
-    try:
-        source = (sql_directory() / folder / f"{stem}.sql").read_bytes()
-    except OSError as error:
-        raise QueryError(f"{path}:1: cannot be read: {error.strerror}") from error
-    return compile_query(name, path, source)
+    path = f"sql/{name.replace('.', '/')}.sql"
+    if not re.fullmatch(r"[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*", name):
+        raise QueryError(f"{path}:1: {name!r} is not the name of a query; it must be folder.file, in lower case")
+    folder, stem = name.split(".")
+    file = sql_directory() / folder / f"{stem}.sql"
+    if not file.is_file():
+        raise QueryError(f"{path}:1: there is no such file")
+    return compile_text(file.read_bytes(), path, name)
 
 
 def load_all() -> dict[str, Query]:
-    """Load every query file, in order of the names."""
+    """Load every query file, in order of the names; the migrations in `sql/schema` are none."""
     names = (
         f"{folder.name}.{file.name.removesuffix('.sql')}"
         for folder in sql_directory().iterdir()
@@ -71,14 +72,16 @@ def load_all() -> dict[str, Query]:
     return {name: load(name) for name in sorted(names)}
 
 
-def compile_query(name: str, path: str, source: bytes) -> Query:
-    """Check the bytes of a query file and compile its parameters."""
+def compile_text(source: bytes, path: str, name: str) -> Query:
+    """Check the bytes of a query file and compile its parameters; raises `QueryError` naming path and line."""
     try:
         text = source.decode()
     except UnicodeDecodeError as error:
         line = source.count(b"\n", 0, error.start) + 1
         raise QueryError(f"{path}:{line}: is not UTF-8") from error
-    for character, meaning in (("\0", "U+0000"), ("\r", "a carriage return"), ("\ufeff", "a byte order mark")):
+    if text.startswith("\ufeff"):
+        raise QueryError(f"{path}:1: begins with a byte order mark")
+    for character, meaning in (("\0", "U+0000"), ("\r", "a carriage return; lines end in a newline alone")):
         if character in text:
             raise _error(path, text, text.index(character), f"contains {meaning}")
     directives = _header(path, text, name)
@@ -88,10 +91,14 @@ def compile_query(name: str, path: str, source: bytes) -> Query:
         path,
         compiled.encode(),
         tuple(parameters),
-        tuple(_line(text, position) for position in parameters.values()),
         cast(Returns, directives["returns"]),
         cast(Plan, directives.get("plan", "auto")),
+        tuple(_line(text, position) for position in parameters.values()),
     )
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(f":{name}" for name in names)
 
 
 def _line(text: str, position: int) -> int:
@@ -110,55 +117,57 @@ def _header(path: str, text: str, name: str) -> dict[str, str]:
     directives: dict[str, str] = {}
     has_prose = False
     for number, line in enumerate(lines[1:], start=2):
-        if line and not line.startswith("--"):
+        if line.strip() and not line.startswith("--"):
             break
         directive = re.fullmatch(r"-- ([a-z_]+): (.*)", line)
         if directive is None:
-            has_prose = has_prose or len(line) > len("-- ")
+            has_prose = has_prose or line.strip(" -") != ""
             continue
         word, value = directive.groups()
         if word not in _DIRECTIVES:
-            raise QueryError(f"{path}:{number}: unknown directive {word}; there are {', '.join(_DIRECTIVES)}")
+            raise QueryError(f"{path}:{number}: unknown directive {word}; it must be one of {', '.join(_DIRECTIVES)}")
         if word in directives:
             raise QueryError(f"{path}:{number}: {word} is said twice")
         if value not in _DIRECTIVES[word]:
-            raise QueryError(f"{path}:{number}: {word} must be one of {', '.join(_DIRECTIVES[word])}, not {value}")
+            raise QueryError(f"{path}:{number}: {word} must be one of {', '.join(_DIRECTIVES[word])}, not {value!r}")
         directives[word] = value
     if not has_prose:
-        raise QueryError(f"{path}:2: a comment must say what the statement does")
+        raise QueryError(f"{path}:1: a comment below the name must say what the statement does")
     if "returns" not in directives:
-        raise QueryError(f"{path}:2: needs '-- returns: ' and one of {', '.join(_DIRECTIVES['returns'])}")
+        raise QueryError(f"{path}:1: needs '-- returns: ' and one of {', '.join(_DIRECTIVES['returns'])}")
     return directives
 
 
 # The tokens of PostgreSQL's lexer, as far as it takes to tell a parameter from everything else, in order of precedence.
-# A string goes on behind a newline when nothing but white space and line comments come between.
-_CONTINUED = r"(?:[ \t\f\v]*(?:--[^\n]*)?\n(?:\s|--[^\n]*\n)*"
+# `*+` gives nothing back, so a literal that is never closed cannot be read as a shorter one. Beyond ASCII every
+# character belongs to an identifier, blanks too, so `\s` and `\w` would be wrong. N'', B'', X'' and U&'' have the
+# quoting of a plain string: their prefix may be taken for a word. What \' means in E'' is also true of the parts that
+# continue it behind a newline, with only white space and line comments between; those of other strings stand alone.
 _TOKEN = re.compile(
-    rf"""
-    (?P<comment>     --[^\n]* )
-  | (?P<block>       /\* )
-  | (?P<string>      [eE]'(?:[^'\\]|\\.|'')*'{_CONTINUED}'(?:[^'\\]|\\.|'')*')*
-                   | '(?:[^']|'')*'{_CONTINUED}'(?:[^']|'')*')* )
-  | (?P<dollar>      \$(?P<tag>(?:[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*)?)\$.*?\$(?P=tag)\$ )
-  | (?P<quoted>      "(?:[^"]|"")*" )
-  | (?P<unclosed>    [eE]?'|"|\$(?:[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*)?\$ )
-  | (?P<word>        [A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]* )
-  | (?P<number>      [0-9][A-Za-z0-9_.]*|\.[0-9][A-Za-z0-9_]* )
-  | (?P<cast>        ::|:= )
-  | (?P<parameter>   :(?P<name>[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*) )
-  | (?P<positional>  \$[0-9]+ )
-  | (?P<variable>    :['"] )
-  | (?P<space>       \s+ )
-  | (?P<open>        [(\[] )
-  | (?P<close>       [)\]] )
-  | (?P<end>         ; )
-  | (?P<other>       . )
+    r"""
+    (?P<blank>      [ \t\n\f\v]+ | --[^\n]* )
+  | (?P<block>      /\* )
+  | (?P<literal>    [eE]'(?:[^'\\]|\\.|'')*+
+                    (?:'[ \t\f\v]*(?:--[^\n]*)?\n(?:[ \t\n\f\v]|--[^\n]*\n)*+'(?:[^'\\]|\\.|'')*+)*+ (?:'|(?P<open_e>))
+                  | '(?:[^']|'')*+ (?:'|(?P<open_string>))
+                  | "(?:[^"]|"")*+ (?:"|(?P<open_name>))
+                  | \$(?P<tag>(?:[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*)?)\$
+                    (?:.*?\$(?P=tag)\$|(?P<open_dollar>)) )
+  | (?P<word>       [A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]* )
+  | (?P<number>     \.?[0-9][A-Za-z0-9_.]* )
+  | (?P<cast>       ::|:= )
+  | (?P<parameter>  :(?P<name>[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*) )
+  | (?P<variable>   :['"] )
+  | (?P<dollar>     \$[0-9]* )
+  | (?P<opening>    [(\[] )
+  | (?P<closing>    [)\]] )
+  | (?P<other>      . )
     """,
     re.VERBOSE | re.DOTALL,
 )
-# Behind one of these, inside of brackets, a colon can only be that of a slice.
-_OPERANDS = frozenset({"string", "dollar", "quoted", "number", "close", "parameter"})
+_OPEN = ("open_e", "open_string", "open_name", "open_dollar")
+# Between brackets, a colon behind one of these can only be that of a slice.
+_OPERANDS = frozenset({"literal", "number", "closing", "parameter"})
 
 
 def _compile(path: str, text: str) -> tuple[str, dict[str, int]]:
@@ -166,45 +175,45 @@ def _compile(path: str, text: str) -> tuple[str, dict[str, int]]:
     compiled: list[str] = []
     parameters: dict[str, int] = {}
     brackets: list[str] = []
-    before, touching = "", False  # the token before this one, and whether nothing stands between them
+    before, touching = "", False  # the kind of the token before this one, and whether nothing stands between them
     ended = False
     position = 0
     while position < len(text):
         match = cast("re.Match[str]", _TOKEN.match(text, position))
         kind, token = cast(str, match.lastgroup), match[0]
         if ended and token != "\n":
-            raise _error(path, text, position, "must be one statement: nothing but a newline may follow its semicolon")
+            raise _error(path, text, position, "must be one statement: only a newline may follow its semicolon")
+        if kind in ("parameter", "variable") and brackets[-1:] == ["["]:
+            if kind == "variable" or before in _OPERANDS or (before == "word" and touching):
+                kind, token = "other", ":"  # of a slice; what follows it is read next
         if kind == "block":
-            token = text[position : _block_end(path, text, position)]
-        elif kind in ("parameter", "variable"):
-            if brackets[-1:] == ["["] and (before in _OPERANDS or (before == "word" and touching)):
-                kind, token = "other", ":"  # the colon of a slice
-            elif kind == "variable":
-                raise _error(path, text, position, "psql's quoted variables are not supported; write :name")
-            elif not re.fullmatch("[a-z_][a-z0-9_]*", match["name"]):
-                raise _error(path, text, position, f"{token} must be spelled in lower case, of a to z, 0 to 9 and _")
-            elif touching and before in ("word", "number", "parameter"):
-                raise _error(path, text, position, f"{token} must not touch what stands before it")
-        elif kind == "positional":
-            raise _error(path, text, position, f"{token} must be written as :name")
-        elif kind == "unclosed":
-            raise _error(path, text, position, f"{token} is never closed")
-        elif kind == "open":
+            kind, token = "blank", text[position : _block_end(path, text, position)]
+        elif kind == "literal" and any(match[group] is not None for group in _OPEN):
+            raise _error(path, text, position, f"this is never closed: {token.partition(chr(10))[0]}")
+        elif kind == "variable":
+            raise _error(path, text, position, "psql's quoted variables are not supported; write :name")
+        elif kind == "dollar":
+            raise _error(path, text, position, f"write :name instead of {token}")
+        elif kind == "opening":
             brackets.append(token)
-        elif kind == "close" and brackets:
+        elif kind == "closing" and brackets:
             brackets.pop()
-        elif kind == "end":
+        elif token == ";":
+            if not before:
+                raise _error(path, text, position, "there is no statement before the semicolon")
             ended = True
-        if kind == "parameter":
-            parameters.setdefault(match["name"], position)
-            compiled.append(f"${list(parameters).index(match['name']) + 1}")
-        else:
-            compiled.append(token)
-        position += len(token)
-        if kind in ("space", "comment", "block"):
-            touching = False
-        else:
-            before, touching = kind, True
+        elif kind == "parameter":
+            name = match["name"]
+            if not re.fullmatch("[a-z_][a-z0-9_]*", name):
+                raise _error(path, text, position, f"{token} must be spelled in lower case, of a to z, 0 to 9 and _")
+            if touching and before in ("word", "number", "parameter"):
+                raise _error(path, text, position, f"{token} must not touch what stands before it")
+            parameters.setdefault(name, position)
+            token = f"${list(parameters).index(name) + 1}"
+        compiled.append(token)
+        position += len(token) if kind != "parameter" else len(match[0])
+        touching = kind != "blank"
+        before = kind if touching else before
     if not ended or not text.endswith(";\n"):
         raise _error(path, text, len(text) - 1, "must end with a semicolon and a newline")
     return "".join(compiled), parameters
@@ -213,8 +222,8 @@ def _compile(path: str, text: str) -> tuple[str, dict[str, int]]:
 def _block_end(path: str, text: str, start: int) -> int:
     """Return where a block comment ends; they nest."""
     depth = 0
-    for mark in re.finditer(r"/\*|\*/", text[start:]):
+    for mark in re.compile(r"/\*|\*/").finditer(text, start):
         depth += 1 if mark[0] == "/*" else -1
         if depth == 0:
-            return start + mark.end()
+            return mark.end()
     raise _error(path, text, start, "this comment is never closed")
