@@ -79,9 +79,7 @@ def compile_text(source: bytes, path: str, name: str) -> Query:
     except UnicodeDecodeError as error:
         line = source.count(b"\n", 0, error.start) + 1
         raise QueryError(f"{path}:{line}: is not UTF-8") from error
-    if text.startswith("\ufeff"):
-        raise QueryError(f"{path}:1: begins with a byte order mark")
-    for character, meaning in (("\0", "U+0000"), ("\r", "a carriage return; lines end in a newline alone")):
+    for character, meaning in (("\0", "U+0000"), ("\r", "a carriage return"), ("\ufeff", "a byte order mark")):
         if character in text:
             raise _error(path, text, text.index(character), f"contains {meaning}")
     directives = _header(path, text, name)
@@ -139,22 +137,23 @@ def _header(path: str, text: str, name: str) -> dict[str, str]:
 
 
 # The tokens of PostgreSQL's lexer, as far as it takes to tell a parameter from everything else, in order of precedence.
-# `*+` gives nothing back, so a literal that is never closed cannot be read as a shorter one. Beyond ASCII every
-# character belongs to an identifier, blanks too, so `\s` and `\w` would be wrong. N'', B'', X'' and U&'' have the
-# quoting of a plain string: their prefix may be taken for a word. What \' means in E'' is also true of the parts that
-# continue it behind a newline, with only white space and line comments between; those of other strings stand alone.
+# - `*+` gives nothing back, so a literal that is never closed is not read as a shorter one.
+# - Beyond ASCII every character belongs to an identifier, blanks too, so `\s` and `\w` would be wrong.
+# - The prefixes of N'', B'', X'' and U&'' are words here: what follows them ends where a plain string ends.
+# - An E'' goes on behind a newline, with only white space and line comments between. So does a plain string, but its
+#   parts may be read one by one: a backslash means nothing in any of them.
 _TOKEN = re.compile(
     r"""
     (?P<blank>      [ \t\n\f\v]+ | --[^\n]* )
   | (?P<block>      /\* )
   | (?P<literal>    [eE]'(?:[^'\\]|\\.|'')*+
-                    (?:'[ \t\f\v]*(?:--[^\n]*)?\n(?:[ \t\n\f\v]|--[^\n]*\n)*+'(?:[^'\\]|\\.|'')*+)*+ (?:'|(?P<open_e>))
-                  | '(?:[^']|'')*+ (?:'|(?P<open_string>))
-                  | "(?:[^"]|"")*+ (?:"|(?P<open_name>))
-                  | \$(?P<tag>(?:[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*)?)\$
-                    (?:.*?\$(?P=tag)\$|(?P<open_dollar>)) )
+                    (?:'[ \t\f\v]*(?:--[^\n]*)?\n(?:[ \t\n\f\v]|--[^\n]*\n)*+'(?:[^'\\]|\\.|'')*+)*+'
+                  | '(?:[^']|'')*+'
+                  | "(?:[^"]|"")*+"
+                  | (?P<tag>\$(?:[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*)?\$).*?(?P=tag) )
+  | (?P<unclosed>   [eE]?' | " | \$(?:[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*)?\$ )
   | (?P<word>       [A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]* )
-  | (?P<number>     \.?[0-9][A-Za-z0-9_.]* )
+  | (?P<number>     \.?[0-9][A-Za-z0-9_]*\.? )
   | (?P<cast>       ::|:= )
   | (?P<parameter>  :(?P<name>[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*) )
   | (?P<variable>   :['"] )
@@ -165,13 +164,12 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_OPEN = ("open_e", "open_string", "open_name", "open_dollar")
 # Between brackets, a colon behind one of these can only be that of a slice.
 _OPERANDS = frozenset({"literal", "number", "closing", "parameter"})
 
 
 def _compile(path: str, text: str) -> tuple[str, dict[str, int]]:
-    """Return the text with `$n` for each `:name`, and each name with its first position, in order of n."""
+    """Return the text with `$n` for each `:name`, and the position where each name is first used, in order of n."""
     compiled: list[str] = []
     parameters: dict[str, int] = {}
     brackets: list[str] = []
@@ -183,13 +181,13 @@ def _compile(path: str, text: str) -> tuple[str, dict[str, int]]:
         kind, token = cast(str, match.lastgroup), match[0]
         if ended and token != "\n":
             raise _error(path, text, position, "must be one statement: only a newline may follow its semicolon")
-        if kind in ("parameter", "variable") and brackets[-1:] == ["["]:
-            if kind == "variable" or before in _OPERANDS or (before == "word" and touching):
-                kind, token = "other", ":"  # of a slice; what follows it is read next
+        operand = before in _OPERANDS or (before == "word" and touching)
+        if brackets[-1:] == ["["] and (kind == "variable" or (kind == "parameter" and operand)):
+            kind, token = "other", ":"  # of a slice; what follows it is read next
         if kind == "block":
             kind, token = "blank", text[position : _block_end(path, text, position)]
-        elif kind == "literal" and any(match[group] is not None for group in _OPEN):
-            raise _error(path, text, position, f"this is never closed: {token.partition(chr(10))[0]}")
+        elif kind == "unclosed":
+            raise _error(path, text, position, f"{token} is never closed")
         elif kind == "variable":
             raise _error(path, text, position, "psql's quoted variables are not supported; write :name")
         elif kind == "dollar":
