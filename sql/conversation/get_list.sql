@@ -18,6 +18,7 @@ WITH found AS MATERIALIZED (
     INNER JOIN conversation_store.conversation AS o ON m.conversation_id = o.id
     WHERE :keywords::text IS NOT NULL
         AND m.dialog_id = :dialog_id::text
+        AND o.dialog_id = :dialog_id::text
         AND o.tenant_id = :tenant_id::text
         AND (m.position BETWEEN 1 AND o.message_count OR (m.position = 0 AND o.message_count = -1))
         AND (

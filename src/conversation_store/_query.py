@@ -136,26 +136,29 @@ def _header(path: str, text: str, name: str) -> dict[str, str]:
     return directives
 
 
+# Beyond ASCII every character belongs to a name, blanks too, so `\s` and `\w` would be wrong.
+_NAME = r"[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*"
+_ESCAPED = r"(?:[^'\\]|\\.|'')*"
+_CONTINUED = r"[ \t\f\v]*(?:--[^\n]*)?\n(?:[ \t\n\f\v]|--[^\n]*\n)*"
+
 # The tokens of PostgreSQL's lexer, as far as it takes to tell a parameter from everything else, in order of precedence.
-# - `*+` gives nothing back, so a literal that is never closed is not read as a shorter one.
-# - Beyond ASCII every character belongs to an identifier, blanks too, so `\s` and `\w` would be wrong.
-# - The prefixes of N'', B'', X'' and U&'' are words here: what follows them ends where a plain string ends.
 # - An E'' goes on behind a newline, with only white space and line comments between. So does a plain string, but its
 #   parts may be read one by one: a backslash means nothing in any of them.
+# - The prefixes of N'', B'', X'' and U&'' are words here: what follows them ends where a plain string ends.
+# - The `(?!` keep a literal that is never closed from being read as a shorter one.
 _TOKEN = re.compile(
-    r"""
+    rf"""
     (?P<blank>      [ \t\n\f\v]+ | --[^\n]* )
   | (?P<block>      /\* )
-  | (?P<literal>    [eE]'(?:[^'\\]|\\.|'')*+
-                    (?:'[ \t\f\v]*(?:--[^\n]*)?\n(?:[ \t\n\f\v]|--[^\n]*\n)*+'(?:[^'\\]|\\.|'')*+)*+'
-                  | '(?:[^']|'')*+'
-                  | "(?:[^"]|"")*+"
-                  | (?P<tag>\$(?:[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*)?\$).*?(?P=tag) )
-  | (?P<unclosed>   [eE]?' | " | \$(?:[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*)?\$ )
-  | (?P<word>       [A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]* )
+  | (?P<literal>    [eE]'{_ESCAPED}(?:'{_CONTINUED}'{_ESCAPED})*'(?!(?:{_CONTINUED})?')
+                  | '(?:[^']|'')*'(?!')
+                  | "(?:[^"]|"")*"(?!")
+                  | (?P<tag>\$(?:{_NAME})?\$).*?(?P=tag) )
+  | (?P<unclosed>   [eE]?' | " | \$(?:{_NAME})?\$ )
+  | (?P<word>       {_NAME}(?:\$|[0-9]|{_NAME})* )
   | (?P<number>     \.?[0-9][A-Za-z0-9_]*\.? )
   | (?P<cast>       ::|:= )
-  | (?P<parameter>  :(?P<name>[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*) )
+  | (?P<parameter>  :(?P<name>{_NAME}) )
   | (?P<variable>   :['"] )
   | (?P<dollar>     \$[0-9]* )
   | (?P<opening>    [(\[] )

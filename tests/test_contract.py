@@ -1,0 +1,401 @@
+"""What every query file promises, held against a real server and against the Python that uses it."""
+
+from __future__ import annotations
+
+import re
+import types
+import typing
+from dataclasses import fields
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from itertools import product
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import RawCursor
+
+from conversation_store import (
+    ApiToken,
+    Conversation,
+    ConversationName,
+    ConversationStore,
+    DailyStats,
+    Dialog,
+    conversations,
+)
+from conversation_store._query import Query, load_all, sql_directory
+from conversation_store._statement import Runner, Statement, untyped
+
+QUERIES = load_all()
+
+# Which row class reads the result of which file; None where only the number of rows is read.
+ROWS: dict[str, type | None] = {
+    "api_token.authenticate": ApiToken,
+    "api_token.delete_by_tenant_id": None,
+    "api_token.query": ApiToken,
+    "api_token.save": ApiToken,
+    "api_token.used": None,
+    "conversation.append_message": None,
+    "conversation.append_round": conversations._Appended,  # pyright: ignore[reportPrivateUsage]
+    "conversation.delete_by_id": None,
+    "conversation.get_by_id": Conversation,
+    "conversation.get_list": Conversation,
+    "conversation.get_names": ConversationName,
+    "conversation.save": Conversation,
+    "conversation.stats": DailyStats,
+    "dialog.get_by_id": Dialog,
+    "dialog.save": Dialog,
+}
+
+PYTHON_TYPES: dict[str, Any] = {
+    "bigint": int,
+    "integer": int,
+    "double precision": float,
+    "boolean": bool,
+    "date": date,
+    "timestamp with time zone": datetime,
+    "text": str,
+    "json": Any,
+}
+
+
+def described(connection: psycopg.Connection[Any], query: Query) -> list[tuple[str, str, bool | None]]:
+    """Prepare a query; return name, type and NOT NULL (None where it is no column of a table) of each result column."""
+    pgconn = connection.pgconn
+    pgconn.prepare(query.name.encode(), query.text)
+    result = pgconn.describe_prepared(query.name.encode())
+    assert result.status == psycopg.pq.ExecStatus.COMMAND_OK, (result.error_message or b"").decode()
+    assert result.nparams == len(query.parameters)
+    columns: list[tuple[str, str, bool | None]] = []
+    for i in range(result.nfields):
+        row = connection.execute(
+            "SELECT format_type(%s, NULL), (SELECT attnotnull FROM pg_attribute WHERE attrelid = %s AND attnum = %s)",
+            [result.ftype(i), result.ftable(i), result.ftablecol(i)],
+        ).fetchone()
+        assert row is not None
+        columns.append(((result.fname(i) or b"").decode(), row[0], row[1]))
+    return columns
+
+
+def test_every_file_is_in_the_table_of_row_classes() -> None:
+    assert set(QUERIES) == set(ROWS)
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
+def test_the_server_returns_the_columns_of_the_row_class(name: str, db: str) -> None:
+    row = ROWS[name]
+    with psycopg.connect(db, autocommit=True) as connection:
+        columns = described(connection, QUERIES[name])
+    if row is None:
+        assert QUERIES[name].returns == "count"
+        return
+    if name == "conversation.get_list":
+        assert columns.pop(0)[:2] == ("total", "bigint")
+    assert [column for column, _, _ in columns] == [f.name for f in fields(row)]
+    hints = typing.get_type_hints(row)
+    for column, kind, not_null in columns:
+        hint = hints[column]
+        optional = isinstance(hint, types.UnionType) and type(None) in hint.__args__
+        bare = hint.__args__[0] if optional else hint
+        assert bare is PYTHON_TYPES[kind], f"{column} is {kind}, the row class says {hint}"
+        # dsl is left out on request; what an outer join may leave empty has no other origin either.
+        if not_null is not None and bare is not Any and name != "conversation.append_round":
+            assert optional != not_null, f"{column}: NOT NULL is {not_null}, the row class says {hint}"
+
+
+def test_every_parameter_is_cast_wherever_it_stands() -> None:
+    for query in QUERIES.values():
+        source = re.sub(rb"--[^\n]*", b"", query.text)
+        for match in re.finditer(rb"\$\d+(::)?", source):
+            assert match[1], f"{query.path}: {query.parameters[int(match[0][1:]) - 1]} is not cast"
+
+
+def test_slices_are_written_so_that_psql_leaves_them_alone() -> None:
+    for query in QUERIES.values():
+        assert not re.search(rb"\[\w+:\w", query.text), query.path
+
+
+def test_no_file_selects_a_star_or_orders_by_a_parameter() -> None:
+    for query in QUERIES.values():
+        assert not re.search(rb"(SELECT|RETURNING|\.)\s*\*", query.text), query.path
+        assert not re.search(rb"ORDER BY\s+\$", query.text), query.path
+
+
+def test_every_list_has_an_order_and_a_limit() -> None:
+    for query in QUERIES.values():
+        if query.returns == "many" and query.name != "conversation.stats":  # bounded by its range of days
+            assert b"ORDER BY" in query.text, query.path
+            assert b"LIMIT" in query.text, query.path
+
+
+def test_the_header_says_plan_custom_where_the_guard_is_and_nowhere_else() -> None:
+    for query in QUERIES.values():
+        assert (query.plan == "custom") == (b"plan_for_actual_values" in query.text), query.path
+    assert QUERIES["conversation.get_list"].plan == "custom"
+
+
+def test_every_name_of_a_migration_and_of_a_query_is_qualified(db: str) -> None:
+    # Nothing depends on search_path: all is prepared again where there is none.
+    with psycopg.connect(db, autocommit=True) as connection:
+        connection.execute("SET search_path = ''")
+        for query in QUERIES.values():
+            described(connection, query)
+
+
+def test_a_comment_of_every_file_opens_as_the_docstring_of_its_method_does() -> None:
+    with pytest.raises(FileNotFoundError):
+        (sql_directory() / "conversation" / "nothing.sql").read_bytes()
+    for query in QUERIES.values():
+        header = (sql_directory() / f"{query.name.replace('.', '/')}.sql").read_text().splitlines()
+        assert re.fullmatch(r"-- [A-Z][a-z].*\.", header[1]), query.path
+        assert header[2] == "--", query.path
+
+
+# -- one file, one prepared statement, one row in pg_stat_statements ---------------------------
+
+
+def values_of_every_kind() -> list[object]:
+    return [
+        None,
+        True,
+        False,
+        0,
+        1,
+        -1,
+        2**31,
+        2**62,
+        1.5,
+        1e300,
+        Decimal("1.25"),
+        date(2024, 1, 1),
+        datetime(2024, 1, 1, 12),
+        datetime(2024, 1, 1, 12, tzinfo=timezone(timedelta(hours=8))),
+        [],
+        ["a"],
+        [1, 2, 3],
+        ["a,b", 'quo"te', "back\\slash", "{}", "", None, "NULL"],
+        "text",
+    ]
+
+
+def test_a_value_of_any_kind_is_sent_without_a_type() -> None:
+    assert all(untyped(value) is None or isinstance(untyped(value), str) for value in values_of_every_kind())
+
+
+def test_a_list_arrives_as_it_was(connection: psycopg.Connection[Any]) -> None:
+    elements = ["a,b", 'quo"te', "back\\slash", "{}", "", None, "NULL", "检索", "new\nline"]
+    cursor = RawCursor(connection)
+    cursor.execute(b"SELECT $1::text[]", [untyped(elements)])
+    assert cursor.fetchone() == (elements,)
+
+
+def test_one_file_is_one_row_of_pg_stat_statements_and_one_prepared_statement(database: str) -> None:
+    moments: list[Any] = [None, "2024-01-01", date(2024, 1, 1), datetime(2024, 1, 1, 12), datetime.now(timezone.utc)]
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION pg_stat_statements")
+        store = ConversationStore(connection=connection)
+        for number, (moment, text, flag) in enumerate(product(moments, [None, 7, "x"], [True, False])):
+            store.dialogs.save(id="d", tenant_id="t", name=None if text is None else "n")
+            conversation = store.conversations.save(
+                dialog_id="d", name=None, exp_user_id=text, tokens=2 ** (number * 2), duration=number / 2, create_date=moment
+            )
+            store.conversations.get_list("d", "t", id=text, user_id=text, desc=flag, include_dsl=flag, from_date=moment)
+            store.conversations.get_list("d", "t", keywords="" if text is None else "检索", to_date=moment)
+            store.conversations.append_round(conversation.id, [], tokens=number, expected_round=0 if flag else None)
+            store.conversations.append_message(conversation.id, {"tokens": number} if flag else {"message": [text]})
+            store.conversations.stats("t", "2024-01-01", date(2024, 1, 2), None if text is None else str(text), fill=flag)
+        statements = connection.execute(
+            "SELECT query FROM pg_stat_statements WHERE query LIKE '%conversation_store.%' AND dbid ="
+            " (SELECT oid FROM pg_database WHERE datname = current_database())"
+        ).fetchall()
+        prepared = connection.execute("SELECT statement FROM pg_prepared_statements WHERE statement LIKE '/*%'").fetchall()
+    # The server may leave out the comment in front of a statement here; it keeps it for a prepared one.
+    assert len(statements) == 6
+    tags = [
+        "/* conversation.append_message */",
+        "/* conversation.append_round */",
+        "/* conversation.get_list */",
+        "/* conversation.save */",
+        "/* conversation.stats */",
+        "/* dialog.save */",
+    ]
+    assert sorted(query.splitlines()[0] for (query,) in prepared) == tags
+
+
+# -- plans ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def filled(db: str) -> None:
+    """Fill a tenant: the dialog "large" with 10,000 conversations of two messages, and "d1" to "d20" with 1,000 each."""
+    with psycopg.connect(db, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO conversation_store.dialog (id, tenant_id)"
+            " SELECT 'd' || i, 'owner' FROM generate_series(1, 20) AS i UNION ALL VALUES ('large', 'owner')"
+        )
+        connection.execute(
+            "INSERT INTO conversation_store.conversation"
+            " (id, tenant_id, dialog_id, name, user_id, exp_user_id, create_date, message_count)"
+            " SELECT 'c' || i, 'owner', CASE WHEN i % 3 = 0 THEN 'large' ELSE 'd' || 1 + i % 20 END, 'name ' || i,"
+            " 'u' || i % 50, CASE WHEN i % 70 = 0 THEN 'e' || i % 90 END, timestamptz '2024-01-01Z' + i * interval '1 minute',"
+            " 2 FROM generate_series(1, 30000) AS i"
+        )
+        connection.execute(
+            "INSERT INTO conversation_store.conversation_message"
+            " SELECT id, p, tenant_id, dialog_id, json_build_object('role', 'user', 'content', 'number ' || id || ' 检索增强 ' || p)"
+            " FROM conversation_store.conversation, generate_series(1, 2) AS p WHERE tenant_id = 'owner'"
+        )
+        connection.execute("VACUUM ANALYZE conversation_store.conversation, conversation_store.conversation_message")
+
+
+class Captured(Exception):
+    """Carries a statement out of the call that would run it."""
+
+
+def statement_of(call: Any) -> Statement[Any]:
+    """Return the statement that a call on a store describes, without running it."""
+
+    class Catcher(Runner):
+        def run(self, statement: Statement[Any]) -> Any:
+            raise Captured(statement)
+
+    store = ConversationStore("")
+    for repository in (store.dialogs, store.conversations, store.tokens):
+        repository._runner = Catcher(connect=lambda: pytest.fail("connects"))  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(Captured) as caught:
+        call(store)
+    return typing.cast("Statement[Any]", caught.value.args[0])
+
+
+def plan(conninfo: str, call: Any, *, generic: bool = False) -> str:
+    """Return the plan of the statement that a call describes: for its actual values, or the generic one."""
+    statement = statement_of(call)
+    values = [untyped(value) for value in statement.query.bind(statement.params)]
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        cursor = RawCursor(connection)
+        if generic:
+            types_ = ", ".join(["unknown"] * len(values))
+            connection.execute(f"PREPARE p ({types_}) AS ".encode() + statement.query.text)
+            connection.execute("SET plan_cache_mode = force_generic_plan")
+            arguments = psycopg.sql.SQL(", ").join(psycopg.sql.Literal(value) for value in values)
+            cursor = connection.execute(psycopg.sql.SQL("EXPLAIN EXECUTE p ({})").format(arguments))
+        else:
+            cursor.execute(b"EXPLAIN " + statement.query.text, values)
+        return "\n".join(line for (line,) in cursor)
+
+
+BY_CREATION = "conversation_tenant_id_dialog_id_create_date_id_idx"
+OF_THE_DIALOG = "dialog_id\\w*_idx"
+BY_CHANGE = "conversation_tenant_id_dialog_id_update_date_id_idx"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "index", "sorts"),
+    [
+        ({}, BY_CREATION, False),
+        ({"desc": False}, BY_CREATION, False),
+        ({"orderby": "create_time", "page_number": 20}, BY_CREATION, False),
+        ({"orderby": "update_date"}, BY_CHANGE, False),
+        ({"orderby": "update_time", "desc": False}, BY_CHANGE, False),
+        ({"from_date": "2024-01-02", "to_date": "2024-01-02"}, BY_CREATION, False),
+        ({"from_date": "2024-01-02", "to_date": "2024-01-02", "date_field": "update_date"}, BY_CHANGE, None),
+        ({"id": "c7"}, "conversation_pkey", None),
+        ({"user_id": "u7"}, OF_THE_DIALOG, None),
+        ({"exp_user_id": "e70"}, "conversation_dialog_id_exp_user_id_create_date_id_idx", None),
+        ({"orderby": "name"}, OF_THE_DIALOG, True),
+        ({"orderby": "tokens", "desc": False}, OF_THE_DIALOG, True),
+        ({"keywords": "number c777"}, "conversation_message_dialog_id_search_idx", None),
+        ({"keywords": "name 777"}, "conversation_dialog_id_search_idx", None),
+        ({"keywords": "检索"}, "conversation_message_dialog_id_search_idx", None),
+        ({"keywords": "检索增强 2"}, "conversation_message_dialog_id_search_idx", None),
+    ],
+)
+def test_every_shape_of_a_list_has_its_index(
+    arguments: dict[str, Any], index: str, sorts: bool | None, db: str, filled: None
+) -> None:
+    shown = plan(db, lambda store: store.conversations.get_list("d1", "owner", **arguments))
+    assert re.search(index, shown), shown
+    assert "Seq Scan" not in shown
+    if sorts is not None:
+        # Two sorts are always there: of what a keyword found, and of the page that was cut.
+        keys = [key for key in re.findall("Sort Key: (.*)", shown) if "row_number()" not in key and "conversation_id" not in key]
+        assert bool(keys) == sorts, shown
+
+
+@pytest.mark.parametrize("keywords", ["检", "50", "好 好", " ", "%"])
+def test_a_keyword_that_no_index_serves_starts_from_the_dialog(keywords: str, db: str, filled: None) -> None:
+    shown = plan(db, lambda store: store.conversations.get_list("d1", "owner", keywords=keywords))
+    assert "Seq Scan" not in shown
+    assert "search_text" not in shown.replace("conversation_message_dialog_id_search_idx", "")
+
+
+@pytest.mark.parametrize(
+    ("call", "index"),
+    [
+        (lambda s: s.conversations.get_by_id("x"), "conversation_pkey"),
+        (lambda s: s.conversations.get_by_id("x"), "conversation_message_pkey"),
+        (lambda s: s.conversations.get_by_id("x"), "conversation_reference_pkey"),
+        (lambda s: s.conversations.get_names("d1", "e70"), "conversation_dialog_id_exp_user_id_create_date_id_idx"),
+        (lambda s: s.conversations.append_message("x", {"message": [1]}), "conversation_message_pkey"),
+        (lambda s: s.conversations.append_round("x", [1]), "conversation_pkey"),
+        (lambda s: s.conversations.stats("owner", "2024-01-01", "2024-01-31"), "conversation_tenant_id_create_date_idx"),
+        (lambda s: s.conversations.delete_by_id("x"), "conversation_pkey"),
+        (lambda s: s.conversations.save(dialog_id="x"), "dialog_pkey"),
+        (lambda s: s.dialogs.get_by_id("x"), "dialog_pkey"),
+        (lambda s: s.dialogs.save(id="x", tenant_id="t"), "dialog_pkey"),
+        (lambda s: s.tokens.authenticate("x"), "api_token_token_digest_key"),
+        (lambda s: s.tokens.used("x"), "api_token_token_digest_key"),
+        (lambda s: s.tokens.query(tenant_id="x"), "api_token_tenant_id_dialog_id_idx"),
+        (lambda s: s.tokens.delete_by_tenant_id("x"), "api_token_tenant_id_dialog_id_idx"),
+    ],
+)
+def test_every_other_statement_keeps_its_index_with_a_generic_plan(
+    call: Any, index: str, db: str, filled: None
+) -> None:
+    with psycopg.connect(db) as connection:
+        # Empty tables are scanned, whatever their indexes.
+        connection.execute("SELECT 1")
+    shown = plan(db, call, generic=True)
+    assert index in shown, shown
+
+
+def counted_plans(connection: psycopg.Connection[Any], tag: str) -> list[tuple[int, int]]:
+    return connection.execute(
+        "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE %s", [f"/* {tag} */%"]
+    ).fetchall()
+
+
+def test_without_the_guard_a_list_is_frozen_in_a_generic_plan_and_with_it_never(db: str, filled: None) -> None:
+    statement = statement_of(lambda store: store.conversations.get_list("large", "owner", items_per_page=1_000))
+    guard = re.compile(rb"\(\$\d+::text IS NOT NULL OR conversation_store\.plan_for_actual_values\(c\.id\)\)")
+    assert guard.search(statement.query.text)
+    values = [untyped(value) for value in statement.query.bind(statement.params)]
+    with psycopg.connect(db, autocommit=True) as connection:
+        cursor = RawCursor(connection)
+        for text in (statement.query.text, guard.sub(b"TRUE", statement.query.text).replace(b"get_list */", b"trap */")):
+            for _ in range(20):
+                cursor.execute(text, values, prepare=True)
+        assert counted_plans(connection, "conversation.get_list") == [(0, 20)]
+        ((generic, custom),) = counted_plans(connection, "conversation.trap")
+        assert generic > 0, "the trap is gone: is the guard still needed?"
+        assert custom < 20
+
+
+def test_a_statement_that_says_plan_custom_is_always_planned_for_its_values(db: str, filled: None) -> None:
+    with psycopg.connect(db, autocommit=True) as connection:
+        store = ConversationStore(connection=connection)
+        for _ in range(15):
+            store.conversations.get_list("large", "owner")
+            store.conversations.get_list("d1", "owner", id="c7", keywords="number")
+        ((generic, custom),) = counted_plans(connection, "conversation.get_list")
+        assert (generic, custom >= 20) == (0, True)
+
+
+def test_a_point_look_up_keeps_its_generic_plan(db: str) -> None:
+    with psycopg.connect(db, autocommit=True) as connection:
+        store = ConversationStore(connection=connection)
+        for _ in range(20):
+            store.conversations.get_by_id("x")
+        ((generic, _),) = counted_plans(connection, "conversation.get_by_id")
+        assert generic > 0
