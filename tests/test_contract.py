@@ -6,14 +6,14 @@ import re
 import types
 import typing
 from dataclasses import fields
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from itertools import product
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg import RawCursor
+from psycopg import RawCursor, sql
 
 from conversation_store import (
     ApiToken,
@@ -37,7 +37,7 @@ ROWS: dict[str, type | None] = {
     "api_token.save": ApiToken,
     "api_token.used": None,
     "conversation.append_message": None,
-    "conversation.append_round": conversations._Appended,  # pyright: ignore[reportPrivateUsage]
+    "conversation.append_round": conversations._Appended,
     "conversation.delete_by_id": None,
     "conversation.get_by_id": Conversation,
     "conversation.get_list": Conversation,
@@ -191,25 +191,34 @@ def test_a_list_arrives_as_it_was(connection: psycopg.Connection[Any]) -> None:
 
 
 def test_one_file_is_one_row_of_pg_stat_statements_and_one_prepared_statement(database: str) -> None:
-    moments: list[Any] = [None, "2024-01-01", date(2024, 1, 1), datetime(2024, 1, 1, 12), datetime.now(timezone.utc)]
+    moments: list[Any] = [None, "2024-01-01", date(2024, 1, 1), datetime(2024, 1, 1, 12), datetime.now(UTC)]
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("CREATE EXTENSION pg_stat_statements")
         store = ConversationStore(connection=connection)
         for number, (moment, text, flag) in enumerate(product(moments, [None, 7, "x"], [True, False])):
             store.dialogs.save(id="d", tenant_id="t", name=None if text is None else "n")
             conversation = store.conversations.save(
-                dialog_id="d", name=None, exp_user_id=text, tokens=2 ** (number * 2), duration=number / 2, create_date=moment
+                dialog_id="d",
+                name=None,
+                exp_user_id=text,
+                tokens=2 ** (number * 2),
+                duration=number / 2,
+                create_date=moment,
             )
             store.conversations.get_list("d", "t", id=text, user_id=text, desc=flag, include_dsl=flag, from_date=moment)
             store.conversations.get_list("d", "t", keywords="" if text is None else "检索", to_date=moment)
             store.conversations.append_round(conversation.id, [], tokens=number, expected_round=0 if flag else None)
             store.conversations.append_message(conversation.id, {"tokens": number} if flag else {"message": [text]})
-            store.conversations.stats("t", "2024-01-01", date(2024, 1, 2), None if text is None else str(text), fill=flag)
+            store.conversations.stats(
+                "t", "2024-01-01", date(2024, 1, 2), None if text is None else str(text), fill=flag
+            )
         statements = connection.execute(
             "SELECT query FROM pg_stat_statements WHERE query LIKE '%conversation_store.%' AND dbid ="
             " (SELECT oid FROM pg_database WHERE datname = current_database())"
         ).fetchall()
-        prepared = connection.execute("SELECT statement FROM pg_prepared_statements WHERE statement LIKE '/*%'").fetchall()
+        prepared = connection.execute(
+            "SELECT statement FROM pg_prepared_statements WHERE statement LIKE '/*%'"
+        ).fetchall()
     # The server may leave out the comment in front of a statement here; it keeps it for a prepared one.
     assert len(statements) == 6
     tags = [
@@ -262,7 +271,7 @@ def statement_of(call: Any) -> Statement[Any]:
 
     store = ConversationStore("")
     for repository in (store.dialogs, store.conversations, store.tokens):
-        repository._runner = Catcher(connect=lambda: pytest.fail("connects"))  # pyright: ignore[reportPrivateUsage]
+        repository._runner = Catcher(connect=lambda: pytest.fail("connects"))
     with pytest.raises(Captured) as caught:
         call(store)
     return typing.cast("Statement[Any]", caught.value.args[0])
@@ -273,16 +282,15 @@ def plan(conninfo: str, call: Any, *, generic: bool = False) -> str:
     statement = statement_of(call)
     values = [untyped(value) for value in statement.query.bind(statement.params)]
     with psycopg.connect(conninfo, autocommit=True) as connection:
-        cursor = RawCursor(connection)
         if generic:
             types_ = ", ".join(["unknown"] * len(values))
             connection.execute(f"PREPARE p ({types_}) AS ".encode() + statement.query.text)
             connection.execute("SET plan_cache_mode = force_generic_plan")
-            arguments = psycopg.sql.SQL(", ").join(psycopg.sql.Literal(value) for value in values)
-            cursor = connection.execute(psycopg.sql.SQL("EXPLAIN EXECUTE p ({})").format(arguments))
+            arguments = sql.SQL(", ").join(sql.Literal(value) for value in values)
+            rows = connection.execute(sql.SQL("EXPLAIN EXECUTE p ({})").format(arguments)).fetchall()
         else:
-            cursor.execute(b"EXPLAIN " + statement.query.text, values)
-        return "\n".join(line for (line,) in cursor)
+            rows = RawCursor(connection).execute(b"EXPLAIN " + statement.query.text, values).fetchall()
+        return "\n".join(line for (line,) in rows)
 
 
 BY_CREATION = "conversation_tenant_id_dialog_id_create_date_id_idx"
@@ -319,7 +327,11 @@ def test_every_shape_of_a_list_has_its_index(
     assert "Seq Scan" not in shown
     if sorts is not None:
         # Two sorts are always there: of what a keyword found, and of the page that was cut.
-        keys = [key for key in re.findall("Sort Key: (.*)", shown) if "row_number()" not in key and "conversation_id" not in key]
+        keys = [
+            key
+            for key in re.findall("Sort Key: (.*)", shown)
+            if "row_number()" not in key and "conversation_id" not in key
+        ]
         assert bool(keys) == sorts, shown
 
 
@@ -339,7 +351,10 @@ def test_a_keyword_that_no_index_serves_starts_from_the_dialog(keywords: str, db
         (lambda s: s.conversations.get_names("d1", "e70"), "conversation_dialog_id_exp_user_id_create_date_id_idx"),
         (lambda s: s.conversations.append_message("x", {"message": [1]}), "conversation_message_pkey"),
         (lambda s: s.conversations.append_round("x", [1]), "conversation_pkey"),
-        (lambda s: s.conversations.stats("owner", "2024-01-01", "2024-01-31"), "conversation_tenant_id_create_date_idx"),
+        (
+            lambda s: s.conversations.stats("owner", "2024-01-01", "2024-01-31"),
+            "conversation_tenant_id_create_date_idx",
+        ),
         (lambda s: s.conversations.delete_by_id("x"), "conversation_pkey"),
         (lambda s: s.conversations.save(dialog_id="x"), "dialog_pkey"),
         (lambda s: s.dialogs.get_by_id("x"), "dialog_pkey"),
@@ -373,7 +388,10 @@ def test_without_the_guard_a_list_is_frozen_in_a_generic_plan_and_with_it_never(
     values = [untyped(value) for value in statement.query.bind(statement.params)]
     with psycopg.connect(db, autocommit=True) as connection:
         cursor = RawCursor(connection)
-        for text in (statement.query.text, guard.sub(b"TRUE", statement.query.text).replace(b"get_list */", b"trap */")):
+        for text in (
+            statement.query.text,
+            guard.sub(b"TRUE", statement.query.text).replace(b"get_list */", b"trap */"),
+        ):
             for _ in range(20):
                 cursor.execute(text, values, prepare=True)
         assert counted_plans(connection, "conversation.get_list") == [(0, 20)]

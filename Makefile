@@ -1,0 +1,49 @@
+# The commands of this checkout. Each sets up .venv by itself; nothing outside of the checkout is changed.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# The first Python that is new enough; PYTHON=... names another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types format clean
+
+help: ## show this list
+	@echo "DATABASE_URL=... uses that server (databases of our own, with random names); PGBIN=... other binaries."
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) ## store, list, search, append and count conversations in a real PostgreSQL (INPUT=file.jsonl: your own)
+	@exec $(BIN)/python tests/demo/demo.py $(if $(INPUT),"$(INPUT)")
+
+test: $(READY) ## run the tests (ARGS="-k search": what pytest is to run)
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+check: lint types test ## lint, check types, and run the tests
+
+lint: $(READY) ## check the style of Python and SQL
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/sqlfluff lint --disable-progress-bar sql
+
+types: $(READY) ## check types with mypy and pyright, both strict
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+format: $(READY) ## lay out Python and SQL
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+	$(BIN)/sqlfluff fix --disable-progress-bar sql
+
+clean: ## remove .venv and what the tools have left
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# Written last, so that a set-up which was interrupted is done again.
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; PYTHON=... names one" >&2; exit 1; }
+	@echo "setting up $(VENV) with $(PYTHON) (once, about a minute)"
+	@rm -f $@
+	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) has no venv (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

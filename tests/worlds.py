@@ -1,0 +1,129 @@
+"""The two worlds seen alike: an asyncio store whose calls look blocking, so that one test serves both."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Self, TypeVar
+
+from psycopg import AsyncConnection, Connection
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
+
+from conversation_store import AsyncConversationStore, ConversationStore
+
+T = TypeVar("T")
+
+
+class Blocking:
+    """The blocking world."""
+
+    name = "blocking"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    @contextmanager
+    def store(self, *args: Any, **kwargs: Any) -> Generator[Any]:
+        with ConversationStore(*args, **kwargs) as store:
+            yield store
+
+    @contextmanager
+    def pool(self, conninfo: str, **kwargs: Any) -> Generator[Any]:
+        with ConnectionPool(conninfo, min_size=1, open=True, **kwargs) as pool:
+            yield pool
+
+    @contextmanager
+    def connect(self, conninfo: str, **kwargs: Any) -> Generator[Any]:
+        with Connection.connect(conninfo, **kwargs) as connection:
+            yield connection
+
+    def together(self, store: Any, calls: Sequence[Callable[[Any], Any]]) -> list[Any]:
+        """Make all calls at the same moment, each in a thread; return their results or errors."""
+        barrier = threading.Barrier(len(calls))
+
+        def run(call: Callable[[Any], Any]) -> Any:
+            barrier.wait()
+            try:
+                return call(store)
+            except Exception as error:
+                return error
+
+        with ThreadPoolExecutor(len(calls)) as executor:
+            return list(executor.map(run, calls))
+
+
+class OnAsyncio:
+    """The world of asyncio, behind calls that look blocking."""
+
+    name = "asyncio"
+
+    def __enter__(self) -> Self:
+        self._runner = asyncio.Runner()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._runner.close()
+
+    @contextmanager
+    def entered(self, manager: Any) -> Generator[Any]:
+        value = self.run(manager.__aenter__())
+        try:
+            yield value
+        except BaseException as error:
+            if not self.run(manager.__aexit__(type(error), error, error.__traceback__)):
+                raise
+        else:
+            self.run(manager.__aexit__(None, None, None))
+
+    @contextmanager
+    def store(self, *args: Any, **kwargs: Any) -> Generator[Any]:
+        with self.entered(AsyncConversationStore(*args, **kwargs)) as store:
+            yield Awaited(store, self)
+
+    @contextmanager
+    def pool(self, conninfo: str, **kwargs: Any) -> Generator[Any]:
+        with self.entered(AsyncConnectionPool(conninfo, min_size=1, open=False, **kwargs)) as pool:
+            yield pool
+
+    @contextmanager
+    def connect(self, conninfo: str, **kwargs: Any) -> Generator[Any]:
+        connection = self.run(AsyncConnection.connect(conninfo, **kwargs))
+        with self.entered(connection):
+            yield connection
+
+    def together(self, store: Any, calls: Sequence[Callable[[Any], Any]]) -> list[Any]:
+        """Start all calls at once on the loop; return their results or errors."""
+
+        async def gather() -> list[Any]:
+            return await asyncio.gather(*(call(store.awaited) for call in calls), return_exceptions=True)
+
+        return self.run(gather())
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(coroutine)
+
+
+class Awaited:
+    """Something of the asyncio world whose methods are awaited for the caller."""
+
+    def __init__(self, awaited: Any, world: OnAsyncio) -> None:
+        self.awaited = awaited
+        self._world = world
+
+    def __getattr__(self, name: str) -> Any:
+        value: Any = getattr(self.awaited, name)
+        if name == "transaction":
+            return self._transaction
+        if not callable(value):
+            return Awaited(value, self._world)
+        return lambda *args, **kwargs: self._world.run(value(*args, **kwargs))
+
+    @contextmanager
+    def _transaction(self, *args: Any, **kwargs: Any) -> Generator[Awaited]:
+        with self._world.entered(self.awaited.transaction(*args, **kwargs)) as transaction:
+            yield Awaited(transaction, self._world)
