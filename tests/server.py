@@ -138,7 +138,7 @@ def embedded_server(settings: Mapping[str, str] | None = None) -> Generator[Serv
         {} if account is None else {"user": account[0], "group": account[1], "extra_groups": []}
     )
     base = Path(tempfile.mkdtemp(prefix="conversation-store-", dir=_scratch()))
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[Any] | None = None
     try:
         if account is not None:
             os.chown(base, *account)
@@ -250,7 +250,7 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGQUIT, 0, 0, 0)
 
 
-def _wait(base: Path, process: subprocess.Popen[bytes]) -> None:
+def _wait(base: Path, process: subprocess.Popen[Any]) -> None:
     """Return when the server takes connections: the eighth line of its pid file says so."""
     deadline = time.monotonic() + 60
     while True:

@@ -8,9 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
-from conversation_store import AsyncConversationStore, ConversationStore, _arguments as check
+from conversation_store import AsyncConversationStore, ConversationStore
+from conversation_store import _arguments as check
 from conversation_store._statement import Runner
 
 

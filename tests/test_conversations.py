@@ -13,9 +13,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from psycopg import RawCursor
-from worlds import Blocking, OnAsyncio
+from psycopg.conninfo import make_conninfo
 
 from conversation_store import (
     AlreadyExists,
@@ -26,6 +27,7 @@ from conversation_store import (
     RoundConflict,
 )
 from conversation_store._query import load
+from worlds import Blocking, OnAsyncio
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def tenant() -> str:
 
 
 @pytest.fixture
-def dialog(store: Any, tenant: str) -> str:
+def dialog(store: Any, tenant: str) -> Any:
     return store.dialogs.save(id=uuid.uuid4().hex, tenant_id=tenant).id
 
 
@@ -319,7 +321,7 @@ def test_a_day_is_that_of_the_time_zone(store: Any, tenant: str, dialog: str) ->
             dialog_id=dialog, create_date=datetime(2024, 3, 30, tzinfo=UTC) + timedelta(hours=hour)
         )
 
-    def count(zone: str, day: str = "2024-03-31") -> int:
+    def count(zone: str, day: str = "2024-03-31") -> Any:
         return store.conversations.get_list(dialog, tenant, from_date=day, to_date=day, time_zone=zone).count
 
     assert (count("UTC"), count("Europe/Paris"), count("Asia/Shanghai", "2024-03-31")) == (24, 23, 24)
@@ -397,7 +399,8 @@ def test_a_whole_row_as_read_is_taken_and_its_past_is_ignored(store: Any, dialog
 
 def test_another_id_or_an_unknown_key_changes_nothing(store: Any, dialog: str) -> None:
     saved = store.conversations.save(dialog_id=dialog)
-    for wrong in ({"id": "another"}, {"messages": []}, {"tokens": 1, "password": "x"}):
+    unknown: list[dict[str, Any]] = [{"id": "another"}, {"messages": []}, {"tokens": 1, "password": "x"}]
+    for wrong in unknown:
         with pytest.raises(ValueError, match=r"conversation"):
             store.conversations.append_message(saved.id, wrong)
     assert store.conversations.get_by_id(saved.id) == saved
@@ -429,6 +432,7 @@ def test_lists_written_one_after_the_other_are_what_is_read(data: st.DataObject,
                 store.conversations.append_message(saved.id, {"message": turn, "reference": turn})
                 expected = turn
             read = store.conversations.get_by_id(saved.id)
+            assert read is not None
             assert (read.message, read.reference) == (expected, expected)
 
 
@@ -462,7 +466,8 @@ def test_append_round_to_nothing_in_the_wrong_round_or_to_no_list_changes_nothin
         assert (caught.value.expected, caught.value.current) == (wrong, 3)
     assert store.conversations.get_by_id(saved.id) == saved
     text = store.conversations.save(dialog_id=dialog, message="text", reference={"a": 1})
-    for arguments in ({"messages": [1]}, {"messages": []}, {"messages": [1], "reference": [1]}):
+    appended: list[dict[str, Any]] = [{"messages": [1]}, {"messages": []}, {"messages": [1], "reference": [1]}]
+    for arguments in appended:
         with pytest.raises(ValueError, match="lists"):
             store.conversations.append_round(text.id, **arguments)
     assert store.conversations.get_by_id(text.id) == text
@@ -553,7 +558,9 @@ def test_the_wal_of_an_append_does_not_grow_with_the_conversation(db: str) -> No
                 "expected_round": None,
             }
             rounds.append(wal_bytes(connection, "conversation.append_round", id=id, messages=messages, **scalars))
-        whole = store.conversations.get_by_id(id).message
+        read = store.conversations.get_by_id(id)
+        assert read is not None
+        whole = read.message
         for i in range(20):
             whole.append(entry(i))
             message = json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
@@ -637,7 +644,7 @@ def test_the_clock_of_the_session_changes_nothing(world: Blocking | OnAsyncio, d
     options = (
         "-c timezone=Pacific/Auckland -c datestyle=German,DMY -c extra_float_digits=-5 -c intervalstyle=sql_standard"
     )
-    with world.store(db) as plain, world.store(psycopg.conninfo.make_conninfo(db, options=options)) as odd:
+    with world.store(db) as plain, world.store(make_conninfo(db, options=options)) as odd:
         dialog = plain.dialogs.save(id=uuid.uuid4().hex, tenant_id=uuid.uuid4().hex)
         saved = odd.conversations.save(
             dialog_id=dialog.id, create_date="2024-02-03T01:02:03.456789", duration=0.1234567890123456

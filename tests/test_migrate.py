@@ -12,10 +12,11 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from server import Server, database as new_database
 
 from conversation_store import ConversationStore, MigrationError, _migrate, migrate
 from conversation_store._query import sql_directory
+from server import Server
+from server import database as new_database
 
 NAMES = [migration.name for migration in _migrate.migrations()]
 
@@ -109,9 +110,9 @@ def test_a_statement_that_does_not_get_its_lock_gives_up(database: str, monkeypa
 def test_a_database_that_is_not_in_utf8_is_refused(server: Server) -> None:
     with new_database(server) as conninfo, psycopg.connect(server.conninfo(), autocommit=True) as admin:
         name = conninfo_to_dict(conninfo)["dbname"]
-        admin.execute(f'DROP DATABASE "{name}"')
+        admin.execute(f'DROP DATABASE "{name}"'.encode())
         admin.execute(
-            f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' LOCALE_PROVIDER libc"
+            f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' LOCALE_PROVIDER libc".encode()
         )
         with pytest.raises(MigrationError, match="UTF8"):
             migrate(conninfo)
@@ -129,15 +130,15 @@ def test_extensions_are_used_where_they_are(empty_database: str) -> None:
 def test_the_owner_of_a_database_needs_no_superuser(server: Server) -> None:
     with new_database(server) as conninfo, psycopg.connect(server.conninfo(), autocommit=True) as admin:
         name = conninfo_to_dict(conninfo)["dbname"]
-        admin.execute(f"CREATE ROLE \"{name}\" LOGIN PASSWORD 'secret'")
+        admin.execute(f"CREATE ROLE \"{name}\" LOGIN PASSWORD 'secret'".encode())
         try:
-            admin.execute(f'ALTER DATABASE "{name}" OWNER TO "{name}"')
+            admin.execute(f'ALTER DATABASE "{name}" OWNER TO "{name}"'.encode())
             own = make_conninfo(conninfo, user=name, password="secret")
             assert migrate(own) == NAMES
             works(own)
         finally:
-            admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-            admin.execute(f'DROP ROLE "{name}"')
+            admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+            admin.execute(f'DROP ROLE "{name}"'.encode())
 
 
 def url(conninfo: str) -> str:
@@ -179,7 +180,7 @@ def test_a_dump_restored_elsewhere_searches_and_appends(server: Server, database
         id = store.conversations.save(dialog_id="d", message=[{"content": "检索增强"}], dsl={"z": 1, "a": 2}).id
         before = store.conversations.get_by_id(id)
     dump = subprocess.run([server.bindir / "pg_dump", "-d", database], capture_output=True, check=True).stdout
-    restore = [server.bindir / "psql", "-d", empty_database, "-qX", "-v", "ON_ERROR_STOP=1"]
+    restore: list[str | Path] = [server.bindir / "psql", "-d", empty_database, "-qX", "-v", "ON_ERROR_STOP=1"]
     restored = subprocess.run(restore, input=dump, capture_output=True)
     assert restored.returncode == 0, restored.stderr.decode()
     assert shape(empty_database) == shape(database)

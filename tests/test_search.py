@@ -8,10 +8,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
-from server import Server, database as new_database
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from conversation_store import ConversationStore, migrate
+from server import Server
+from server import database as new_database
 
 # Few letters of many scripts, so that keywords are found often; cases that fold oddly; blanks, wildcards, quotes.
 WORDS = [
@@ -66,7 +68,9 @@ def found(connection: psycopg.Connection[Any], texts: list[str | None], keyword:
     }
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     conversations=st.lists(
         st.tuples(names, st.lists(st.tuples(texts, st.sampled_from(SHAPES)), max_size=3)), min_size=1, max_size=6
@@ -88,7 +92,7 @@ def test_a_search_finds_what_strpos_of_lower_finds(
             store.conversations.append_message(id, {"message": [*body, "hello 检索 кино"]})
             store.conversations.append_message(id, {"message": body})
         saved = store.conversations.get_list(dialog, tenant, desc=False, orderby="id").sessions
-        said = [[text for text in map(text_of, conversation.message)] for conversation in saved]
+        said = [list(map(text_of, conversation.message)) for conversation in saved]
         # A piece of what was said is looked for too: it must be found.
         whole = "".join(text for conversation in said for text in conversation)
         for keyword in [*searched, whole[cut : cut + 3], saved[0].id[4:9].upper()]:
@@ -108,7 +112,7 @@ def test_a_search_finds_what_strpos_of_lower_finds(
 
 def text_of(message: Any) -> str:
     """Return what a message says."""
-    content = message["content"] if isinstance(message, dict) else message
+    content: Any = message["content"] if isinstance(message, dict) else message
     return content if isinstance(content, str) else "\n".join(part["text"] for part in content if "text" in part)
 
 
@@ -118,7 +122,7 @@ def tenant() -> str:
 
 
 @pytest.fixture
-def dialog(store: Any, tenant: str) -> str:
+def dialog(store: Any, tenant: str) -> Any:
     return store.dialogs.save(id=uuid.uuid4().hex, tenant_id=tenant).id
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from worlds import Blocking, OnAsyncio
 
 from conversation_store import AlreadyExists, ApiToken, DialogNotFound, IssuedToken
+from worlds import Blocking, OnAsyncio
 
 
 @pytest.fixture

@@ -42,6 +42,19 @@ class Blocking:
         with Connection.connect(conninfo, **kwargs) as connection:
             yield connection
 
+    @contextmanager
+    def connection_of(self, pool: Any) -> Generator[Any]:
+        with pool.connection() as connection:
+            yield connection
+
+    @contextmanager
+    def entered(self, manager: Any) -> Generator[Any]:
+        with manager as value:
+            yield value
+
+    def run(self, call: Callable[[], Any]) -> Any:
+        return call()
+
     def together(self, store: Any, calls: Sequence[Callable[[Any], Any]]) -> list[Any]:
         """Make all calls at the same moment, each in a thread; return their results or errors."""
         barrier = threading.Barrier(len(calls))
@@ -71,14 +84,15 @@ class OnAsyncio:
 
     @contextmanager
     def entered(self, manager: Any) -> Generator[Any]:
-        value = self.run(manager.__aenter__())
+        value = self.run(manager.__aenter__)
         try:
             yield value
         except BaseException as error:
-            if not self.run(manager.__aexit__(type(error), error, error.__traceback__)):
+            details = type(error), error, error.__traceback__
+            if not self.run(lambda: manager.__aexit__(*details)):
                 raise
         else:
-            self.run(manager.__aexit__(None, None, None))
+            self.run(lambda: manager.__aexit__(None, None, None))
 
     @contextmanager
     def store(self, *args: Any, **kwargs: Any) -> Generator[Any]:
@@ -92,8 +106,13 @@ class OnAsyncio:
 
     @contextmanager
     def connect(self, conninfo: str, **kwargs: Any) -> Generator[Any]:
-        connection = self.run(AsyncConnection.connect(conninfo, **kwargs))
+        connection = self.run(lambda: AsyncConnection.connect(conninfo, **kwargs))
         with self.entered(connection):
+            yield connection
+
+    @contextmanager
+    def connection_of(self, pool: Any) -> Generator[Any]:
+        with self.entered(pool.connection()) as connection:
             yield connection
 
     def together(self, store: Any, calls: Sequence[Callable[[Any], Any]]) -> list[Any]:
@@ -102,10 +121,10 @@ class OnAsyncio:
         async def gather() -> list[Any]:
             return await asyncio.gather(*(call(store.awaited) for call in calls), return_exceptions=True)
 
-        return self.run(gather())
+        return self.run(gather)
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return self._runner.run(coroutine)
+    def run(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        return self._runner.run(call())
 
 
 class Awaited:
@@ -119,9 +138,10 @@ class Awaited:
         value: Any = getattr(self.awaited, name)
         if name == "transaction":
             return self._transaction
-        if not callable(value):
-            return Awaited(value, self._world)
-        return lambda *args, **kwargs: self._world.run(value(*args, **kwargs))
+        return self._method(value) if callable(value) else Awaited(value, self._world)
+
+    def _method(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args, **kwargs: self._world.run(lambda: method(*args, **kwargs))
 
     @contextmanager
     def _transaction(self, *args: Any, **kwargs: Any) -> Generator[Awaited]:

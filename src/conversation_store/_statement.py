@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
@@ -125,12 +126,22 @@ class _InstantLoader(Loader):
             raise psycopg.DataError("a stored timestamp lies outside of the years 1 to 9999") from None
 
 
+class _JsonLoader(Loader):
+    """Load json with Python's own reader, whatever reader was set for the process."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> object:
+        return json.loads(bytes(data))
+
+
 def _adapters() -> AdaptersMap:
     """Return adapters of our own: a caller's connection may have others registered, and gets none of these."""
     adapters = AdaptersMap(psycopg.adapters)
     # Untyped, so that a parameter has the type that its cast in the SQL says, and one file is one prepared statement.
     adapters.register_dumper(str, StrDumperUnknown)
     adapters.register_loader("timestamptz", _InstantLoader)
+    adapters.register_loader("json", _JsonLoader)
     return adapters
 
 
