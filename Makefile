@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types format clean
+.PHONY: help demo test check lint types measure format clean
 
 help: ## show this list
 	@echo "DATABASE_URL=... uses that server (databases of our own, with random names); PGBIN=... other binaries."
@@ -30,6 +30,9 @@ lint: $(READY) ## check the style of Python and SQL
 types: $(READY) ## check types with mypy and pyright, both strict
 	$(BIN)/mypy
 	$(BIN)/pyright
+
+measure: $(READY) ## measure the figures of sql/README.md (a few minutes)
+	@exec $(BIN)/python tests/measure.py
 
 format: $(READY) ## lay out Python and SQL
 	$(BIN)/ruff check --fix-only .

@@ -1,0 +1,173 @@
+"""What the README files say is so: their examples run, their maps are complete."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from conversation_store import AsyncConversationStore, ConversationStore
+from conversation_store._query import load_all
+from server import Server
+from test_connections import everything
+from test_migrate import url
+
+CHECKOUT = Path(__file__).parents[1]
+README = (CHECKOUT / "README.md").read_text()
+SQL_README = (CHECKOUT / "sql" / "README.md").read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def methods() -> set[str]:
+    """Return every public operation, as `conversations.get_list`."""
+    store = ConversationStore("")
+    return {
+        f"{name}.{method}"
+        for name in ("dialogs", "conversations", "tokens")
+        for method in vars(type(getattr(store, name)).__mro__[1])
+        if not method.startswith("_")
+    }
+
+
+def test_the_examples_of_the_readme_run_as_they_stand(database: str) -> None:
+    examples = blocks(README, "python")
+    printed: list[str] = []
+    assert len(examples) == 3
+    for example in examples:
+        assert "postgresql://localhost/app" in example
+        assert len(example.strip().splitlines()) <= 18
+        code = example.replace('"postgresql://localhost/app"', repr(database))
+        done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        printed.append(done.stdout)
+    assert printed[2] == "somebody else was faster, it is round 0\n"
+    with ConversationStore(database) as store:
+        dialog = store.dialogs.get_by_id("support")
+        assert dialog is not None
+        assert dialog.name == "Support"
+        assert store.conversations.get_list("support", "acme").count == 3
+        assert store.conversations.get_list("support", "acme", keywords="您好").count == 1
+
+
+def test_the_readme_lists_every_method() -> None:
+    table = README.partition("## What there is")[2]
+    for method in methods():
+        assert f"`{method.partition('.')[2]}`" in table, method
+    assert {name for name in vars(AsyncConversationStore) if not name.startswith("_")} == {
+        "open",
+        "close",
+        "transaction",
+    }
+
+
+def test_the_map_names_every_method_every_file_and_only_indexes_that_exist(database: str) -> None:
+    rows = re.findall(r"^\| (`\w+\.\w+`(?:, `\w+\.\w+`)*) \| `(\w+/\w+\.sql)` \| (.*) \|$", SQL_README, re.MULTILINE)
+    assert {method for row in rows for method in re.findall(r"`([\w.]+)`", row[0])} == methods()
+    assert {file for _, file, _ in rows} == {f"{name.replace('.', '/')}.sql" for name in load_all()}
+    with psycopg.connect(database) as connection:
+        indexes = {
+            name
+            for (name,) in connection.execute(
+                "SELECT indexname FROM pg_indexes WHERE schemaname = 'conversation_store'"
+            )
+        }
+    named = {index for _, _, served in rows for index in re.findall(r"`(\w+)`", served)}
+    assert named <= indexes
+    # What no statement is served by keeps something unique, or is dbmate's.
+    unserved = {"api_token_pkey", "api_token_beta_key", "dialog_tenant_id_id_key"}
+    assert indexes - named == unserved | {"schema_migrations_pkey", "schema_checksums_pkey"}
+
+
+def test_the_commands_for_psql_run_with_values_that_contain_quotes(server: Server, database: str) -> None:
+    with ConversationStore(database) as store:
+        store.dialogs.save(id="support", tenant_id="acme")
+        store.conversations.save(id="O'Brien's session", dialog_id="support", message=["hello"], exp_user_id="O'Brien")
+    commands = [block for block in blocks(SQL_README, "sh") if "psql" in block]
+    assert len(commands) == 4
+    parts = {key: str(value) for key, value in conninfo_to_dict(database).items()}
+    environment = {
+        **os.environ,
+        "PATH": f"{server.bindir}{os.pathsep}{os.environ['PATH']}",
+        "PGHOST": parts["host"],
+        "PGPORT": parts["port"],
+        "PGUSER": parts["user"],
+        "PGDATABASE": parts["dbname"],
+        "PGPASSWORD": parts.get("password", ""),
+        "PGOPTIONS": "-c enable_seqscan=off",
+        "PSQLRC": "/dev/null",
+    }
+    printed: list[str] = []
+    for command in commands:
+        assert "O''Brien" in command
+        script = 'psql() { command psql -v ON_ERROR_STOP=1 "$@"; }\n' + command
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=CHECKOUT, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert "ERROR" not in done.stderr
+        printed.append(done.stdout)
+    assert '["hello"]' in printed[0]
+    assert "conversation_dialog_id_exp_user_id_create_date_id_idx" in printed[1]
+    assert "strpos(" in printed[2]
+    assert re.search(r"0 \| t +\| +1", printed[3])
+    with ConversationStore(database) as store:
+        read = store.conversations.get_by_id("O'Brien's session")
+        assert read is not None
+        assert read.message == ["hello"]
+
+
+def test_the_command_for_dbmate_runs(empty_database: str) -> None:
+    (command,) = [block for block in blocks(SQL_README, "sh") if block.startswith("dbmate")]
+    environment = {
+        **os.environ,
+        "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}",
+        "DATABASE_URL": url(empty_database),
+    }
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=CHECKOUT, env=environment)
+    assert done.returncode == 0, done.stderr
+    with ConversationStore(empty_database) as store:
+        assert everything(store)
+
+
+def test_a_service_role_needs_no_more_than_the_grants_that_are_listed(server: Server, database: str) -> None:
+    (grants,) = blocks(SQL_README, "sql")
+    role = str(conninfo_to_dict(database)["dbname"]) + "_service"
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'".encode())
+        try:
+            admin.execute(re.sub(r"\bservice\b", role, grants).encode())
+            with ConversationStore(make_conninfo(database, user=role, password="secret")) as store:
+                assert everything(store)
+            with (
+                psycopg.connect(make_conninfo(database, user=role, password="secret")) as connection,
+                pytest.raises(psycopg.errors.InsufficientPrivilege),
+            ):
+                connection.execute("DELETE FROM conversation_store.schema_migrations")
+        finally:
+            admin.execute(f"DROP OWNED BY {role}".encode())
+            admin.execute(f"DROP ROLE {role}".encode())
+
+
+def test_the_makefile_explains_every_target() -> None:
+    makefile = (CHECKOUT / "Makefile").read_text()
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    shown = subprocess.run(["make", "-s"], capture_output=True, text=True, cwd=CHECKOUT).stdout
+    for target in phony.split():
+        assert re.search(rf"^  make {target} +\w", shown, re.MULTILINE), target
+
+
+@pytest.mark.parametrize("method", sorted(methods()))
+def test_every_docstring_names_a_file_that_exists(method: str) -> None:
+    store = ConversationStore("")
+    repository, name = method.split(".")
+    doc = getattr(getattr(store, repository), name).__doc__
+    (path,) = re.findall(r"SQL: `(sql/\w+/\w+\.sql)`", " ".join(doc.split()))
+    assert (CHECKOUT / path).is_file()
