@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator
 from typing import Any
 
@@ -16,6 +17,11 @@ from server import Server, random_name
 from server import database as new_database
 from server import server as running_server
 from worlds import Blocking, OnAsyncio
+
+
+def pytest_configure() -> None:
+    """Take an end of the process for an interruption: the server is stopped and its directory removed."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
