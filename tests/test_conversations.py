@@ -7,6 +7,7 @@ import json
 import statistics
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
@@ -521,6 +522,32 @@ def test_whole_lists_written_at_once_leave_one_of_them_and_never_a_mixture(
             store.conversations.append_message(id, {"message": ["end"]})
             store.conversations.append_round(id, [1, 2, 3])
             assert store.conversations.get_by_id(id).message == ["end", 1, 2, 3]
+
+
+def test_a_writer_that_waited_writes_its_whole_list_though_its_snapshot_was_older(
+    store: Any, dialog: str, db: str
+) -> None:
+    saved = store.conversations.save(dialog_id=dialog, message=["old 1", "old 2"], reference=["old"])
+    with psycopg.connect(db) as first, ConversationStore(db) as second, ThreadPoolExecutor(1) as executor:
+        ConversationStore(connection=first).conversations.append_message(
+            saved.id, {"message": ["first 1", "first 2", "first 3"], "reference": "first"}
+        )
+        # Its first entries are those of its snapshot, and no longer those that are there.
+        waiting = executor.submit(
+            second.conversations.append_message, saved.id, {"message": ["old 1", "second 2"], "reference": ["old"]}
+        )
+        with psycopg.connect(db, autocommit=True) as admin:
+            deadline = time.monotonic() + 30
+            while not admin.execute(
+                "SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+            ).fetchone():
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        first.commit()
+        assert waiting.result() == 1
+    read = store.conversations.get_by_id(saved.id)
+    assert (read.message, read.reference, read.round) == (["old 1", "second 2"], ["old"], 2)
+    assert store.conversations.get_list(dialog, saved.tenant_id, keywords="first").count == 0
 
 
 def wal_bytes(connection: psycopg.Connection[Any], name: str, **values: Any) -> int:
