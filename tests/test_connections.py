@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager, contextmanager
@@ -284,6 +286,16 @@ def test_other_unsupported_features_are_not_taken_for_a_stale_plan(world: Blocki
         )
     with world.store(database) as store, pytest.raises(psycopg.errors.FeatureNotSupported):
         store.dialogs.save(id="d", tenant_id="t")
+
+
+def test_a_dumper_of_text_set_for_the_whole_process_is_not_ours(db: str) -> None:
+    code = (
+        "import psycopg; from psycopg.types.string import StrDumper; psycopg.adapters.register_dumper(str, StrDumper)\n"
+        "from conversation_store import ConversationStore\n"
+        f"with ConversationStore({db!r}) as store: print(store.conversations.get_list('d', 'nobody', desc=False))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("Page(count=0, sessions=[])\n", "")
 
 
 def test_a_json_reader_set_for_the_whole_process_is_not_ours(world: Blocking | OnAsyncio, db: str) -> None:

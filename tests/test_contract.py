@@ -70,8 +70,11 @@ def described(connection: psycopg.Connection[Any], query: Query) -> list[tuple[s
     columns: list[tuple[str, str, bool | None]] = []
     for i in range(result.nfields):
         row = connection.execute(
-            "SELECT format_type(%s, NULL), (SELECT attnotnull FROM pg_attribute WHERE attrelid = %s AND attnum = %s)",
-            [result.ftype(i), result.ftable(i), result.ftablecol(i)],
+            # A column of the view is one of the table below it, apart from the lists, which it puts together.
+            "SELECT format_type(%s, NULL), (SELECT attnotnull FROM pg_attribute WHERE attname = %s AND attrelid = CASE %s::oid"
+            " WHEN 'conversation_store.conversation_with_entries'::regclass THEN 'conversation_store.conversation'::regclass"
+            " ELSE %s::oid END)",
+            [result.ftype(i), (result.fname(i) or b"").decode(), result.ftable(i), result.ftable(i)],
         ).fetchone()
         assert row is not None
         columns.append(((result.fname(i) or b"").decode(), row[0], row[1]))

@@ -1,8 +1,7 @@
 /* conversation.get_by_id */
 -- Return one conversation with everything in it.
 --
--- One row by conversation_pkey, its entries in order by the primary keys of their
--- tables. The counts say which entries there are; -1 is a value that is not a list.
+-- One row by conversation_pkey, its entries in order by the primary keys of their tables.
 -- returns: optional
 
 SELECT
@@ -12,36 +11,8 @@ SELECT
     c.name,
     c.user_id,
     c.exp_user_id,
-    CASE
-        WHEN c.message_count >= 0
-            THEN (
-                SELECT coalesce(json_agg(m.body ORDER BY m.position), '[]')
-                FROM conversation_store.conversation_message AS m
-                WHERE m.conversation_id = c.id
-                    AND m.position BETWEEN 1 AND c.message_count
-            )
-        ELSE (
-            SELECT m.body
-            FROM conversation_store.conversation_message AS m
-            WHERE m.conversation_id = c.id
-                AND m.position = 0
-        )
-    END AS message,
-    CASE
-        WHEN c.reference_count >= 0
-            THEN (
-                SELECT coalesce(json_agg(r.body ORDER BY r.position), '[]')
-                FROM conversation_store.conversation_reference AS r
-                WHERE r.conversation_id = c.id
-                    AND r.position BETWEEN 1 AND c.reference_count
-            )
-        ELSE (
-            SELECT r.body
-            FROM conversation_store.conversation_reference AS r
-            WHERE r.conversation_id = c.id
-                AND r.position = 0
-        )
-    END AS reference,
+    c.message,
+    c.reference,
     c.tokens,
     c.source,
     c.dsl,
@@ -52,5 +23,5 @@ SELECT
     c.version_title,
     c.create_date,
     c.update_date
-FROM conversation_store.conversation AS c
+FROM conversation_store.conversation_with_entries AS c
 WHERE c.id = :id::text;

@@ -51,23 +51,13 @@ WITH found AS MATERIALIZED (
 matching AS NOT MATERIALIZED (
     SELECT
         c.id,
-        c.tenant_id,
-        c.dialog_id,
         c.name,
-        c.user_id,
-        c.exp_user_id,
         c.tokens,
-        c.source,
-        c.dsl,
         c.duration,
         c.round,
         c.thumb_up,
-        c.errors,
-        c.version_title,
         c.create_date,
-        c.update_date,
-        c.message_count,
-        c.reference_count
+        c.update_date
     FROM conversation_store.conversation AS c
     -- Planned for its actual values: with a generic plan this term would cost more than
     -- anything, and with actual values it folds away.
@@ -91,49 +81,14 @@ matching AS NOT MATERIALIZED (
         )
 ),
 
--- The page is cut before any entry is fetched. The order is a ladder: every step but the
+-- The page is cut before anything is fetched. The order is a ladder: every step but the
 -- chosen one folds away, and what is left is the order of an index.
 page AS (
     SELECT
         p.id,
-        p.tenant_id,
-        p.dialog_id,
-        p.name,
-        p.user_id,
-        p.exp_user_id,
-        p.tokens,
-        p.source,
-        p.dsl,
-        p.duration,
-        p.round,
-        p.thumb_up,
-        p.errors,
-        p.version_title,
-        p.create_date,
-        p.update_date,
-        p.message_count,
-        p.reference_count,
         row_number() OVER () AS ordinal
     FROM (
-        SELECT
-            m.id,
-            m.tenant_id,
-            m.dialog_id,
-            m.name,
-            m.user_id,
-            m.exp_user_id,
-            m.tokens,
-            m.source,
-            m.dsl,
-            m.duration,
-            m.round,
-            m.thumb_up,
-            m.errors,
-            m.version_title,
-            m.create_date,
-            m.update_date,
-            m.message_count,
-            m.reference_count
+        SELECT m.id
         FROM matching AS m
         ORDER BY
             CASE WHEN :orderby::text = 'name' AND :desc::boolean THEN coalesce(m.name, '') END DESC,
@@ -159,54 +114,27 @@ page AS (
 -- The total survives an empty page.
 SELECT
     matched.total,
-    page.id,
-    page.tenant_id,
-    page.dialog_id,
-    page.name,
-    page.user_id,
-    page.exp_user_id,
-    CASE
-        WHEN page.message_count >= 0
-            THEN (
-                SELECT coalesce(json_agg(e.body ORDER BY e.position), '[]')
-                FROM conversation_store.conversation_message AS e
-                WHERE e.conversation_id = page.id
-                    AND e.position BETWEEN 1 AND page.message_count
-            )
-        ELSE (
-            SELECT e.body
-            FROM conversation_store.conversation_message AS e
-            WHERE e.conversation_id = page.id
-                AND e.position = 0
-        )
-    END AS message,
-    CASE
-        WHEN page.reference_count >= 0
-            THEN (
-                SELECT coalesce(json_agg(e.body ORDER BY e.position), '[]')
-                FROM conversation_store.conversation_reference AS e
-                WHERE e.conversation_id = page.id
-                    AND e.position BETWEEN 1 AND page.reference_count
-            )
-        ELSE (
-            SELECT e.body
-            FROM conversation_store.conversation_reference AS e
-            WHERE e.conversation_id = page.id
-                AND e.position = 0
-        )
-    END AS reference,
-    page.tokens,
-    page.source,
-    CASE WHEN :include_dsl::boolean THEN page.dsl END AS dsl,
-    page.duration,
-    page.round,
-    page.thumb_up,
-    page.errors,
-    page.version_title,
-    page.create_date,
-    page.update_date
+    s.id,
+    s.tenant_id,
+    s.dialog_id,
+    s.name,
+    s.user_id,
+    s.exp_user_id,
+    s.message,
+    s.reference,
+    s.tokens,
+    s.source,
+    CASE WHEN :include_dsl::boolean THEN s.dsl END AS dsl,
+    s.duration,
+    s.round,
+    s.thumb_up,
+    s.errors,
+    s.version_title,
+    s.create_date,
+    s.update_date
 FROM (SELECT count(*) AS total FROM matching) AS matched
 LEFT JOIN page ON TRUE
+LEFT JOIN conversation_store.conversation_with_entries AS s ON page.id = s.id
 ORDER BY page.ordinal
 -- With a limit here, entries are fetched after the sort and not carried through it.
 LIMIT greatest(:limit::bigint, 1);

@@ -110,5 +110,57 @@ CREATE TABLE conversation_store.api_token (
 -- Room on each page for the stamps of use, which change no indexed column.
 WITH (fillfactor = 80);
 
+-- A conversation as callers know it, its entries as the lists or values that they gave. The
+-- counts say which entries there are; -1 is a value that is not a list.
+CREATE VIEW conversation_store.conversation_with_entries AS
+SELECT
+    c.id,
+    c.tenant_id,
+    c.dialog_id,
+    c.name,
+    c.user_id,
+    c.exp_user_id,
+    CASE
+        WHEN c.message_count >= 0
+            THEN (
+                SELECT coalesce(json_agg(m.body ORDER BY m.position), '[]')
+                FROM conversation_store.conversation_message AS m
+                WHERE m.conversation_id = c.id
+                    AND m.position BETWEEN 1 AND c.message_count
+            )
+        ELSE (
+            SELECT m.body
+            FROM conversation_store.conversation_message AS m
+            WHERE m.conversation_id = c.id
+                AND m.position = 0
+        )
+    END AS message,
+    CASE
+        WHEN c.reference_count >= 0
+            THEN (
+                SELECT coalesce(json_agg(r.body ORDER BY r.position), '[]')
+                FROM conversation_store.conversation_reference AS r
+                WHERE r.conversation_id = c.id
+                    AND r.position BETWEEN 1 AND c.reference_count
+            )
+        ELSE (
+            SELECT r.body
+            FROM conversation_store.conversation_reference AS r
+            WHERE r.conversation_id = c.id
+                AND r.position = 0
+        )
+    END AS reference,
+    c.tokens,
+    c.source,
+    c.dsl,
+    c.duration,
+    c.round,
+    c.thumb_up,
+    c.errors,
+    c.version_title,
+    c.create_date,
+    c.update_date
+FROM conversation_store.conversation AS c;
+
 -- migrate:down
 -- None on purpose: dropping these tables would lose every conversation.

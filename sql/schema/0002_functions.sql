@@ -52,24 +52,18 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 
 -- The LIKE pattern that a search index can serve for a keyword, or NULL where none can: a
--- lone ideograph, fewer than three letters. It only narrows; strpos(fold(text), fold(keyword)) > 0 decides.
+-- lone ideograph, fewer than three letters. Since pairs() works letter by letter, the pairs of
+-- a keyword are in the pairs of every text that contains it. The pattern only narrows;
+-- strpos(fold(text), fold(keyword)) > 0 decides.
 CREATE FUNCTION conversation_store.search_pattern(keyword text) RETURNS text
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
-DECLARE
-    doubled constant text := 'ᄀ-ᇿ々-〇ぁ-ゖァ-ヺー-ヿㄱ-ㆎㇰ-ㇿ㐀-䶿一-鿿가-힣豈-﫿ｦ-ﾝ𠀀-𳿿';
-    folded constant text := conversation_store.fold(keyword);
-    pattern text;
-BEGIN
-    -- Under LC_CTYPE "C" no ideograph is a letter, and no trigram holds one.
-    IF folded !~ ('(?=[[:alnum:]]{2})[' || doubled || ']{2}') AND folded !~ '[[:alnum:]]{3}' THEN
-        RETURN NULL;
-    END IF;
-    -- The outer halves go: in the text, the first and the last may have other neighbours.
-    pattern := conversation_store.pairs(folded);
-    pattern := regexp_replace(pattern, '^[' || doubled || ']', '');
-    pattern := regexp_replace(pattern, '[' || doubled || ']$', '');
-    RETURN '%' || regexp_replace(pattern, '([%_\\])', '\\\1', 'g') || '%';
-END
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE
+        -- Two neighbours that pairs() doubles. Under LC_CTYPE "C" they are no letters, and no trigram holds one.
+        WHEN conversation_store.fold(keyword)
+            ~ '(?=[[:alnum:]]{2})[ᄀ-ᇿ々-〇ぁ-ゖァ-ヺー-ヿㄱ-ㆎㇰ-ㇿ㐀-䶿一-鿿가-힣豈-﫿ｦ-ﾝ𠀀-𳿿]{2}'
+            OR conversation_store.fold(keyword) ~ '[[:alnum:]]{3}'
+            THEN '%' || regexp_replace(conversation_store.search_text(keyword), '([%_\\])', '\\\1', 'g') || '%'
+    END
 $$;
 
 -- True, at a price that no plan can bear. A statement that contains it is planned for the
