@@ -27,6 +27,8 @@ import signal, sys, time
 sys.path.insert(0, sys.argv[1])
 import psycopg
 from server import database, server
+# Both: whoever runs the tests in the background ignores SIGINT, and a child inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 with server() as own, database(own) as conninfo:
     with psycopg.connect(conninfo) as connection:
