@@ -12,6 +12,7 @@ from psycopg.conninfo import make_conninfo
 from pytest_postgresql import factories
 from pytest_postgresql.executors import NoopExecutor
 
+import ragflow_layout
 from conversation_store import migrate
 from server import Server, random_name
 from server import database as new_database
@@ -44,6 +45,8 @@ postgresql_noproc = factories.postgresql_noproc(depends_on="server", dbname=rand
 def db(server: Server, postgresql_noproc: NoopExecutor) -> Generator[str]:
     """Give a migrated database that the session's tests share; they use ids of their own."""
     with new_database(server, template=postgresql_noproc.template_dbname) as conninfo:
+        # The tables that sql/ragflow reads, for the tests that prepare and explain every file.
+        ragflow_layout.create(conninfo)
         yield conninfo
 
 

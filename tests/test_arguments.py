@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from conversation_store import AsyncConversationStore, ConversationStore
 from conversation_store import _arguments as check
-from conversation_store._statement import Runner
+from conversation_store._runner import Runner
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def store() -> ConversationStore:
         raise NoServer
 
     store = ConversationStore("")
-    for repository in (store.dialogs, store.conversations, store.tokens):
+    for repository in (store.dialogs, store.conversations, store.tokens, store.tenants):
         repository._runner = Runner(connect)
     store.NoServer = NoServer  # type: ignore[attr-defined]
     return store
@@ -247,13 +247,14 @@ def test_a_store_takes_exactly_one_of_conninfo_pool_and_connection(store_class: 
 
 def test_both_worlds_have_the_same_methods_signatures_and_docstrings() -> None:
     blocking, on_asyncio = ConversationStore(""), AsyncConversationStore("")
-    for name in ("dialogs", "conversations", "tokens"):
+    for name in ("dialogs", "conversations", "tokens", "tenants"):
         one, two = getattr(blocking, name), getattr(on_asyncio, name)
         methods = [method for method in dir(type(one)) if not method.startswith("_")]
         assert methods == [method for method in dir(type(two)) if not method.startswith("_")]
-        for method in set(methods) - {"run"}:
+        for method in set(methods) - {"run", "run_each", "run_as_one"}:
             assert inspect.signature(getattr(one, method)) == inspect.signature(getattr(two, method))
             assert getattr(one, method).__doc__ == getattr(two, method).__doc__
             assert "SQL: `sql/" in " ".join(getattr(one, method).__doc__.split())
-            assert inspect.iscoroutinefunction(getattr(two, method))
+            streams = method in ("iter", "export")
+            assert inspect.iscoroutinefunction(getattr(two, method)) != streams
             assert not inspect.iscoroutinefunction(getattr(one, method))

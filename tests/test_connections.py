@@ -27,30 +27,77 @@ from worlds import Blocking, OnAsyncio
 def everything(store: Any) -> list[Any]:
     """Call every method and return what came of it, the made-up parts aside."""
     tenant, dialog, id = (uuid.uuid4().hex for _ in range(3))
+    conversations, tokens, dialogs = store.conversations, store.tokens, store.dialogs
     results: list[Any] = [
-        store.dialogs.save(id=dialog, tenant_id=tenant, name="检索").name,
-        store.dialogs.get_by_id(dialog).name,
-        store.conversations.save(
+        dialogs.save(id=dialog, tenant_id=tenant, name="检索").name,
+        dialogs.insert_many([{"id": "b" + dialog, "tenant_id": tenant, "create_date": "2024-01-01"}]),
+        dialogs.get_by_id(dialog).name,
+        len(dialogs.get_by_ids([dialog, "b" + dialog, "x" + dialog])),
+        [d.name for d in dialogs.query(tenant_id=tenant)],
+        [d.create_date.year > 2023 for d in dialogs.iter(tenant_id=tenant, batch_size=1)],
+        dialogs.update_by_id("b" + dialog, {"name": "b"}),
+        conversations.save(
             id=id,
             dialog_id=dialog,
             message=[{"content": "检索"}],
+            user_id="u",
             exp_user_id="e",
             create_date="2024-01-01",
             duration=0.1,
         ).create_date,
-        store.conversations.append_round(id, [{"content": "x"}], reference=[{"a": [1.5]}], tokens=3),
-        store.conversations.append_message(id, {"name": "n", "tokens": 5, "dsl": {"z": None}}),
-        store.conversations.stats(tenant, "2024-01-01", "2024-01-02", fill=True),
-        [(name.name) for name in store.conversations.get_names(dialog, "e")],
+        conversations.append_round(id, [{"content": "x"}], reference=[{"a": [1.5]}], tokens=3),
+        conversations.append_message(id, {"name": "n", "tokens": 5, "dsl": {"z": None}}),
+        conversations.update_by_id(id, {"thumb_up": 1}),
+        conversations.update_many_by_id([{"id": id, "errors": "e", "reference": [1]}]),
+        conversations.stats(tenant, "2024-01-01", "2024-01-02", fill=True),
+        [(name.name) for name in conversations.get_names(dialog, "e")],
     ]
-    read = store.conversations.get_by_id(id)
-    page = store.conversations.get_list(dialog, tenant, keywords="检索")
+    read = conversations.get_by_id(id)
+    page = conversations.get_list(dialog, tenant, keywords="检索")
     assert page.sessions == [read]
+    assert conversations.get_by_ids([id]) == [read]
+    assert conversations.get_dialog_ids([id]) == {id: dialog}
+    assert conversations.get_or_none(id=id, dialog_id=dialog) == read
+    assert conversations.query(tenant_id=tenant, user_id="u") == [read]
+    assert list(conversations.iter(tenant_id=tenant)) == [read]
     results += [read.message, read.reference, read.dsl, read.tokens, read.round, read.create_date, page.count]
-    issued = store.tokens.issue(tenant_id=tenant)
-    results += [store.tokens.authenticate(issued.token).id == issued.id, store.tokens.used(issued.token)]
-    results += [len(store.tokens.query(tenant_id=tenant)), store.tokens.delete_by_tenant_id(tenant)]
-    results += [store.conversations.delete_by_id(id), store.conversations.get_by_id(id)]
+    more = [{"dialog_id": dialog, "id": f"{id}{n}", "message": [n], "create_date": "2024-01-02"} for n in range(5)]
+    results.append(conversations.insert_many(more))
+    first = conversations.list_after(dialog, tenant, items_per_page=4)
+    rest = conversations.list_after(dialog, tenant, items_per_page=4, cursor=first.next_cursor)
+    results.append([c.message for c in (*first.sessions, *rest.sessions)])
+    results += [
+        rest.next_cursor,
+        conversations.count(tenant_id=tenant),
+        len(list(conversations.export(dialog_id=dialog))),
+    ]
+    issued = tokens.issue(tenant_id=tenant)
+    results += [tokens.authenticate(issued.token).id == issued.id, tokens.used(issued.token)]
+    beta = tokens.fill_beta(issued.id, tenant_id=tenant).beta
+    results += [
+        tokens.authenticate_beta(beta).id == issued.id,
+        tokens.update_by_id(issued.id, {"source": "s"}, tenant_id=tenant),
+    ]
+    rotated = tokens.rotate(issued.id, tenant_id=tenant)
+    results += [rotated.source, rotated.beta == beta, len(tokens.query(tenant_id=tenant, token=issued.token))]
+    results += [
+        tokens.expire(rotated.id, tenant_id=tenant, expire_date="2100-01-01"),
+        tokens.revoke(issued.id, tenant_id=tenant),
+    ]
+    results += [tokens.delete_by_id(issued.id, tenant_id=tenant), tokens.delete(tenant_id=tenant, token=rotated.token)]
+    tokens.save(tenant_id=tenant, token="adopted" + tenant)
+    results += [len(tokens.query(tenant_id=tenant)), tokens.delete_by_tenant_id(tenant)]
+    results += [conversations.delete_by_id(id), conversations.get_by_id(id)]
+    results += [
+        conversations.delete_by_ids([f"{id}0", f"{id}1"], dialog),
+        conversations.delete_by_ids([f"{id}2"], "other"),
+    ]
+    results += [conversations.delete_not_updated_since("2024-01-03", dialog_id=dialog, batch_size=2)]
+    conversations.save(dialog_id=dialog)
+    results += [conversations.delete_by_dialog_ids([dialog]), dialogs.delete_by_id(dialog)]
+    dialogs.save(id=dialog, tenant_id=tenant)
+    conversations.save(dialog_id=dialog)
+    results += [dialogs.delete_by_ids(["b" + dialog]), store.tenants.delete_by_id(tenant).to_dict()]
     return results
 
 
@@ -157,11 +204,11 @@ def stores(world: Blocking | OnAsyncio, db: str) -> dict[str, Callable[[], Abstr
 @pytest.mark.parametrize("way", ["conninfo", "pool in autocommit", "pool"])
 def test_a_transaction_is_committed_as_a_whole_or_not_at_all(world: Blocking | OnAsyncio, db: str, way: str) -> None:
     one, two = uuid.uuid4().hex, uuid.uuid4().hex
-    with stores(world, db)[way]() as store:
+    with stores(world, db)[way]() as store, world.store(db) as other:
         with store.transaction() as tx:
             tx.dialogs.save(id=one, tenant_id="t")
             id = tx.conversations.save(dialog_id=one).id
-            assert store.dialogs.get_by_id(one) is None
+            assert other.dialogs.get_by_id(one) is None
             assert tx.tokens.query(tenant_id="nobody" + one) == []
         assert store.conversations.get_by_id(id).dialog_id == one
         with pytest.raises(DialogNotFound), store.transaction() as tx:

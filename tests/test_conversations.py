@@ -591,7 +591,7 @@ def test_the_wal_of_an_append_does_not_grow_with_the_conversation(db: str) -> No
         for i in range(20):
             whole.append(entry(i))
             message = json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
-            given = {"message": message, "reference": None, "dsl": None, "changes": "{}"}
+            given = {"message": message, "reference": None, "dsl": None, "changes": "{}", "increment": 1}
             if i == 0:  # entries written with other white space are written once more
                 store.conversations.append_message(id, {"message": whole})
                 continue

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
 import tarfile
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 import conversation_store
 from conversation_store import StoreError, errors
-from conversation_store._query import sql_directory
+from conversation_store._query import load_all, sql_directory
 from server import Server
 from server import database as new_database
 
 CHECKOUT = Path(__file__).parents[1]
+VERSION = version("conversation-store")
+MIGRATIONS = sorted(file.stem for file in (CHECKOUT / "sql" / "schema").glob("*.sql"))
 
 USE = """
 import sys
@@ -63,7 +67,7 @@ def test_the_wheel_holds_every_sql_file_and_works_outside_of_the_checkout(
         assert not [
             name
             for name in names
-            if name.split("/")[0] not in ("conversation_store", "conversation_store-0.1.0.dist-info")
+            if name.split("/")[0] not in ("conversation_store", f"conversation_store-{VERSION}.dist-info")
         ]
         for file in files:
             assert archive.read(file) == (CHECKOUT / "sql" / file.removeprefix("conversation_store/sql/")).read_bytes()
@@ -83,7 +87,7 @@ def test_the_wheel_holds_every_sql_file_and_works_outside_of_the_checkout(
     )
     with new_database(server) as conninfo:
         printed = run(sys.executable, "-c", USE, site, conninfo, cwd=tmp_path, PYTHONPATH=str(site))
-    assert printed.split() == ["15", "0001_tables", "0002_functions", "0003_indexes", "1"]
+    assert printed.split() == [str(len(load_all())), *MIGRATIONS, "1"]
 
 
 def test_the_source_distribution_holds_what_a_wheel_is_made_of_and_nothing_private(built: Path) -> None:
@@ -120,7 +124,8 @@ def test_the_public_names_are_these() -> None:
             "Conflict",
             "RoundConflict",
         ),
-        *("AlreadyExists", "StalePlan", "MigrationError", "QueryError"),
+        *("AlreadyExists", "DialogNotEmpty", "OutsideTransaction", "StalePlan", "MigrationError", "QueryError"),
+        *("TenantRepository", "AsyncTenantRepository", "DeletedTenant", "Slice", "OnProgress"),
     }
 
 
@@ -145,10 +150,10 @@ COMMAND = (Path(sysconfig.get_path("scripts")) / "conversation-store",)
 
 
 def test_the_command_migrates_a_database(empty_database: str, tmp_path: Path) -> None:
-    names = "0001_tables\n0002_functions\n0003_indexes\n"
+    names = "".join(f"{name}\n" for name in MIGRATIONS)
     assert run(*COMMAND, "migrate", cwd=tmp_path, DATABASE_URL=empty_database) == names
     assert run(*COMMAND, "--database", empty_database, "migrate", cwd=tmp_path, DATABASE_URL="") == ""
-    assert run(*COMMAND, "--version", cwd=tmp_path).strip().endswith("0.1.0")
+    assert run(*COMMAND, "--version", cwd=tmp_path).strip().endswith(VERSION)
     assert "migrate" in run(*COMMAND, "--help", cwd=tmp_path)
 
 
@@ -181,6 +186,7 @@ def test_the_command_says_what_is_slow_on_a_database_with_lc_ctype_c(server: Ser
     assert done.stderr.startswith("warning: the database's LC_CTYPE is C")
 
 
-def test_nothing_here_is_written_twice_as_a_version() -> None:
-    assert 'version = "0.1.0"' in (CHECKOUT / "pyproject.toml").read_text()
-    assert "## 0.1.0" in (CHECKOUT / "CHANGELOG.md").read_text()
+def test_the_changelog_is_that_of_this_version() -> None:
+    assert f'version = "{VERSION}"' in (CHECKOUT / "pyproject.toml").read_text()
+    (newest, *_) = re.findall(r"^## (.*)$", (CHECKOUT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest == VERSION

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar
@@ -141,7 +141,26 @@ class Awaited:
         return self._method(value) if callable(value) else Awaited(value, self._world)
 
     def _method(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *args, **kwargs: self._world.run(lambda: method(*args, **kwargs))
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = method(*args, **kwargs)
+            if isinstance(result, AsyncIterator):
+                return self._each(result)
+
+            async def wait() -> Any:
+                return await result
+
+            return self._world.run(wait)
+
+        return call
+
+    def _each(self, items: AsyncIterator[Any]) -> Generator[Any]:
+        done = object()
+
+        async def following() -> Any:
+            return await anext(items, done)
+
+        while (item := self._world.run(following)) is not done:
+            yield item
 
     @contextmanager
     def _transaction(self, *args: Any, **kwargs: Any) -> Generator[Awaited]:

@@ -1,18 +1,61 @@
 /* api_token.authenticate */
--- Return the token with this digest and stamp its use.
+-- Return the live token with this digest and stamp its use.
 --
--- One row by api_token_token_digest_key; the stamp touches no indexed column.
+-- The stamp is written only where the last one is at least :stamp_every seconds old, and
+-- whoever finds the row locked goes without it: a hot token is read by all and queued for by
+-- none. Served by api_token_token_digest_key, then api_token_pkey.
 -- returns: optional
 
-UPDATE conversation_store.api_token AS t
-SET update_date = now()
-WHERE t.token_digest = :token_digest::bytea
-RETURNING
-    t.id,
-    t.tenant_id,
-    t.hint,
-    t.dialog_id,
-    t.source,
-    t.beta,
-    t.create_date,
-    t.update_date;
+WITH found AS (
+    SELECT
+        t.id,
+        t.tenant_id,
+        t.hint,
+        t.dialog_id,
+        t.source,
+        t.beta,
+        t.create_date,
+        t.update_date,
+        t.use_date,
+        t.expire_date
+    FROM conversation_store.api_token AS t
+    WHERE t.token_digest = :token_digest::bytea
+        -- Of the statement, not of the transaction: one that began long ago must see an end that came since.
+        AND (t.expire_date IS NULL OR t.expire_date > statement_timestamp())
+),
+
+due AS (
+    SELECT t.id
+    FROM conversation_store.api_token AS t
+    INNER JOIN found AS f ON t.id = f.id
+    WHERE f.use_date IS NULL
+        OR f.use_date <= statement_timestamp() - make_interval(secs => :stamp_every::double precision)
+    FOR NO KEY UPDATE OF t SKIP LOCKED
+),
+
+stamped AS (
+    UPDATE conversation_store.api_token AS t
+    SET
+        update_date = statement_timestamp(),
+        use_date = statement_timestamp()
+    FROM due AS d
+    WHERE t.id = d.id
+    RETURNING
+        t.id,
+        t.update_date,
+        t.use_date
+)
+
+SELECT
+    f.id,
+    f.tenant_id,
+    f.hint,
+    f.dialog_id,
+    f.source,
+    f.beta,
+    f.create_date,
+    coalesce(s.update_date, f.update_date) AS update_date,
+    coalesce(s.use_date, f.use_date) AS use_date,
+    f.expire_date
+FROM found AS f
+LEFT JOIN stamped AS s ON f.id = s.id;

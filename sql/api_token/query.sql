@@ -1,8 +1,10 @@
 /* api_token.query */
--- List a tenant's tokens, newest first.
+-- List the tokens of a tenant, of a dialog, with a digest or with a beta, newest first.
 --
--- Served by api_token_tenant_id_dialog_id_idx.
+-- Expired ones are there too. Each filter that is given folds into a condition of
+-- api_token_tenant_id_dialog_id_idx, api_token_token_digest_key or api_token_beta_key.
 -- returns: many
+-- plan: custom
 
 SELECT
     t.id,
@@ -12,9 +14,27 @@ SELECT
     t.source,
     t.beta,
     t.create_date,
-    t.update_date
+    t.update_date,
+    t.use_date,
+    t.expire_date
 FROM conversation_store.api_token AS t
-WHERE t.tenant_id = :tenant_id::text
+-- Planned for its actual values, see conversation/get_list.sql.
+WHERE (:limit::bigint IS NOT NULL OR conversation_store.plan_for_actual_values(t.tenant_id))
+    AND (:tenant_id::text IS NULL OR t.tenant_id = :tenant_id::text)
+    AND (:token_digest::bytea IS NULL OR t.token_digest = :token_digest::bytea)
+    AND (:beta::text IS NULL OR t.beta = :beta::text)
+    AND (
+        :dialog_id::text IS NULL
+        OR (
+            t.dialog_id = :dialog_id::text
+            -- A token is bound to a dialog of its own tenant: the tenant leads the index.
+            AND t.tenant_id = (
+                SELECT d.tenant_id
+                FROM conversation_store.dialog AS d
+                WHERE d.id = :dialog_id::text
+            )
+        )
+    )
 ORDER BY
     t.create_date DESC,
     t.id DESC

@@ -11,7 +11,10 @@ INSERT INTO conversation_store.api_token AS t (
     hint,
     dialog_id,
     source,
-    beta
+    beta,
+    create_date,
+    update_date,
+    expire_date
 )
 VALUES (
     :tenant_id::text,
@@ -19,7 +22,10 @@ VALUES (
     :hint::text,
     :dialog_id::text,
     :source::text,
-    :beta::text
+    :beta::text,
+    coalesce(:create_date::timestamptz, now()),
+    coalesce(:update_date::timestamptz, :create_date::timestamptz, now()),
+    :expire_date::timestamptz
 )
 RETURNING
     t.id,
@@ -29,4 +35,6 @@ RETURNING
     t.source,
     t.beta,
     t.create_date,
-    t.update_date;
+    t.update_date,
+    t.use_date,
+    t.expire_date;

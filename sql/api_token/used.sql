@@ -1,9 +1,13 @@
 /* api_token.used */
--- Stamp the use of a token.
+-- Stamp the use of a live token.
 --
--- One row by api_token_token_digest_key; the stamp touches no indexed column.
+-- One row by api_token_token_digest_key; the stamp touches no indexed column. Whoever finds
+-- the row locked waits: authenticate.sql does not.
 -- returns: count
 
 UPDATE conversation_store.api_token AS t
-SET update_date = now()
-WHERE t.token_digest = :token_digest::bytea;
+SET
+    update_date = statement_timestamp(),
+    use_date = statement_timestamp()
+WHERE t.token_digest = :token_digest::bytea
+    AND (t.expire_date IS NULL OR t.expire_date > statement_timestamp());

@@ -1,6 +1,7 @@
 /* conversation.append_message */
 -- Apply the given fields to a conversation and increment its round.
 --
+-- :increment is 1, or 0 where no turn was added: update_by_id is this statement too.
 -- :changes holds the given scalar fields; :message, :reference and :dsl are whole values,
 -- or NULL where they are left as they are. Of a list only the entries that differ are
 -- written, so that one which ends in a new turn costs that turn. The comparison is with
@@ -49,7 +50,7 @@ updated AS (
             WHEN :changes::jsonb ? 'duration' THEN (:changes::jsonb ->> 'duration')::double precision
             ELSE c.duration
         END,
-        round = c.round + 1,
+        round = c.round + :increment::integer,
         thumb_up = CASE
             WHEN :changes::jsonb ? 'thumb_up' THEN (:changes::jsonb ->> 'thumb_up')::integer
             ELSE c.thumb_up

@@ -7,6 +7,10 @@
 -- conversation_message_dialog_id_search_idx and conversation_dialog_id_search_idx, or,
 -- where no index can serve the keyword, a scan of the dialog's messages. One row with NULLs
 -- and the total when the page is empty.
+--
+-- list_after is this statement too: its page begins behind a position, the sort key and the
+-- id of the last row before, where those of get_list begin at an offset. The position is a
+-- row value in the order of the index, so that a page costs the same wherever it is.
 -- returns: many
 -- plan: custom
 
@@ -90,6 +94,41 @@ page AS (
     FROM (
         SELECT m.id
         FROM matching AS m
+        WHERE :after_id::text IS NULL
+            OR CASE
+                WHEN :orderby::text = 'id' AND :desc::boolean
+                    THEN m.id < :after_id::text
+                WHEN :orderby::text = 'id'
+                    THEN m.id > :after_id::text
+                WHEN :orderby::text = 'name' AND :desc::boolean
+                    THEN (coalesce(m.name, ''), m.id) < (:after_key::text, :after_id::text)
+                WHEN :orderby::text = 'name'
+                    THEN (coalesce(m.name, ''), m.id) > (:after_key::text, :after_id::text)
+                WHEN :orderby::text = 'create_date' AND :desc::boolean
+                    THEN (m.create_date, m.id) < (:after_key::text::timestamptz, :after_id::text)
+                WHEN :orderby::text = 'create_date'
+                    THEN (m.create_date, m.id) > (:after_key::text::timestamptz, :after_id::text)
+                WHEN :orderby::text = 'update_date' AND :desc::boolean
+                    THEN (m.update_date, m.id) < (:after_key::text::timestamptz, :after_id::text)
+                WHEN :orderby::text = 'update_date'
+                    THEN (m.update_date, m.id) > (:after_key::text::timestamptz, :after_id::text)
+                WHEN :orderby::text = 'tokens' AND :desc::boolean
+                    THEN (m.tokens, m.id) < (:after_key::text::bigint, :after_id::text)
+                WHEN :orderby::text = 'tokens'
+                    THEN (m.tokens, m.id) > (:after_key::text::bigint, :after_id::text)
+                WHEN :orderby::text = 'duration' AND :desc::boolean
+                    THEN (m.duration, m.id) < (:after_key::text::double precision, :after_id::text)
+                WHEN :orderby::text = 'duration'
+                    THEN (m.duration, m.id) > (:after_key::text::double precision, :after_id::text)
+                WHEN :orderby::text = 'round' AND :desc::boolean
+                    THEN (m.round, m.id) < (:after_key::text::integer, :after_id::text)
+                WHEN :orderby::text = 'round'
+                    THEN (m.round, m.id) > (:after_key::text::integer, :after_id::text)
+                WHEN :orderby::text = 'thumb_up' AND :desc::boolean
+                    THEN (m.thumb_up, m.id) < (:after_key::text::integer, :after_id::text)
+                WHEN :orderby::text = 'thumb_up'
+                    THEN (m.thumb_up, m.id) > (:after_key::text::integer, :after_id::text)
+            END
         ORDER BY
             CASE WHEN :orderby::text = 'name' AND :desc::boolean THEN coalesce(m.name, '') END DESC,
             CASE WHEN :orderby::text = 'name' AND NOT :desc::boolean THEN coalesce(m.name, '') END,
@@ -111,9 +150,20 @@ page AS (
     ) AS p
 )
 
--- The total survives an empty page.
+-- The total survives an empty page. It is counted to the end, up to a limit, or not at all.
 SELECT
-    matched.total,
+    CASE
+        WHEN :total::text = 'exact' THEN (SELECT count(*) FROM matching)
+        WHEN :total::text = 'capped'
+            THEN (
+                SELECT count(*)
+                FROM (
+                    SELECT m.id
+                    FROM matching AS m
+                    LIMIT :total_limit::bigint
+                ) AS capped
+            )
+    END AS total,
     s.id,
     s.tenant_id,
     s.dialog_id,
@@ -132,8 +182,8 @@ SELECT
     s.version_title,
     s.create_date,
     s.update_date
-FROM (SELECT count(*) AS total FROM matching) AS matched
-LEFT JOIN page ON TRUE
+FROM (VALUES (TRUE)) AS always (there)
+LEFT JOIN page ON always.there
 LEFT JOIN conversation_store.conversation_with_entries AS s ON page.id = s.id
 ORDER BY page.ordinal
 -- With a limit here, entries are fetched after the sort and not carried through it.

@@ -1,7 +1,8 @@
 """API tokens and conversation sessions of a RAG or chat backend in PostgreSQL, through reviewed SQL files."""
 
+from conversation_store._bulk import OnProgress
 from conversation_store._migrate import migrate
-from conversation_store._statement import OnStatement
+from conversation_store._runner import OnStatement
 from conversation_store.api_tokens import ApiToken, ApiTokenRepository, AsyncApiTokenRepository, IssuedToken
 from conversation_store.conversations import (
     AsyncConversationRepository,
@@ -10,15 +11,18 @@ from conversation_store.conversations import (
     ConversationRepository,
     DailyStats,
     Page,
+    Slice,
 )
 from conversation_store.dialogs import AsyncDialogRepository, Dialog, DialogRepository
 from conversation_store.errors import (
     AlreadyExists,
     Conflict,
     ConversationNotFound,
+    DialogNotEmpty,
     DialogNotFound,
     MigrationError,
     NotFound,
+    OutsideTransaction,
     QueryError,
     RoundConflict,
     StalePlan,
@@ -26,6 +30,7 @@ from conversation_store.errors import (
     TokenNotFound,
 )
 from conversation_store.store import AsyncConversationStore, AsyncTransaction, ConversationStore, Transaction
+from conversation_store.tenants import AsyncTenantRepository, DeletedTenant, TenantRepository
 
 __all__ = [
     "AlreadyExists",
@@ -35,6 +40,7 @@ __all__ = [
     "AsyncConversationRepository",
     "AsyncConversationStore",
     "AsyncDialogRepository",
+    "AsyncTenantRepository",
     "AsyncTransaction",
     "Conflict",
     "Conversation",
@@ -43,18 +49,24 @@ __all__ = [
     "ConversationRepository",
     "ConversationStore",
     "DailyStats",
+    "DeletedTenant",
     "Dialog",
+    "DialogNotEmpty",
     "DialogNotFound",
     "DialogRepository",
     "IssuedToken",
     "MigrationError",
     "NotFound",
+    "OnProgress",
     "OnStatement",
+    "OutsideTransaction",
     "Page",
     "QueryError",
     "RoundConflict",
+    "Slice",
     "StalePlan",
     "StoreError",
+    "TenantRepository",
     "TokenNotFound",
     "Transaction",
     "migrate",

@@ -6,10 +6,10 @@ import json
 import math
 import re
 import zoneinfo
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import cache
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 Moment: TypeAlias = date | datetime | str
 """A day or an instant: a date, a datetime, or ISO 8601 text of either."""
@@ -21,6 +21,7 @@ MAX_BETA = 255
 MAX_INTEGER = 2**31 - 1
 MAX_BIGINT = 2**63 - 1
 MAX_JSON_DEPTH = 500
+MAX_IDS = 10_000
 
 
 def text(name: str, value: object, *, maximum: int | None = None) -> str:
@@ -54,6 +55,35 @@ def optional_identifier(name: str, value: object, *, maximum: int = MAX_ID) -> s
     elif value is not None and not isinstance(value, str):
         raise TypeError(f"{name} must be a str or an int, not {type(value).__name__}")
     return optional_text(name, value, maximum=maximum)
+
+
+def identifiers(name: str, value: object) -> list[str]:
+    """Return the ids of a list, each once, in their own order; a text is no list of ids."""
+    members = list(_members(name, value, "a list of ids"))
+    if len(members) > MAX_IDS:
+        raise ValueError(f"{name} must have at most {MAX_IDS} ids, not {len(members)}")
+    return sorted({identifier(f"{name}[{index}]", member) for index, member in enumerate(members)})
+
+
+def rows(name: str, value: object) -> Iterable[object]:
+    """Return something to iterate over, each member of which is a row."""
+    return _members(name, value, "an iterable of mappings")
+
+
+def _members(name: str, value: Any, wanted: str) -> Iterable[object]:
+    # A text and a mapping can be iterated over too, but never are what was meant.
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be {wanted}, not {type(cast(object, value)).__name__}")
+    return cast(Iterable[object], value)
+
+
+def seconds(name: str, value: object) -> float:
+    """Return a timedelta that is not negative in seconds."""
+    if not isinstance(value, timedelta):
+        raise TypeError(f"{name} must be a timedelta, not {type(value).__name__}")
+    if not timedelta(0) <= value <= timedelta(days=36_600):
+        raise ValueError(f"{name} must be between no time and 36600 days, not {value}")
+    return value.total_seconds()
 
 
 def integer(name: str, value: object, *, minimum: int = -MAX_INTEGER - 1, maximum: int = MAX_INTEGER) -> int:
@@ -103,6 +133,25 @@ def json_text(name: str, value: object) -> str:
     Raises `ValueError` or `TypeError` naming the path: U+0000, lone surrogates, NaN and infinities, keys that are
     no strings, types that JSON has not, and nesting beyond 500 levels.
     """
+    _check_json(name, value)
+    return _dumps(value)
+
+
+def json_entries(name: str, value: object) -> list[str] | str:
+    """Return the JSON text of each entry of a list, or that of a value which is no list; raises as `json_text` does."""
+    _check_json(name, value)
+    return (
+        [_dumps(entry) for entry in cast(Sequence[object], value)]
+        if isinstance(value, (list, tuple))
+        else _dumps(value)
+    )
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _check_json(name: str, value: object) -> None:
     pending: list[tuple[str, object, int]] = [(name, value, 0)]
     while pending:
         path, item, depth = pending.pop()
@@ -126,7 +175,6 @@ def json_text(name: str, value: object) -> str:
                 raise ValueError(f"{path} must be a finite number, not {item}")
         elif item is not None and not isinstance(item, int):
             raise TypeError(f"{path} must be a JSON value, not {type(item).__name__}")
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def json_list(name: str, value: object) -> str:
@@ -203,6 +251,11 @@ def moment(name: str, value: object) -> date | datetime:
     except ValueError:
         pass
     raise ValueError(f"{name} must be ISO 8601, such as '2024-01-31' or '2024-01-31T12:00:00+01:00', not {value!r}")
+
+
+def optional_date(name: str, value: object) -> str | None:
+    """Return a stored date, in UTC where it says no offset, or None for None."""
+    return None if value is None else start(moment(name, value), "UTC")
 
 
 def start(value: date | datetime, zone: str) -> str:

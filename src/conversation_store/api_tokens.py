@@ -1,32 +1,30 @@
-"""API tokens: kept as a digest, recognised by a hint, known in plain only to whoever holds them."""
+"""API tokens: issued or adopted once, kept as a digest, authenticated by the secret, rotated, expired and revoked."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from conversation_store import _arguments as check
+from conversation_store._arguments import Moment
 from conversation_store._query import load
-from conversation_store._statement import (
-    AsyncRepository,
-    Repository,
-    Statement,
-    count,
-    many,
-    one,
-    operation,
-    optional,
-    then,
-)
+from conversation_store._repository import AsyncRepository, Repository, operation
+from conversation_store._rows import Dated
+from conversation_store._statement import Statement, count, many, one, optional, then
+from conversation_store.errors import TokenNotFound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApiToken:
-    """A tenant's token, without its secret. Dates are aware, in UTC; `update_date` is that of the last use.
+class ApiToken(Dated):
+    """A tenant's token, without its secret. Dates are aware, in UTC.
 
     `hint` is the end of the secret, for people to recognise it by. `beta` is the public key of embedded chat pages.
+    `update_date` is that of the last change or use, `use_date` that of the last use, None before the first;
+    `expire_date` is when it ceases to authenticate, None for never.
     """
 
     id: int
@@ -37,20 +35,50 @@ class ApiToken:
     beta: str | None = field(repr=False)
     create_date: datetime
     update_date: datetime
+    use_date: datetime | None
+    expire_date: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedToken(ApiToken):
-    """A token just issued: `token` is the plain secret, which cannot be read again."""
+    """A token just issued: `token` is the plain secret, which cannot be read again; `to_dict` leaves it out."""
 
-    token: str = field(repr=False)
+    token: str = field(repr=False, metadata={"secret": True})
 
 
 _SAVE = load("api_token.save")
+_ROTATE = load("api_token.rotate")
 _AUTHENTICATE = load("api_token.authenticate")
+_AUTHENTICATE_BETA = load("api_token.authenticate_beta")
 _USED = load("api_token.used")
 _QUERY = load("api_token.query")
+_UPDATE_BY_ID = load("api_token.update_by_id")
+_FILL_BETA = load("api_token.fill_beta")
+_EXPIRE = load("api_token.expire")
+_REVOKE = load("api_token.revoke")
+_DELETE = load("api_token.delete")
+_DELETE_BY_ID = load("api_token.delete_by_id")
 _DELETE_BY_TENANT_ID = load("api_token.delete_by_tenant_id")
+
+_MINUTE = timedelta(minutes=1)
+_DAY = timedelta(days=1)
+
+
+def _optional_beta(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+    beta = check.text(name, value, maximum=check.MAX_BETA)
+    if not beta.strip():
+        raise ValueError(f"{name} must be None or not be blank")
+    return beta
+
+
+# How each field that may be changed is checked, and so which there are.
+_CHANGES: Mapping[str, Callable[[str, object], object]] = {
+    "dialog_id": lambda name, value: None if value is None else check.identifier(name, value),
+    "source": lambda name, value: check.optional_text(name, value, maximum=check.MAX_SOURCE),
+    "beta": _optional_beta,
+}
 
 
 class _ApiTokens:
@@ -58,19 +86,21 @@ class _ApiTokens:
 
     @operation
     def issue(
-        self, *, tenant_id: str | int, dialog_id: str | int | None = None, source: str | None = None
+        self,
+        *,
+        tenant_id: str | int,
+        dialog_id: str | int | None = None,
+        source: str | None = None,
+        expire_date: Moment | None = None,
     ) -> Statement[IssuedToken]:
         """Issue a new token to a tenant, for one dialog or for all.
 
-        `.token` of the result is the plain secret and exists nowhere else. Raises `DialogNotFound` when the tenant has
-        no such dialog. SQL: `sql/api_token/save.sql`.
+        `.token` of the result is the plain secret and exists nowhere else. It authenticates until *expire_date*, in UTC
+        without an offset, or for ever. Raises `DialogNotFound` when the tenant has no such dialog.
+        SQL: `sql/api_token/save.sql`.
         """
-        token = "cs-" + secrets.token_urlsafe(32)
-
-        def issued(row: ApiToken) -> IssuedToken:
-            return IssuedToken(**{f.name: getattr(row, f.name) for f in fields(row)}, token=token)
-
-        return then(_save(tenant_id, token, dialog_id, source, None), issued)
+        token = _new_secret()
+        return then(_save(tenant_id, token, dialog_id, source, None, expire_date), _issued(token))
 
     @operation
     def save(
@@ -81,43 +111,154 @@ class _ApiTokens:
         dialog_id: str | int | None = None,
         source: str | None = None,
         beta: str | None = None,
+        expire_date: Moment | None = None,
+        create_date: Moment | None = None,
+        update_date: Moment | None = None,
     ) -> Statement[ApiToken]:
         """Adopt a secret that was issued elsewhere; its digest is stored.
 
-        *beta* is the public key of embedded chat pages, unique over all tenants. Raises `AlreadyExists` when the token
-        or the beta is stored already, under whatever tenant, and `DialogNotFound` when the tenant has no such dialog.
-        SQL: `sql/api_token/save.sql`.
+        *beta* is the public key of embedded chat pages, unique over all tenants. Dates without an offset are in UTC.
+        Raises `AlreadyExists` when the token or the beta is stored already, under whatever tenant, and `DialogNotFound`
+        when the tenant has no such dialog. SQL: `sql/api_token/save.sql`.
         """
-        return _save(tenant_id, token, dialog_id, source, beta)
+        return _save(tenant_id, token, dialog_id, source, beta, expire_date, create_date, update_date)
 
     @operation
-    def authenticate(self, token: str) -> Statement[ApiToken | None]:
-        """Return the token with this secret and stamp its use, or None when there is none.
+    def authenticate(self, token: str, *, stamp_every: timedelta = _MINUTE) -> Statement[ApiToken | None]:
+        """Return the live token with this secret and stamp its use, or None when there is none.
 
-        Any text may be asked for. SQL: `sql/api_token/authenticate.sql`.
+        Any text may be asked for. A use is stamped unless one was less than *stamp_every* ago, so that a hot token is
+        read and not fought over. SQL: `sql/api_token/authenticate.sql`.
         """
-        return optional(_AUTHENTICATE, ApiToken, token_digest=_digest(token))
+        return optional(
+            _AUTHENTICATE, ApiToken, token_digest=_digest(token), stamp_every=check.seconds("stamp_every", stamp_every)
+        )
+
+    @operation
+    def authenticate_beta(self, beta: str, *, stamp_every: timedelta = _MINUTE) -> Statement[ApiToken | None]:
+        """Return the live token with this beta and stamp its use, or None when there is none.
+
+        For embedded pages, whose key anybody can read: what it opens is up to the caller. Any text may be asked for; a
+        use is stamped as in `authenticate`. SQL: `sql/api_token/authenticate_beta.sql`.
+        """
+        return optional(
+            _AUTHENTICATE_BETA, ApiToken, beta=_sought(beta), stamp_every=check.seconds("stamp_every", stamp_every)
+        )
 
     @operation
     def used(self, token: str) -> Statement[int]:
-        """Stamp the use of the token with this secret, and return how many tokens were stamped: 1 or 0.
+        """Stamp the use of the live token with this secret, and return how many tokens were stamped: 1 or 0.
 
         SQL: `sql/api_token/used.sql`.
         """
         return count(_USED, token_digest=_digest(token))
 
     @operation
-    def query(self, *, tenant_id: str | int, limit: int = 1_000) -> Statement[list[ApiToken]]:
-        """Return a tenant's tokens, newest first, *limit* at the most; their secrets are known to nobody here.
+    def query(
+        self,
+        *,
+        tenant_id: str | int | None = None,
+        dialog_id: str | int | None = None,
+        token: str | None = None,
+        beta: str | None = None,
+        limit: int = 1_000,
+    ) -> Statement[list[ApiToken]]:
+        """Return the tokens of a tenant, of a dialog, with a secret or with a beta, newest first.
 
-        SQL: `sql/api_token/query.sql`.
+        At least one of the four must be given; a token must fit all that are. Expired tokens are there too, no use is
+        stamped, and *limit* is the most that are returned. SQL: `sql/api_token/query.sql`.
         """
+        if tenant_id is None and dialog_id is None and token is None and beta is None:
+            raise ValueError("one of tenant_id, dialog_id, token and beta must be given")
         return many(
             _QUERY,
             ApiToken,
-            tenant_id=check.identifier("tenant_id", tenant_id),
+            tenant_id=None if tenant_id is None else check.identifier("tenant_id", tenant_id),
+            dialog_id=None if dialog_id is None else check.identifier("dialog_id", dialog_id),
+            token_digest=None if token is None else _digest(token),
+            beta=None if beta is None else _sought(beta),
             limit=check.integer("limit", limit, minimum=0),
         )
+
+    @operation
+    def update_by_id(self, id: int, token: Mapping[str, object], *, tenant_id: str | int) -> Statement[int]:
+        """Change `dialog_id`, `source` and `beta` of a tenant's token, those that are given; return 1 or 0.
+
+        Raises `AlreadyExists` when the beta is in use, and `DialogNotFound` when the tenant has no such dialog; other
+        keys are a `ValueError`. SQL: `sql/api_token/update_by_id.sql`.
+        """
+        given = check.keys("token", token, tuple(_CHANGES))
+        changes = {key: _CHANGES[key](f"token[{key!r}]", value) for key, value in given.items()}
+        return count(_UPDATE_BY_ID, **_one_of(tenant_id, id), changes=json.dumps(changes, ensure_ascii=False))
+
+    @operation
+    def fill_beta(self, id: int, *, tenant_id: str | int) -> Statement[ApiToken]:
+        """Give a tenant's token a random beta unless it has one, and return the token.
+
+        Any number of callers at once get the same beta. Raises `TokenNotFound`. SQL: `sql/api_token/fill_beta.sql`.
+        """
+        statement = optional(_FILL_BETA, ApiToken, **_one_of(tenant_id, id), beta=secrets.token_urlsafe(24))
+        return then(statement, _found)
+
+    @operation
+    def rotate(
+        self,
+        id: int,
+        *,
+        tenant_id: str | int,
+        grace: timedelta = _DAY,
+        expire_date: Moment | None = None,
+    ) -> Statement[IssuedToken]:
+        """Issue a successor to a tenant's live token, and let the old one expire after a grace period.
+
+        Until then both authenticate. The successor has the same dialog and source, takes over the beta, and expires at
+        *expire_date*, in UTC without an offset, or never; `.token` is its plain secret. Raises `TokenNotFound` when the
+        tenant has no such live token. SQL: `sql/api_token/rotate.sql`.
+        """
+        token = _new_secret()
+        statement = optional(
+            _ROTATE,
+            ApiToken,
+            **_one_of(tenant_id, id),
+            token_digest=_digest(token),
+            hint=hint_of(token),
+            grace=check.seconds("grace", grace),
+            expire_date=check.optional_date("expire_date", expire_date),
+        )
+        return then(then(statement, _found), _issued(token))
+
+    @operation
+    def expire(self, id: int, *, tenant_id: str | int, expire_date: Moment | None) -> Statement[int]:
+        """Set when a tenant's live token ceases to authenticate; return 1, or 0 when there is none.
+
+        *expire_date* is in UTC without an offset; None is never. A token that has expired stays so.
+        SQL: `sql/api_token/expire.sql`.
+        """
+        return count(_EXPIRE, **_one_of(tenant_id, id), expire_date=check.optional_date("expire_date", expire_date))
+
+    @operation
+    def revoke(self, id: int, *, tenant_id: str | int) -> Statement[int]:
+        """Let a tenant's live token cease to authenticate now, for good; return 1, or 0 when there is none.
+
+        It stays in lists, expired; `delete_by_id` removes it. SQL: `sql/api_token/revoke.sql`.
+        """
+        return count(_REVOKE, **_one_of(tenant_id, id))
+
+    @operation
+    def delete(self, *, tenant_id: str | int, token: str) -> Statement[int]:
+        """Delete a tenant's token by its secret; return 1, or 0 when the tenant has none such.
+
+        SQL: `sql/api_token/delete.sql`.
+        """
+        return count(_DELETE, tenant_id=check.identifier("tenant_id", tenant_id), token_digest=_digest(token))
+
+    @operation
+    def delete_by_id(self, id: int, *, tenant_id: str | int) -> Statement[int]:
+        """Delete a tenant's token by its id, as a list shows it; return 1, or 0 when the tenant has none such.
+
+        SQL: `sql/api_token/delete_by_id.sql`.
+        """
+        return count(_DELETE_BY_ID, **_one_of(tenant_id, id))
 
     @operation
     def delete_by_tenant_id(self, tenant_id: str | int) -> Statement[int]:
@@ -137,22 +278,63 @@ class AsyncApiTokenRepository(_ApiTokens, AsyncRepository):
 
 
 def _save(
-    tenant_id: str | int, token: object, dialog_id: str | int | None, source: str | None, beta: str | None
+    tenant_id: str | int,
+    token: object,
+    dialog_id: str | int | None,
+    source: str | None,
+    beta: str | None,
+    expire_date: Moment | None,
+    create_date: Moment | None = None,
+    update_date: Moment | None = None,
 ) -> Statement[ApiToken]:
     if not isinstance(token, str) or not token.strip():
         raise _not_a_token(token)
-    if beta is not None and not check.text("beta", beta, maximum=check.MAX_BETA).strip():
-        raise ValueError("beta must be None or not be blank")
     return one(
         _SAVE,
         ApiToken,
         tenant_id=check.identifier("tenant_id", tenant_id),
         token_digest=_digest(token),
-        hint=_hint(token),
-        dialog_id=None if dialog_id is None else check.identifier("dialog_id", dialog_id),
-        source=check.optional_text("source", source, maximum=check.MAX_SOURCE),
-        beta=beta,
+        hint=hint_of(token),
+        **{
+            key: _CHANGES[key](key, value)
+            for key, value in (("dialog_id", dialog_id), ("source", source), ("beta", beta))
+        },
+        expire_date=check.optional_date("expire_date", expire_date),
+        create_date=check.optional_date("create_date", create_date),
+        update_date=check.optional_date("update_date", update_date),
     )
+
+
+def _one_of(tenant_id: object, id: object) -> dict[str, object]:
+    """Return the parameters that name one token of one tenant."""
+    return {
+        "tenant_id": check.identifier("tenant_id", tenant_id),
+        "id": check.integer("id", id, minimum=0, maximum=check.MAX_BIGINT),
+    }
+
+
+def _found(token: ApiToken | None) -> ApiToken:
+    if token is None:
+        raise TokenNotFound("the tenant has no such token")
+    return token
+
+
+def _new_secret() -> str:
+    return "cs-" + secrets.token_urlsafe(32)
+
+
+def _issued(token: str) -> Callable[[ApiToken], IssuedToken]:
+    return lambda row: IssuedToken(**{f.name: getattr(row, f.name) for f in fields(row)}, token=token)
+
+
+def _sought(beta: object) -> str:
+    """Return a beta to look for; of text that cannot be stored the empty one, which nobody has."""
+    if not isinstance(beta, str):
+        raise TypeError(f"beta must be a str, not {type(beta).__name__}")
+    try:
+        return check.text("beta", beta)
+    except ValueError:
+        return ""
 
 
 def _digest(token: object) -> bytes:
@@ -162,7 +344,7 @@ def _digest(token: object) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-def _hint(token: str) -> str:
+def hint_of(token: str) -> str:
     """Return the last four characters, where enough others stay unknown."""
     return "…" + (token[-4:] if len(token) >= 20 and token[-4:].isprintable() else "")
 

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 try:
     import click
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.table import Table
 except ImportError:  # pragma: no cover
     raise SystemExit("this command needs the extra: pip install 'conversation-store[cli]'") from None
 
@@ -13,6 +23,15 @@ import psycopg
 
 from conversation_store._migrate import migrate as apply_migrations
 from conversation_store.errors import StoreError
+from conversation_store.jsonl import BadLine, export_jsonl, import_jsonl
+from conversation_store.ragflow import Report
+from conversation_store.ragflow import import_ragflow as move_from_ragflow
+from conversation_store.store import ConversationStore
+
+T = TypeVar("T")
+
+# The exit code where all was done, but some of it was set aside, altered or refused.
+_NOT_AS_IT_WAS = 3
 
 
 class _ToStandardError(logging.Handler):
@@ -43,13 +62,211 @@ def main(context: click.Context, database: str | None) -> None:
 @click.pass_obj
 def migrate(database: str | None) -> None:
     """Bring the schema up to date, and print the names of the migrations applied now."""
-    if not database:
-        raise click.UsageError("give --database URL or set DATABASE_URL")
-    try:
-        names = apply_migrations(database)
-    except (StoreError, psycopg.Error) as error:
-        raise click.ClickException(str(error).strip()) from error
+    with _said(database) as url:
+        names = apply_migrations(url)
     for name in names:
         click.echo(name)
     if not names:
         click.echo("nothing to do: the schema is up to date", err=True)
+
+
+@main.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.option(
+    "--set-aside",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write bad lines to this new file, as they are, and import the others.",
+)
+@click.option("--tenant", metavar="TENANT", help="Create dialogs that are not there for this tenant.")
+@click.pass_obj
+def import_file(database: str | None, file: Path, set_aside: Path | None, tenant: str | None) -> None:
+    """Import lines of JSON from FILE, or from standard input where it is -.
+
+    All in one transaction. A bad line is reported with its number; it stops the import, with nothing imported, unless
+    it is set aside. Exits with 3 when lines were set aside.
+    """
+    with _said(database) as url, _set_aside(set_aside) as aside, _opened(file) as lines:
+        size = None if lines is sys.stdin.buffer else os.fstat(lines.fileno()).st_size or None
+
+        def bad(line: BadLine) -> None:
+            click.echo(f"{file}:{line.number}: {line.reason}", err=True)
+            if aside is not None:
+                aside(line.line)
+
+        with _store(url) as store, _progress("importing", size, counted=False) as advance:
+            done = import_jsonl(
+                store, lines, tenant_id=tenant, on_bad_line=None if aside is None else bad, on_progress=advance
+            )
+    click.echo(f"imported {done.conversations} conversations and {done.dialogs} dialogs")
+    if done.bad:
+        click.echo(f"set aside {done.bad} lines in {set_aside}")
+        raise SystemExit(_NOT_AS_IT_WAS)
+
+
+@main.command()
+@click.option(
+    "--output", "-o", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Not to standard output."
+)
+@click.option("--tenant", metavar="TENANT", help="Only what belongs to this tenant.")
+@click.option("--dialog", metavar="DIALOG", help="Only this dialog.")
+@click.pass_obj
+def export(database: str | None, output: Path | None, tenant: str | None, dialog: str | None) -> None:
+    """Export dialogs and conversations as lines of JSON, all of one moment; tokens are not exported.
+
+    A FILE is there when it is complete, and not before.
+    """
+    dialogs = conversations = 0
+    with _said(database) as url, _store(url) as store:
+        expected = store.conversations.count(tenant_id=tenant, dialog_id=dialog)
+        with _written(output) as write, _progress("exporting", expected, counted=True) as advance:
+            for line, held in export_jsonl(store, tenant_id=tenant, dialog_id=dialog):
+                write(line)
+                advance(held)
+                conversations += held
+                dialogs += 1 - held
+    click.echo(f"exported {conversations} conversations and {dialogs} dialogs", err=True)
+
+
+@main.command("import-ragflow")
+@click.option("--from", "source", metavar="URL", required=True, help="The RAGFlow database in PostgreSQL.")
+@click.option("--time-zone", metavar="ZONE", default="UTC", show_default=True, help="The IANA time zone of its server.")
+@click.pass_obj
+def import_ragflow(database: str | None, source: str, time_zone: str) -> None:
+    """Copy dialogs, agents, API tokens and API conversations from a RAGFlow database.
+
+    What is there already is passed over: run it again to resume it. Each row that could not be taken as it was is
+    reported. Exits with 3 when there were any.
+    """
+    bars: dict[str, Callable[[int, int | None], None]] = {}
+
+    def report(row: Report) -> None:
+        click.echo(f"{row.outcome}: {row.table} {row.id}: {row.reason}", err=True)
+
+    with _said(database) as url, _bars() as bar:
+
+        def progress(table: str, done: int, about: int | None) -> None:
+            bars.setdefault(table, bar(table))(done, about)
+
+        totals = move_from_ragflow(source, url, time_zone=time_zone, on_report=report, on_progress=progress)
+    table = Table("table", "read", "taken", "altered", "present", "refused", "dates", box=None)
+    for name, of in totals.items():
+        table.add_row(name, *map(str, asdict(of).values()))
+    Console(width=100).print(table)
+    click.echo("read = taken + altered + present + refused; dates: with two dates that contradict each other")
+    if any(of.altered or of.refused or of.dates for of in totals.values()):
+        raise SystemExit(_NOT_AS_IT_WAS)
+
+
+# -- what the commands share ------------------------------------------------------------------
+
+
+@contextmanager
+def _said(database: str | None) -> Generator[str]:
+    """Give the database, and turn what goes wrong into one line."""
+    if not database:
+        raise click.UsageError("give --database URL or set DATABASE_URL")
+    try:
+        yield database
+    except BrokenPipeError:
+        # Whoever reads has enough; Python would complain once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except (StoreError, psycopg.Error, ValueError, OSError) as error:
+        raise click.ClickException(str(error).strip()) from error
+
+
+@contextmanager
+def _store(url: str) -> Generator[ConversationStore]:
+    """Give a store on a connection of its own: a server that is not there is said at once."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield ConversationStore(connection=connection)
+
+
+@contextmanager
+def _opened(file: Path) -> Generator[BinaryIO]:
+    if str(file) == "-":
+        yield sys.stdin.buffer
+    else:
+        with file.open("rb") as lines:
+            yield lines
+
+
+@contextmanager
+def _set_aside(path: Path | None) -> Generator[Callable[[bytes], None] | None]:
+    """Give a function that writes a line to a new file, which there is once there is a line."""
+    if path is None:
+        yield None
+        return
+    if path.exists():
+        raise ValueError(f"{path} exists already; bad lines are set aside in a new file")
+    files: list[BinaryIO] = []
+
+    def write(line: bytes) -> None:
+        if not files:
+            files.append(path.open("xb"))
+        # On disk before the import is committed, or an error that stops it.
+        files[0].write(line + b"\n")
+        files[0].flush()
+
+    try:
+        yield write
+    except BaseException:
+        # Nothing was imported, so nothing is set aside.
+        for file in files:
+            file.close()
+            path.unlink()
+        raise
+    for file in files:
+        file.close()
+
+
+@contextmanager
+def _written(output: Path | None) -> Generator[Callable[[str], object]]:
+    """Give a function that writes to standard output, or to a file that is moved to its place when it is complete."""
+    if output is None:
+        yield lambda text: sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.flush()
+        return
+    part = output.with_name(f"{output.name}.part")
+    try:
+        with part.open("xb") as file:
+            yield lambda text: file.write(text.encode())
+        part.replace(output)
+    except BaseException as error:
+        if not isinstance(error, FileExistsError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _progress(title: str, total: int | None, *, counted: bool) -> Generator[Callable[[int], None]]:
+    """Show a bar on a terminal, and give a function that moves it along."""
+    number = MofNCompleteColumn() if counted else TaskProgressColumn()
+    with _shown(number) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda done: progress.advance(task, done)
+
+
+@contextmanager
+def _bars() -> Generator[Callable[[str], Callable[[int, int | None], None]]]:
+    """Show any number of bars on a terminal: give a function that makes one, and returns what sets it."""
+    with _shown(MofNCompleteColumn()) as progress:
+
+        def bar(title: str) -> Callable[[int, int | None], None]:
+            task = progress.add_task(title, total=None)
+            return lambda done, about: progress.update(task, completed=done, total=about and max(about, done))
+
+        yield bar
+
+
+def _shown(number: MofNCompleteColumn | TaskProgressColumn) -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        number,
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )

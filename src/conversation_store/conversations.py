@@ -1,33 +1,30 @@
-"""Conversations: their sessions listed, searched, appended to and counted."""
+"""Conversations: their sessions listed, searched, appended to, loaded, counted and deleted."""
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import Any, Literal, NamedTuple, TypeAlias
+from datetime import date, datetime
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from psycopg.rows import kwargs_row
 
 from conversation_store import _arguments as check
+from conversation_store import _bulk as bulk
+from conversation_store import _cursor as cursors
+from conversation_store import _fields as fields
 from conversation_store._arguments import Moment
+from conversation_store._bulk import OnProgress
 from conversation_store._query import load
-from conversation_store._statement import (
-    AsyncRepository,
-    AsyncRunner,
-    Repository,
-    Runner,
-    Statement,
-    count,
-    many,
-    one,
-    operation,
-    optional,
-    then,
-)
+from conversation_store._repository import AsyncRepository, Repository, atomic, batches, operation, stream
+from conversation_store._rows import Dated, Row
+from conversation_store._runner import AsyncRunner, Runner
+from conversation_store._statement import Statement, count, many, one, optional, then
 from conversation_store.errors import ConversationNotFound, RoundConflict
+
+T = TypeVar("T")
 
 JsonValue: TypeAlias = Any
 """What `json` reads and writes: None, bool, int, float, str, and lists and dicts (with str keys) of these."""
@@ -45,10 +42,11 @@ OrderBy: TypeAlias = Literal[
     "thumb_up",
 ]
 DateField: TypeAlias = Literal["create_date", "update_date"]
+Total: TypeAlias = Literal["exact", "capped", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conversation:
+class Conversation(Dated):
     """One session of a dialog. Dates are aware, in UTC; `duration` is in seconds.
 
     `message` and `reference` are as the caller gave them, usually lists with one entry per message and per answer.
@@ -74,19 +72,9 @@ class Conversation:
     create_date: datetime
     update_date: datetime
 
-    @property
-    def create_time(self) -> int:
-        """The creation date in milliseconds since 1970."""
-        return _milliseconds(self.create_date)
-
-    @property
-    def update_time(self) -> int:
-        """The date of the last change in milliseconds since 1970."""
-        return _milliseconds(self.update_date)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConversationName:
+class ConversationName(Row):
     """The id and name of a conversation."""
 
     id: str
@@ -94,7 +82,7 @@ class ConversationName:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DailyStats:
+class DailyStats(Row):
     """One day of a tenant's conversations, in the time zone that was asked for.
 
     `pv` counts sessions and `uv` distinct users; `tokens`, `duration` (seconds) and `thumb_up` are sums, `round` is the
@@ -111,10 +99,34 @@ class DailyStats:
 
 
 class Page(NamedTuple):
-    """One page of conversations, and how many match over all pages."""
+    """One page of conversations, and how many match over all pages; -1 where that was not counted."""
 
     count: int  # type: ignore[assignment]  # the field's established name; tuple.count is of no use here
     sessions: list[Conversation]
+
+
+class Slice(NamedTuple):
+    """The conversations behind a cursor, and the cursor of those behind them, or None at the end."""
+
+    sessions: list[Conversation]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Count:
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _DialogId:
+    id: str
+    dialog_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Updated:
+    id: str
+    found: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,12 +138,21 @@ class _Appended:
 
 _SAVE = load("conversation.save")
 _GET_BY_ID = load("conversation.get_by_id")
+_GET_BY_IDS = load("conversation.get_by_ids")
+_GET_DIALOG_IDS = load("conversation.get_dialog_ids")
+_GET_OR_NONE = load("conversation.get_or_none")
+_QUERY = load("conversation.query")
 _GET_LIST = load("conversation.get_list")
 _GET_NAMES = load("conversation.get_names")
+_ITER = load("conversation.iter")
+_COUNT = load("conversation.count")
 _APPEND_MESSAGE = load("conversation.append_message")
+_UPDATE_MANY_BY_ID = load("conversation.update_many_by_id")
 _APPEND_ROUND = load("conversation.append_round")
 _STATS = load("conversation.stats")
 _DELETE_BY_ID = load("conversation.delete_by_id")
+_DELETE_BY_IDS = load("conversation.delete_by_ids")
+_DELETE_BY_DIALOG_IDS = load("conversation.delete_by_dialog_ids")
 
 _ORDERS: Mapping[str, str] = {
     "id": "id",
@@ -147,23 +168,6 @@ _ORDERS: Mapping[str, str] = {
 }
 
 _MAX_DAYS = 3_660
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-# How each scalar field is checked, and so which there are.
-_SCALARS: Mapping[str, Callable[[str, object], object]] = {
-    "name": check.optional_text,
-    "user_id": lambda name, value: check.optional_identifier(name, value, maximum=check.MAX_USER_ID) or "",
-    "exp_user_id": lambda name, value: check.optional_identifier(name, value, maximum=check.MAX_USER_ID),
-    "tokens": check.bigint,
-    "source": lambda name, value: check.optional_text(name, value, maximum=check.MAX_SOURCE),
-    "duration": check.number,
-    "thumb_up": check.integer,
-    "errors": check.optional_text,
-    "version_title": check.optional_text,
-}
-_DOCUMENTS = ("message", "reference", "dsl")
-# A whole row as it was read may be given: what it says of these is its own past.
-_IGNORED = ("id", "round", "dialog_id", "tenant_id", "create_date", "create_time", "update_date", "update_time")
 
 
 class _Conversations:
@@ -215,14 +219,31 @@ class _Conversations:
             Conversation,
             id=uuid.uuid4().hex if id is None else check.identifier("id", id),
             dialog_id=check.identifier("dialog_id", dialog_id),
-            **{field: _SCALARS[field](field, value) for field, value in scalars.items()},
+            **{field: fields.SCALARS[field](field, value) for field, value in scalars.items()},
             message=check.json_text("message", message),
             reference=check.json_text("reference", reference),
             dsl=check.json_text("dsl", dsl),
             round=check.integer("round", round),
-            create_date=_stored_date("create_date", create_date),
-            update_date=_stored_date("update_date", update_date),
+            create_date=check.optional_date("create_date", create_date),
+            update_date=check.optional_date("update_date", update_date),
         )
+
+    @atomic
+    def insert_many(
+        self, conversations: Iterable[Mapping[str, JsonValue]], *, on_progress: OnProgress | None = None
+    ) -> Generator[Statement[Any], Any, int]:
+        """Load any number of conversations in one transaction, all of them or none; return how many.
+
+        Each mapping has a `dialog_id` and any other arguments of `save`, its own mix of them; what `to_dict` returns is
+        one too. They are read from the iterable as they are sent, by COPY; *on_progress* hears the number so far.
+        Raises `AlreadyExists`; `DialogNotFound`, also when a `tenant_id` is given that is not the dialog's; and
+        `ValueError` or `TypeError` that name the mapping and the field. SQL: `sql/dialog/get_by_ids.sql`,
+        `sql/conversation/insert_many.sql`, `sql/conversation_message/insert_many.sql`,
+        `sql/conversation_reference/insert_many.sql`.
+        """
+        given = enumerate(check.rows("conversations", conversations))
+        news = (fields.new(f"conversations[{index}]", conversation) for index, conversation in given)
+        return bulk.insert_conversations(news, on_progress)
 
     @operation
     def get_by_id(self, id: str | int) -> Statement[Conversation | None]:
@@ -231,6 +252,64 @@ class _Conversations:
         SQL: `sql/conversation/get_by_id.sql`.
         """
         return optional(_GET_BY_ID, Conversation, id=check.identifier("id", id))
+
+    @operation
+    def get_by_ids(self, ids: Iterable[str | int]) -> Statement[list[Conversation]]:
+        """Return the conversations with these ids, in order of the ids; at most 10,000 may be asked for.
+
+        SQL: `sql/conversation/get_by_ids.sql`.
+        """
+        return many(_GET_BY_IDS, Conversation, ids=check.identifiers("ids", ids))
+
+    @operation
+    def get_dialog_ids(self, ids: Iterable[str | int]) -> Statement[dict[str, str]]:
+        """Return the dialog of each of these conversations, without those that are not there; at most 10,000.
+
+        SQL: `sql/conversation/get_dialog_ids.sql`.
+        """
+        statement = many(_GET_DIALOG_IDS, _DialogId, ids=check.identifiers("ids", ids))
+        return then(statement, lambda rows: {row.id: row.dialog_id for row in rows})
+
+    @operation
+    def get_or_none(self, *, id: str | int, dialog_id: str | int) -> Statement[Conversation | None]:
+        """Return the conversation with this id when it belongs to this dialog, else None.
+
+        What a service needs to refuse a session of somebody else's. SQL: `sql/conversation/get_or_none.sql`.
+        """
+        return optional(
+            _GET_OR_NONE,
+            Conversation,
+            id=check.identifier("id", id),
+            dialog_id=check.identifier("dialog_id", dialog_id),
+        )
+
+    @operation
+    def query(
+        self,
+        *,
+        dialog_id: str | int | None = None,
+        tenant_id: str | int | None = None,
+        user_id: str | int | None = None,
+        id: str | int | None = None,
+        limit: int = 1_000,
+    ) -> Statement[list[Conversation]]:
+        """Return the conversations of a dialog, of a user, or of both, with everything in them, newest first.
+
+        A filter of None is none, and an empty one is a `ValueError`. *dialog_id* must be given, or *tenant_id* with
+        *user_id*: two tenants may have a user of the same name. *id* narrows to one. *limit* is the most that are
+        returned; `iter` walks over any number. SQL: `sql/conversation/query.sql`.
+        """
+        if dialog_id is None and (tenant_id is None or user_id is None):
+            raise ValueError("dialog_id must be given, or tenant_id and user_id")
+        return many(
+            _QUERY,
+            Conversation,
+            dialog_id=None if dialog_id is None else check.identifier("dialog_id", dialog_id),
+            tenant_id=None if tenant_id is None else check.identifier("tenant_id", tenant_id),
+            user_id=None if user_id is None else check.identifier("user_id", user_id, maximum=check.MAX_USER_ID),
+            id=None if id is None else check.identifier("id", id),
+            limit=check.integer("limit", limit, minimum=0),
+        )
 
     @operation
     def get_list(
@@ -251,37 +330,150 @@ class _Conversations:
         *,
         date_field: DateField = "create_date",
         time_zone: str = "UTC",
+        total: Total = "exact",
+        total_limit: int = 1_000,
     ) -> Statement[Page]:
         """Return one page of a dialog's conversations, and how many match over all pages.
 
         Filters that are None or empty are none. *keywords* is looked for literally, whatever its case, in what the
         messages say, in ids and in names. *from_date* and *to_date* are inclusive, days or instants, and apply to
-        *date_field*; without an offset they are in *time_zone*, an IANA name. Ties are in order of the id, so pages
-        never overlap. Pages count from 1; *items_per_page* is from 0 to the store's `max_items_per_page`. Without
-        *include_dsl*, `dsl` is not read and None. A foreign tenant's dialog is empty.
-        SQL: `sql/conversation/get_list.sql`.
+        *date_field*; without an offset they are in *time_zone*, an IANA name. A name of None is ordered as ''. Ties are
+        in order of the id, so pages never overlap. Pages count from 1; *items_per_page* is from 0 to the store's
+        `max_items_per_page`. Without *include_dsl*, `dsl` is not read and None. A *total* that is "capped" stops
+        counting at *total_limit*, which then stands for itself and everything beyond; with "none" the count is -1. A
+        foreign tenant's dialog is empty. SQL: `sql/conversation/get_list.sql`.
         """
         limit = check.integer("items_per_page", items_per_page, minimum=0, maximum=self._max_items_per_page)
         page = check.integer("page_number", page_number, minimum=1, maximum=check.MAX_BIGINT // max(limit, 1))
-        zone = check.time_zone("time_zone", time_zone)
-        since = _filter_date("from_date", from_date)
-        until = _filter_date("to_date", to_date)
-        return _page(
-            dialog_id=check.identifier("dialog_id", dialog_id),
-            tenant_id=check.identifier("tenant_id", tenant_id),
+        order, query = _query(
+            dialog_id,
+            tenant_id,
+            orderby,
+            desc,
+            id,
+            user_id,
+            keywords,
+            from_date,
+            to_date,
+            exp_user_id,
+            date_field,
+            time_zone,
+        )
+        return _list(
+            order,
+            query,
+            lambda total, sessions: Page(-1 if total is None else total, sessions),
             limit=limit,
             offset=(page - 1) * limit,
-            orderby=_ORDERS[check.choice("orderby", orderby, tuple(_ORDERS))],
-            desc=check.boolean("desc", desc),
-            id=check.optional_identifier("id", id) or None,
-            user_id=check.optional_identifier("user_id", user_id, maximum=check.MAX_USER_ID) or None,
-            exp_user_id=check.optional_identifier("exp_user_id", exp_user_id, maximum=check.MAX_USER_ID) or None,
             include_dsl=check.boolean("include_dsl", include_dsl),
-            keywords=check.optional_text("keywords", keywords) or None,
-            date_field=check.choice("date_field", date_field, ("create_date", "update_date")),
-            from_date=None if since is None else check.start(since, zone),
-            before_date=None if until is None else check.end(until, zone),
+            total=check.choice("total", total, ("exact", "capped", "none")),
+            total_limit=check.integer("total_limit", total_limit, minimum=0),
         )
+
+    @operation
+    def list_after(
+        self,
+        dialog_id: str | int,
+        tenant_id: str | int,
+        *,
+        orderby: OrderBy = "create_date",
+        desc: bool = True,
+        cursor: str | None = None,
+        items_per_page: int = 30,
+        id: str | int | None = None,
+        user_id: str | int | None = None,
+        include_dsl: bool = True,
+        keywords: str = "",
+        from_date: Moment | None = None,
+        to_date: Moment | None = None,
+        exp_user_id: str | int | None = None,
+        date_field: DateField = "create_date",
+        time_zone: str = "UTC",
+    ) -> Statement[Slice]:
+        """Return the page of a dialog's conversations behind a cursor, and the cursor of the next one.
+
+        The first call has no *cursor*, each other one the `next_cursor` of the call before, which is None at the end. A
+        page costs the same however far away it is, and rows that come or go in between move no other. Filters and order
+        are those of `get_list`; a cursor that came from others, or from another dialog or tenant, is a `ValueError`.
+        *items_per_page* may change, from 1 to the store's `max_items_per_page`. SQL: `sql/conversation/get_list.sql`.
+        """
+        limit = check.integer("items_per_page", items_per_page, minimum=1, maximum=self._max_items_per_page)
+        order, query = _query(
+            dialog_id,
+            tenant_id,
+            orderby,
+            desc,
+            id,
+            user_id,
+            keywords,
+            from_date,
+            to_date,
+            exp_user_id,
+            date_field,
+            time_zone,
+        )
+
+        def read(_: int | None, sessions: list[Conversation]) -> Slice:
+            if len(sessions) <= limit:
+                return Slice(sessions, None)
+            last = sessions[limit - 1]
+            key = getattr(last, order)
+            text = key.isoformat() if isinstance(key, datetime) else "" if key is None else str(key)
+            return Slice(sessions[:limit], cursors.encode(order, query, cursors.Position(text, last.id)))
+
+        return _list(
+            order,
+            query,
+            read,
+            # One more, to know whether there is a next page.
+            limit=limit + 1,
+            include_dsl=check.boolean("include_dsl", include_dsl),
+            after=None if cursor is None else cursors.decode(order, query, cursor),
+        )
+
+    @stream
+    def iter(
+        self,
+        *,
+        tenant_id: str | int | None = None,
+        dialog_id: str | int | None = None,
+        batch_size: int = 200,
+    ) -> Generator[Statement[list[Conversation]], list[Conversation], None]:
+        """Iterate over any number of conversations: of a tenant, of a dialog, or all.
+
+        They come in order of dialog, creation date and id, and are read *batch_size* at a time; no connection is held
+        in between. Inside of `transaction(isolation="repeatable read")` they are all of one moment.
+        SQL: `sql/conversation/iter.sql`.
+        """
+        return _walk(tenant_id, dialog_id, batch_size, list)
+
+    @stream
+    def export(
+        self,
+        *,
+        tenant_id: str | int | None = None,
+        dialog_id: str | int | None = None,
+        batch_size: int = 200,
+    ) -> Generator[Statement[list[str]], list[str], None]:
+        """Iterate over any number of conversations as lines of JSON, each ended by a newline.
+
+        A line is what `to_dict` gives, and what `insert_many` takes; the order is that of `iter`.
+        SQL: `sql/conversation/iter.sql`.
+        """
+        return _walk(
+            tenant_id,
+            dialog_id,
+            batch_size,
+            lambda rows: [json.dumps(row.to_dict(), ensure_ascii=False) + "\n" for row in rows],
+        )
+
+    @operation
+    def count(self, *, tenant_id: str | int | None = None, dialog_id: str | int | None = None) -> Statement[int]:
+        """Count the conversations of a tenant, of a dialog, or all.
+
+        SQL: `sql/conversation/count.sql`.
+        """
+        return then(one(_COUNT, _Count, **_owner(tenant_id, dialog_id)), lambda row: row.number)
 
     @operation
     def get_names(
@@ -307,26 +499,41 @@ class _Conversations:
         and a `dsl` of None was not read and is left as it is. Of `message` and `reference` only the entries that differ
         are written. Unknown keys are a `ValueError`. SQL: `sql/conversation/append_message.sql`.
         """
-        id = check.identifier("id", id)
-        given = check.keys("conversation", conversation, (*_SCALARS, *_DOCUMENTS, *_IGNORED))
-        if "id" in given and check.identifier("conversation['id']", given["id"]) != id:
-            raise ValueError("conversation['id'] must be the id of the conversation or be left out")
-        documents = {
-            field: check.json_text(f"conversation[{field!r}]", given[field])
-            for field in _DOCUMENTS
-            if field in given and not (field == "dsl" and given[field] is None)
-        }
-        changes = {
-            field: checked(f"conversation[{field!r}]", given[field])
-            for field, checked in _SCALARS.items()
-            if field in given
-        }
-        return count(
-            _APPEND_MESSAGE,
-            id=id,
-            changes=json.dumps(changes, ensure_ascii=False),
-            **{field: documents.get(field) for field in _DOCUMENTS},
-        )
+        return _change(id, conversation, increment=1)
+
+    @operation
+    def update_by_id(self, id: str | int, conversation: Mapping[str, JsonValue]) -> Statement[int]:
+        """Apply the given fields and leave the round as it is; return 1, or 0 when there is no such conversation.
+
+        The fields are those of `append_message`, and so is the statement. SQL: `sql/conversation/append_message.sql`.
+        """
+        return _change(id, conversation, increment=0)
+
+    @operation
+    def update_many_by_id(self, conversations: Iterable[Mapping[str, JsonValue]]) -> Statement[int]:
+        """Apply the given fields to many conversations, to all of them or to none; return how many.
+
+        Each mapping has an `id`, once in the list, and fields as for `append_message`; the rounds are left as they are.
+        At most 10,000. Raises `ConversationNotFound`, with nothing changed, when one is not there.
+        SQL: `sql/conversation/update_many_by_id.sql`.
+        """
+        given = check.rows("conversations", conversations)
+        updates = dict[str, str]()
+        for index, conversation in enumerate(given):
+            id, update = fields.update(f"conversations[{index}]", conversation)
+            if id in updates:
+                raise ValueError(f"conversations[{index}]['id'] must be another than those before, not {id!r} again")
+            updates[id] = update
+        if len(updates) > check.MAX_IDS:
+            raise ValueError(f"conversations must have at most {check.MAX_IDS} members, not {len(updates)}")
+
+        def updated(rows: list[_Updated]) -> int:
+            if missing := [row.id for row in rows if not row.found]:
+                shown = ", ".join(map(repr, missing[:3])) + (", …" if len(missing) > 3 else "")
+                raise ConversationNotFound(f"there is no conversation {shown}; nothing was changed")
+            return len(rows)
+
+        return then(many(_UPDATE_MANY_BY_ID, _Updated, updates="[" + ",".join(updates.values()) + "]"), updated)
 
     @operation
     def append_round(
@@ -415,6 +622,56 @@ class _Conversations:
         """
         return count(_DELETE_BY_ID, id=check.identifier("id", id))
 
+    @operation
+    def delete_by_ids(
+        self, ids: Iterable[str | int], dialog_id: str | int | None = None, *, tenant_id: str | int | None = None
+    ) -> Statement[int]:
+        """Delete conversations with everything in them; return how many there were.
+
+        With *dialog_id* or *tenant_id* only those that are theirs. At most 10,000; of none, none are deleted.
+        SQL: `sql/conversation/delete_by_ids.sql`.
+        """
+        return count(_DELETE_BY_IDS, ids=check.identifiers("ids", ids), **_owner(tenant_id, dialog_id))
+
+    @batches
+    def delete_by_dialog_ids(
+        self, ids: Iterable[str | int], *, batch_size: int = bulk.BATCH, on_progress: OnProgress | None = None
+    ) -> Generator[Statement[int], int, int]:
+        """Delete every conversation of some dialogs; return how many there were.
+
+        Each statement deletes *batch_size* at the most and is a transaction of its own, unless the call is made inside
+        of one; *on_progress* hears the number so far. What was interrupted is resumed by calling again. At most 10,000
+        dialogs; of none, nothing is deleted. SQL: `sql/conversation/delete_by_dialog_ids.sql`.
+        """
+        return bulk.delete_in_batches(
+            _DELETE_BY_DIALOG_IDS, bulk.batch_size(batch_size), on_progress, ids=check.identifiers("ids", ids)
+        )
+
+    @batches
+    def delete_not_updated_since(
+        self,
+        date: Moment,
+        *,
+        tenant_id: str | int | None = None,
+        dialog_id: str | int | None = None,
+        time_zone: str = "UTC",
+        batch_size: int = bulk.BATCH,
+        on_progress: OnProgress | None = None,
+    ) -> Generator[Statement[Any], Any, int]:
+        """Delete the conversations that were last updated before a date; return how many there were.
+
+        *date* is a day, of which the first instant counts, or an instant; without an offset it is in *time_zone*, an
+        IANA name. Of a tenant, of a dialog, or of all; in batches, as `delete_by_dialog_ids`. One that is updated
+        meanwhile is kept. SQL: `sql/conversation/delete_not_updated_since.sql`.
+        """
+        zone = check.time_zone("time_zone", time_zone)
+        return bulk.delete_not_updated_since(
+            check.start(check.moment("date", date), zone),
+            bulk.batch_size(batch_size),
+            on_progress,
+            **_owner(tenant_id, dialog_id),
+        )
+
 
 class ConversationRepository(_Conversations, Repository):
     """Conversations, blocking."""
@@ -432,24 +689,113 @@ class AsyncConversationRepository(_Conversations, AsyncRepository):
         self._max_items_per_page = max_items_per_page
 
 
-def _page(**params: object) -> Statement[Page]:
+def _change(id: str | int, conversation: object, *, increment: int) -> Statement[int]:
+    id = check.identifier("id", id)
+    scalars, documents = fields.changes("conversation", id, conversation)
+    return count(
+        _APPEND_MESSAGE,
+        id=id,
+        changes=json.dumps(scalars, ensure_ascii=False),
+        increment=increment,
+        **{field: documents.get(field) for field in fields.DOCUMENTS},
+    )
+
+
+def _query(
+    dialog_id: str | int,
+    tenant_id: str | int,
+    orderby: OrderBy,
+    desc: bool,
+    id: str | int | None,
+    user_id: str | int | None,
+    keywords: str,
+    from_date: Moment | None,
+    to_date: Moment | None,
+    exp_user_id: str | int | None,
+    date_field: DateField,
+    time_zone: str,
+) -> tuple[str, dict[str, object]]:
+    """Return the order and the filters of a list, as its statement takes them."""
+    zone = check.time_zone("time_zone", time_zone)
+    since = _filter_date("from_date", from_date)
+    until = _filter_date("to_date", to_date)
+    return _ORDERS[check.choice("orderby", orderby, tuple(_ORDERS))], {
+        "dialog_id": check.identifier("dialog_id", dialog_id),
+        "tenant_id": check.identifier("tenant_id", tenant_id),
+        "desc": check.boolean("desc", desc),
+        "id": check.optional_identifier("id", id) or None,
+        "user_id": check.optional_identifier("user_id", user_id, maximum=check.MAX_USER_ID) or None,
+        "exp_user_id": check.optional_identifier("exp_user_id", exp_user_id, maximum=check.MAX_USER_ID) or None,
+        "keywords": check.optional_text("keywords", keywords) or None,
+        "date_field": check.choice("date_field", date_field, ("create_date", "update_date")),
+        "from_date": None if since is None else check.start(since, zone),
+        "before_date": None if until is None else check.end(until, zone),
+    }
+
+
+def _list(
+    order: str,
+    query: Mapping[str, object],
+    read: Callable[[int | None, list[Conversation]], T],
+    *,
+    limit: int,
+    include_dsl: bool,
+    offset: int = 0,
+    total: str = "none",
+    total_limit: int = 0,
+    after: cursors.Position | None = None,
+) -> Statement[T]:
     """Describe the list: each row carries the total, and an empty page is one row of it alone."""
 
-    def row(*, total: int, **columns: Any) -> tuple[int, Conversation | None]:
+    def row(*, total: int | None, **columns: Any) -> tuple[int | None, Conversation | None]:
         return total, None if columns["id"] is None else Conversation(**columns)
 
-    def read(rows: list[tuple[int, Conversation | None]], _: int) -> Page:
-        return Page(rows[0][0], [conversation for _, conversation in rows if conversation is not None])
+    def rows(found: list[tuple[int | None, Conversation | None]], _: int) -> T:
+        return read(found[0][0], [conversation for _, conversation in found if conversation is not None])
 
-    return Statement(_GET_LIST, params, kwargs_row(row), read)
+    params: dict[str, object] = {
+        **query,
+        "orderby": order,
+        "limit": limit,
+        "offset": offset,
+        "include_dsl": include_dsl,
+        "total": total,
+        "total_limit": total_limit,
+        "after_key": None if after is None else after.key,
+        "after_id": None if after is None else after.id,
+    }
+    return Statement(_GET_LIST, params, kwargs_row(row), rows)
 
 
-def _milliseconds(instant: datetime) -> int:
-    return (instant - _EPOCH) // timedelta(milliseconds=1)
+def _walk(
+    tenant_id: str | int | None,
+    dialog_id: str | int | None,
+    batch_size: int,
+    emit: Callable[[list[Conversation]], list[T]],
+) -> Generator[Statement[list[T]], list[T], None]:
+    limit = bulk.batch_size(batch_size)
+    owner = _owner(tenant_id, dialog_id)
+
+    def page(last: Conversation | None) -> Statement[list[Conversation]]:
+        return many(
+            _ITER,
+            Conversation,
+            **owner,
+            limit=limit,
+            after_dialog_id=None if last is None else last.dialog_id,
+            after_create_date=None if last is None else last.create_date,
+            after_id=None if last is None else last.id,
+        )
+
+    return bulk.walk(page, limit, emit)
 
 
-def _stored_date(name: str, value: Moment | None) -> str | None:
-    return None if value is None else check.start(check.moment(name, value), "UTC")
+def _owner(tenant_id: object, dialog_id: object) -> dict[str, object]:
+    """Return the parameters that narrow to a tenant, to a dialog, or, of None, to neither."""
+    return {
+        "tenant_id": None if tenant_id is None else check.identifier("tenant_id", tenant_id),
+        "dialog_id": None if dialog_id is None else check.identifier("dialog_id", dialog_id),
+    }
 
 
 def _filter_date(name: str, value: Moment | None) -> date | datetime | None:

@@ -7,7 +7,9 @@ StoreError
 │   └── TokenNotFound
 ├── Conflict
 │   ├── RoundConflict
-│   └── AlreadyExists
+│   ├── AlreadyExists
+│   └── DialogNotEmpty
+├── OutsideTransaction
 ├── StalePlan
 ├── MigrationError
 └── QueryError
@@ -60,6 +62,14 @@ class RoundConflict(Conflict):
 
 class AlreadyExists(Conflict):
     """A row with this key exists already, perhaps under another tenant."""
+
+
+class DialogNotEmpty(Conflict):
+    """The dialog cannot be deleted while it has conversations."""
+
+
+class OutsideTransaction(StoreError):
+    """The store was used inside of its own transaction, but not through it."""
 
 
 class StalePlan(StoreError):

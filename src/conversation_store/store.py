@@ -1,26 +1,34 @@
-"""The store: a pool or a connection, its transactions, and the three repositories."""
+"""The store: a pool or a connection, its transactions, and the repositories."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
-from dataclasses import replace
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Self, TypeVar, cast
 
+import psycopg
 from psycopg import AsyncConnection, Connection
 from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-from conversation_store._statement import AsyncRunner, OnStatement, Runner
+from conversation_store import _arguments as check
+from conversation_store._runner import AsyncRunner, Isolation, OnStatement, Runner, always
 from conversation_store.api_tokens import ApiTokenRepository, AsyncApiTokenRepository
 from conversation_store.conversations import AsyncConversationRepository, ConversationRepository
 from conversation_store.dialogs import AsyncDialogRepository, DialogRepository
+from conversation_store.errors import OutsideTransaction
+from conversation_store.tenants import AsyncTenantRepository, TenantRepository
 
-ConnectionT = TypeVar("ConnectionT")
+T = TypeVar("T")
 
 
 class Transaction:
-    """The three repositories inside of one transaction."""
+    """The repositories inside of one transaction."""
 
     def __init__(self, runner: Runner, *, max_items_per_page: int) -> None:
         self._runner = runner
@@ -28,10 +36,26 @@ class Transaction:
         self.dialogs = DialogRepository(runner)
         self.conversations = ConversationRepository(runner, max_items_per_page=max_items_per_page)
         self.tokens = ApiTokenRepository(runner)
+        self.tenants = TenantRepository(runner)
+
+    @contextmanager
+    def transaction(self, *, isolation: Isolation | None = None, read_only: bool = False) -> Generator[Transaction]:
+        """Give the repositories inside of one transaction: committed at the end, rolled back on an error.
+
+        Inside of a transaction, and on a caller's connection without autocommit, it is a savepoint: what it did is
+        committed with the transaction around it. *isolation* is "read committed", "repeatable read" or "serializable",
+        by default the server's; a savepoint can have neither it nor *read_only*, which is a `ValueError`. Inside of the
+        block the store itself must not be used: that would be another transaction, and is `OutsideTransaction`.
+        """
+        with self._runner.transaction(isolation, read_only) as runner, self._inside():
+            yield Transaction(runner, max_items_per_page=self._max_items_per_page)
+
+    def _inside(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 class AsyncTransaction:
-    """The three repositories inside of one transaction, on asyncio."""
+    """The repositories inside of one transaction, on asyncio."""
 
     def __init__(self, runner: AsyncRunner, *, max_items_per_page: int) -> None:
         self._runner = runner
@@ -39,6 +63,19 @@ class AsyncTransaction:
         self.dialogs = AsyncDialogRepository(runner)
         self.conversations = AsyncConversationRepository(runner, max_items_per_page=max_items_per_page)
         self.tokens = AsyncApiTokenRepository(runner)
+        self.tenants = AsyncTenantRepository(runner)
+
+    @asynccontextmanager
+    async def transaction(
+        self, *, isolation: Isolation | None = None, read_only: bool = False
+    ) -> AsyncGenerator[AsyncTransaction]:
+        """Give the repositories inside of one transaction; see `ConversationStore.transaction`."""
+        async with self._runner.transaction(isolation, read_only) as runner:
+            with self._inside():
+                yield AsyncTransaction(runner, max_items_per_page=self._max_items_per_page)
+
+    def _inside(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 class ConversationStore(Transaction):
@@ -71,8 +108,9 @@ class ConversationStore(Transaction):
             pool = self._own_pool = ConnectionPool(
                 conninfo, min_size=min_size, max_size=max_size, timeout=timeout, kwargs={"autocommit": True}, open=False
             )
-        connect = cast("ConnectionPool[Any]", pool).connection if connection is None else _always(connection)
-        super().__init__(Runner(connect, on_statement), max_items_per_page=max_items_per_page)
+        connect = cast("ConnectionPool[Any]", pool).connection if connection is None else always(connection)
+        runner = Runner(_guarded(self, connect), on_statement, callers=connection is not None)
+        super().__init__(runner, max_items_per_page=max_items_per_page)
 
     def open(self) -> None:
         """Open the store's own pool and wait for its first connections; raises `psycopg_pool.PoolTimeout`."""
@@ -93,18 +131,34 @@ class ConversationStore(Transaction):
         """Close the store."""
         self.close()
 
-    @contextmanager
-    def transaction(self) -> Generator[Transaction]:
-        """Give the repositories inside of one transaction: committed at the end, rolled back on an error.
+    def run_in_transaction(
+        self,
+        function: Callable[[Transaction], T],
+        *,
+        isolation: Isolation | None = None,
+        read_only: bool = False,
+        attempts: int = 10,
+    ) -> T:
+        """Call *function* with a transaction, commit, and return its result.
 
-        On a caller's connection without autocommit it is a savepoint: what it did is committed when the caller commits.
+        After a serialization failure or a deadlock the whole is done again, with back-off, in at most *attempts*: the
+        function may be called more than once. Any other error is raised at once, and so is every error inside of a
+        caller's transaction, which only the caller can begin again. *isolation* and *read_only* are those of
+        `transaction`.
         """
-        with self._runner.connect() as connection:
-            if _would_commit(connection, self._connection):
-                connection.execute("SELECT 1")
-            with connection.transaction():
-                runner = replace(self._runner, connect=_always(connection))
-                yield Transaction(runner, max_items_per_page=self._max_items_per_page)
+        pauses = _pauses(attempts, self._connection)
+        while True:
+            try:
+                with self.transaction(isolation=isolation, read_only=read_only) as tx:
+                    return function(tx)
+            except _AGAIN:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+            time.sleep(pause)
+
+    def _inside(self) -> AbstractContextManager[None]:
+        return _block(self)
 
 
 class AsyncConversationStore(AsyncTransaction):
@@ -132,8 +186,9 @@ class AsyncConversationStore(AsyncTransaction):
             pool = self._own_pool = AsyncConnectionPool(
                 conninfo, min_size=min_size, max_size=max_size, timeout=timeout, kwargs={"autocommit": True}, open=False
             )
-        connect = cast("AsyncConnectionPool[Any]", pool).connection if connection is None else _always(connection)
-        super().__init__(AsyncRunner(connect, on_statement), max_items_per_page=max_items_per_page)
+        connect = cast("AsyncConnectionPool[Any]", pool).connection if connection is None else always(connection)
+        runner = AsyncRunner(_guarded(self, connect), on_statement, callers=connection is not None)
+        super().__init__(runner, max_items_per_page=max_items_per_page)
 
     async def open(self) -> None:
         """Open the store's own pool and wait for its first connections; raises `psycopg_pool.PoolTimeout`."""
@@ -154,18 +209,77 @@ class AsyncConversationStore(AsyncTransaction):
         """Close the store."""
         await self.close()
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[AsyncTransaction]:
-        """Give the repositories inside of one transaction: committed at the end, rolled back on an error.
+    async def run_in_transaction(
+        self,
+        function: Callable[[AsyncTransaction], Awaitable[T]],
+        *,
+        isolation: Isolation | None = None,
+        read_only: bool = False,
+        attempts: int = 10,
+    ) -> T:
+        """Await *function* with a transaction, commit, and return its result; see `ConversationStore`."""
+        pauses = _pauses(attempts, self._connection)
+        while True:
+            try:
+                async with self.transaction(isolation=isolation, read_only=read_only) as tx:
+                    return await function(tx)
+            except _AGAIN:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
 
-        On a caller's connection without autocommit it is a savepoint: what it did is committed when the caller commits.
-        """
-        async with self._runner.connect() as connection:
-            if _would_commit(connection, self._connection):
-                await connection.execute("SELECT 1")
-            async with connection.transaction():
-                runner = replace(self._runner, connect=_always(connection))
-                yield AsyncTransaction(runner, max_items_per_page=self._max_items_per_page)
+    def _inside(self) -> AbstractContextManager[None]:
+        return _block(self)
+
+
+# What PostgreSQL asks to try again; nothing of it was committed.
+_AGAIN = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+
+
+def _pauses(attempts: int, callers: Connection[Any] | AsyncConnection[Any] | None) -> Iterator[float]:
+    """Return how many seconds to wait before each attempt but the first: random, so that two do not meet again."""
+    number = check.integer("attempts", attempts, minimum=1)
+    joined = callers is not None and (
+        callers.info.transaction_status != TransactionStatus.IDLE or not callers.autocommit
+    )
+    return (random.uniform(0, min(1.0, 0.01 * 2**n)) for n in range(0 if joined else number - 1))  # noqa: S311
+
+
+@dataclass(eq=False, slots=True)
+class _Block:
+    """A block of `with store.transaction()`; tasks that were started in it outlive it with a copy of its context."""
+
+    store: object
+    open: bool = True
+
+
+_blocks: ContextVar[tuple[_Block, ...]] = ContextVar("conversation_store_blocks", default=())
+
+
+@contextmanager
+def _block(store: object) -> Generator[None]:
+    around = _blocks.get()
+    block = _Block(store)
+    _blocks.set((*around, block))
+    try:
+        yield
+    finally:
+        block.open = False
+        _blocks.set(around)
+
+
+def _guarded(store: object, connect: Callable[[], T]) -> Callable[[], T]:
+    """Return a *connect* that refuses to be called inside of the store's own transaction."""
+
+    def guarded() -> T:
+        if any(block.open and block.store is store for block in _blocks.get()):
+            raise OutsideTransaction(
+                "the store was used inside of its own transaction: use what `with store.transaction() as tx` gave, tx"
+            )
+        return connect()
+
+    return guarded
 
 
 def _exactly_one(conninfo: object, pool: object, connection: object) -> None:
@@ -173,13 +287,3 @@ def _exactly_one(conninfo: object, pool: object, connection: object) -> None:
         raise TypeError("exactly one of conninfo, pool and connection must be given")
     if not isinstance(conninfo, str | None):
         raise TypeError(f"conninfo must be a str, not {type(conninfo).__name__}")
-
-
-def _always(connection: ConnectionT) -> Callable[[], nullcontext[ConnectionT]]:
-    return lambda: nullcontext(connection)
-
-
-def _would_commit(connection: Connection[Any] | AsyncConnection[Any], callers: object) -> bool:
-    """Tell whether psycopg would commit the caller's transaction, because it has not begun yet."""
-    idle = connection.info.transaction_status == TransactionStatus.IDLE
-    return connection is callers and idle and not connection.autocommit

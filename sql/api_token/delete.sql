@@ -1,0 +1,9 @@
+/* api_token.delete */
+-- Delete a tenant's token by its digest.
+--
+-- Served by api_token_token_digest_key.
+-- returns: count
+
+DELETE FROM conversation_store.api_token AS t
+WHERE t.token_digest = :token_digest::bytea
+    AND t.tenant_id = :tenant_id::text;

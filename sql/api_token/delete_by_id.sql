@@ -1,0 +1,9 @@
+/* api_token.delete_by_id */
+-- Delete a tenant's token by its id.
+--
+-- Ids are numbers that anybody can guess, so the tenant is asked for. Served by api_token_pkey.
+-- returns: count
+
+DELETE FROM conversation_store.api_token AS t
+WHERE t.id = :id::bigint
+    AND t.tenant_id = :tenant_id::text;

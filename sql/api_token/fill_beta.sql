@@ -1,0 +1,24 @@
+/* api_token.fill_beta */
+-- Give a token a beta unless it has one, and return the token.
+--
+-- Of two callers at once the second waits for the row and gets what the first has filled
+-- in. Served by api_token_pkey.
+-- returns: optional
+
+UPDATE conversation_store.api_token AS t
+SET
+    beta = coalesce(t.beta, :beta::text),
+    update_date = CASE WHEN t.beta IS NULL THEN now() ELSE t.update_date END
+WHERE t.id = :id::bigint
+    AND t.tenant_id = :tenant_id::text
+RETURNING
+    t.id,
+    t.tenant_id,
+    t.hint,
+    t.dialog_id,
+    t.source,
+    t.beta,
+    t.create_date,
+    t.update_date,
+    t.use_date,
+    t.expire_date;

@@ -1,0 +1,25 @@
+/* conversation.delete_by_tenant_id */
+-- Delete a batch of a tenant's conversations.
+--
+-- Any of them, by conversation_tenant_id_create_date_idx or another index that the tenant leads.
+-- returns: count
+
+WITH batch AS MATERIALIZED (
+    SELECT c.id
+    FROM conversation_store.conversation AS c
+    WHERE c.tenant_id = :tenant_id::text
+    LIMIT :limit::bigint
+),
+
+-- Locked in order of the ids, so that two such statements never wait for each other in a circle.
+locked AS MATERIALIZED (
+    SELECT c.id
+    FROM conversation_store.conversation AS c
+    INNER JOIN batch AS b ON c.id = b.id
+    ORDER BY c.id
+    FOR UPDATE OF c
+)
+
+DELETE FROM conversation_store.conversation AS c
+USING locked AS l
+WHERE c.id = l.id;

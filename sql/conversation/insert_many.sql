@@ -1,0 +1,27 @@
+/* conversation.insert_many */
+-- Load conversations; their entries follow by the two files of the same name.
+--
+-- The tenant must be the dialog's, and the counts those of the entries; the foreign key
+-- holds the one and insert_many the other.
+-- returns: count
+
+COPY conversation_store.conversation (
+    id,
+    tenant_id,
+    dialog_id,
+    name,
+    user_id,
+    exp_user_id,
+    tokens,
+    source,
+    dsl,
+    duration,
+    round,
+    thumb_up,
+    errors,
+    version_title,
+    create_date,
+    update_date,
+    message_count,
+    reference_count
+) FROM STDIN;

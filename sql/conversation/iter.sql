@@ -1,0 +1,78 @@
+/* conversation.iter */
+-- List one page of a walk over any number of conversations, by dialog, creation date and id.
+--
+-- The position is the last row of the page before; NULL for the first page. Of each dialog
+-- a range of conversation_tenant_id_dialog_id_create_date_id_idx, the dialogs in order by
+-- dialog_pkey or dialog_tenant_id_id_key.
+-- returns: many
+-- plan: custom
+
+WITH page AS MATERIALIZED (
+    SELECT
+        d.id AS dialog_id,
+        c.id,
+        c.create_date
+    FROM conversation_store.dialog AS d
+    CROSS JOIN
+        LATERAL (
+            SELECT
+                o.id,
+                o.create_date
+            FROM conversation_store.conversation AS o
+            WHERE o.tenant_id = d.tenant_id
+                AND o.dialog_id = d.id
+                -- Only of the dialog that the position is in is a part behind us.
+                AND (o.create_date, o.id) > (
+                    CASE
+                        WHEN d.id = :after_dialog_id::text THEN :after_create_date::timestamptz
+                        ELSE '-infinity'
+                    END,
+                    CASE
+                        WHEN d.id = :after_dialog_id::text THEN :after_id::text
+                        ELSE ''
+                    END
+                )
+            ORDER BY
+                o.create_date,
+                o.id
+            LIMIT :limit::bigint
+        ) AS c
+    -- Planned for its actual values, see get_list.sql.
+    WHERE (:limit::bigint IS NOT NULL OR conversation_store.plan_for_actual_values(d.id))
+        AND (:after_dialog_id::text IS NULL OR d.id >= :after_dialog_id::text)
+        AND (:tenant_id::text IS NULL OR d.tenant_id = :tenant_id::text)
+        AND (:dialog_id::text IS NULL OR d.id = :dialog_id::text)
+    ORDER BY
+        d.id,
+        c.create_date,
+        c.id
+    LIMIT :limit::bigint
+)
+
+SELECT
+    c.id,
+    c.tenant_id,
+    c.dialog_id,
+    c.name,
+    c.user_id,
+    c.exp_user_id,
+    c.message,
+    c.reference,
+    c.tokens,
+    c.source,
+    c.dsl,
+    c.duration,
+    c.round,
+    c.thumb_up,
+    c.errors,
+    c.version_title,
+    c.create_date,
+    c.update_date
+FROM page AS p
+INNER JOIN conversation_store.conversation_with_entries AS c ON p.id = c.id
+ORDER BY
+    p.dialog_id,
+    p.create_date,
+    p.id
+-- With a limit here, entries are fetched after the sort and not carried through it.
+LIMIT :limit::bigint;

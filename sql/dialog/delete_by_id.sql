@@ -1,0 +1,8 @@
+/* dialog.delete_by_id */
+-- Delete a dialog that has no conversations, with the tokens that are bound to it.
+--
+-- While there are conversations it is their foreign key's error. Served by dialog_pkey.
+-- returns: count
+
+DELETE FROM conversation_store.dialog AS d
+WHERE d.id = :id::text;

@@ -1,0 +1,19 @@
+/* dialog.delete_by_ids */
+-- Delete dialogs that have no conversations, all of them or none, with the tokens that are bound to them.
+--
+-- While one of them has conversations it is their foreign key's error. Rows are locked in
+-- order of the ids. Served by dialog_pkey.
+-- returns: count
+
+WITH locked AS MATERIALIZED (
+    SELECT d.id
+    FROM conversation_store.dialog AS d
+    WHERE d.id = ANY(:ids::text[])
+        AND (:tenant_id::text IS NULL OR d.tenant_id = :tenant_id::text)
+    ORDER BY d.id
+    FOR UPDATE
+)
+
+DELETE FROM conversation_store.dialog AS d
+USING locked AS l
+WHERE d.id = l.id;

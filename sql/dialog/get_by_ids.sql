@@ -1,0 +1,16 @@
+/* dialog.get_by_ids */
+-- Return the dialogs with these ids, in order of the ids.
+--
+-- Served by dialog_pkey.
+-- returns: many
+
+SELECT
+    d.id,
+    d.tenant_id,
+    d.name,
+    d.create_date,
+    d.update_date
+FROM conversation_store.dialog AS d
+WHERE d.id = ANY(:ids::text[])
+ORDER BY d.id
+LIMIT cardinality(:ids::text[]);

@@ -1,0 +1,18 @@
+/* dialog.query */
+-- List a tenant's dialogs, newest first.
+--
+-- Served by dialog_tenant_id_id_key, then sorted: a tenant has tens of dialogs.
+-- returns: many
+
+SELECT
+    d.id,
+    d.tenant_id,
+    d.name,
+    d.create_date,
+    d.update_date
+FROM conversation_store.dialog AS d
+WHERE d.tenant_id = :tenant_id::text
+ORDER BY
+    d.create_date DESC,
+    d.id DESC
+LIMIT :limit::bigint;

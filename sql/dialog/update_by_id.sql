@@ -1,0 +1,14 @@
+/* dialog.update_by_id */
+-- Change the given fields of a dialog.
+--
+-- :changes holds them, NULL included. Served by dialog_pkey.
+-- returns: count
+
+UPDATE conversation_store.dialog AS d
+SET
+    name = CASE
+        WHEN :changes::jsonb ? 'name' THEN :changes::jsonb ->> 'name'
+        ELSE d.name
+    END,
+    update_date = now()
+WHERE d.id = :id::text;

@@ -1,0 +1,27 @@
+/* ragflow.api_tokens */
+-- List one page of the tokens, the oldest first.
+--
+-- Run on the database to move from. Of a token under two tenants the older comes first,
+-- and so keeps it. The position is the three sort keys of the last row before.
+-- returns: many
+
+SELECT
+    s.tenant_id::text AS tenant_id,
+    s.token::text AS token,
+    s.dialog_id::text AS dialog_id,
+    s.source::text AS source,
+    s.beta::text AS beta,
+    s.create_time::bigint AS create_time,
+    s.update_time::bigint AS update_time,
+    s.create_date::timestamp AT TIME ZONE :time_zone::text AS create_date,
+    s.update_date::timestamp AT TIME ZONE :time_zone::text AS update_date,
+    coalesce(s.create_date::timestamp, 'infinity')::text AS position
+FROM public.api_token AS s
+WHERE
+    (coalesce(s.create_date::timestamp, 'infinity'), s.tenant_id, s.token)
+    > (:after_position::text::timestamp, :after_tenant_id::text, :after_token::text)
+ORDER BY
+    coalesce(s.create_date::timestamp, 'infinity'),
+    s.tenant_id,
+    s.token
+LIMIT :limit::bigint;

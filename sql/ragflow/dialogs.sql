@@ -1,0 +1,19 @@
+/* ragflow.dialogs */
+-- List one page of the assistants.
+--
+-- Run on the database to move from. Its dates are the wall clock of its server, which
+-- :time_zone names.
+-- returns: many
+
+SELECT
+    s.id::text AS id,
+    s.tenant_id::text AS tenant_id,
+    s.name::text AS name,
+    s.create_time::bigint AS create_time,
+    s.update_time::bigint AS update_time,
+    s.create_date::timestamp AT TIME ZONE :time_zone::text AS create_date,
+    s.update_date::timestamp AT TIME ZONE :time_zone::text AS update_date
+FROM public.dialog AS s
+WHERE s.id > :after_id::text
+ORDER BY s.id
+LIMIT :limit::bigint;

@@ -1,0 +1,146 @@
+"""Calls of more than one statement: each is a generator that yields statements and is sent what they return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+from psycopg.rows import kwargs_row
+
+from conversation_store import _arguments as check
+from conversation_store._fields import New, positions
+from conversation_store._query import Query, load
+from conversation_store._statement import Statement, copy, count, one, then
+from conversation_store.errors import DialogNotFound
+
+T = TypeVar("T")
+
+OnProgress: TypeAlias = Callable[[int], object]
+"""Called after each batch with the number of rows that are done so far."""
+
+BATCH = 1_000
+_BATCH_CHARACTERS = 16_000_000
+
+_GET_DIALOGS = load("dialog.get_by_ids")
+_INSERT_MANY = load("conversation.insert_many")
+_INSERT_MESSAGES = load("conversation_message.insert_many")
+_INSERT_REFERENCES = load("conversation_reference.insert_many")
+_DELETE_NOT_UPDATED_SINCE = load("conversation.delete_not_updated_since")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Retired:
+    deleted: int
+    found: int
+    last_dialog_id: str | None
+
+
+def insert_conversations(
+    conversations: Iterable[New], on_progress: OnProgress | None
+) -> Generator[Statement[Any], Any, int]:
+    """Load conversations by COPY, a batch at a time; return how many."""
+    tenants: dict[str, str] = {}
+    inserted = 0
+    for batch in _batches(conversations):
+        if unknown := sorted({new.dialog_id for new in batch} - tenants.keys()):
+            tenants |= yield _tenants_of(unknown)
+        for new in batch:
+            tenant_id = tenants.get(new.dialog_id)
+            if tenant_id is None or new.tenant_id not in (None, tenant_id):
+                whose = "" if new.tenant_id is None else f" of the tenant {new.tenant_id!r}"
+                raise DialogNotFound(f"{new.name}: there is no dialog {new.dialog_id!r}{whose}")
+        yield copy(_INSERT_MANY, [new.columns(tenants[new.dialog_id]) for new in batch])
+        yield copy(
+            _INSERT_MESSAGES,
+            [(n.id, p, tenants[n.dialog_id], n.dialog_id, e) for n in batch for p, e in positions(n.message)],
+        )
+        yield copy(
+            _INSERT_REFERENCES,
+            [(n.id, p, tenants[n.dialog_id], e) for n in batch for p, e in positions(n.reference)],
+        )
+        inserted += len(batch)
+        if on_progress is not None:
+            on_progress(inserted)
+    return inserted
+
+
+def _batches(conversations: Iterable[New]) -> Iterator[list[New]]:
+    """Cut conversations into batches of a bounded number and, since one may be large, of a bounded size."""
+    batch: list[New] = []
+    size = 0
+    for new in conversations:
+        batch.append(new)
+        size += new.size
+        if len(batch) == BATCH or size >= _BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _tenants_of(dialog_ids: list[str]) -> Statement[dict[str, str]]:
+    """Describe the look-up of each dialog's tenant."""
+
+    def row(*, id: str, tenant_id: str, **_: object) -> tuple[str, str]:
+        return id, tenant_id
+
+    return Statement(_GET_DIALOGS, {"ids": dialog_ids}, kwargs_row(row), lambda rows, _: dict(rows))
+
+
+def delete_in_batches(
+    query: Query, batch_size: int, on_progress: OnProgress | None, **params: object
+) -> Generator[Statement[int], int, int]:
+    """Delete a batch at a time until nothing is left; return how many rows there were."""
+    deleted = 0
+    while (number := (yield count(query, limit=batch_size, **params))) > 0:
+        deleted += number
+        if on_progress is not None:
+            on_progress(deleted)
+    return deleted
+
+
+def delete_not_updated_since(
+    before_date: str, batch_size: int, on_progress: OnProgress | None, **filters: object
+) -> Generator[Statement[Any], Any, int]:
+    """Delete old conversations a batch at a time, from dialog to dialog; return how many there were."""
+    deleted = 0
+    from_dialog_id = ""
+    while True:
+        batch: _Retired = yield one(
+            _DELETE_NOT_UPDATED_SINCE,
+            _Retired,
+            before_date=before_date,
+            from_dialog_id=from_dialog_id,
+            limit=batch_size,
+            **filters,
+        )
+        deleted += batch.deleted
+        if on_progress is not None and batch.deleted:
+            on_progress(deleted)
+        if batch.found < batch_size:
+            return deleted
+        from_dialog_id = batch.last_dialog_id or ""
+
+
+def walk(
+    page: Callable[[T | None], Statement[list[T]]], limit: int, emit: Callable[[list[T]], list[Any]] = list
+) -> Generator[Statement[Any], Any, None]:
+    """Read page after page, each behind the last row of the one before; the items are what *emit* makes of a page."""
+    last: T | None = None
+    while True:
+        size = 0
+
+        def read(rows: list[T]) -> list[Any]:
+            nonlocal last, size
+            last, size = (rows[-1] if rows else None), len(rows)
+            return emit(rows)
+
+        yield then(page(last), read)
+        if size < limit:
+            return
+
+
+def batch_size(value: object) -> int:
+    """Check how many rows a batch has."""
+    return check.integer("batch_size", value, minimum=1, maximum=100_000)

@@ -1,0 +1,127 @@
+"""The fields of a conversation, as callers give them: how each is checked, and so which there are."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from conversation_store import _arguments as check
+
+SCALARS: Mapping[str, Callable[[str, object], object]] = {
+    "name": check.optional_text,
+    "user_id": lambda name, value: check.optional_identifier(name, value, maximum=check.MAX_USER_ID) or "",
+    "exp_user_id": lambda name, value: check.optional_identifier(name, value, maximum=check.MAX_USER_ID),
+    "tokens": check.bigint,
+    "source": lambda name, value: check.optional_text(name, value, maximum=check.MAX_SOURCE),
+    "duration": check.number,
+    "thumb_up": check.integer,
+    "errors": check.optional_text,
+    "version_title": check.optional_text,
+}
+DOCUMENTS = ("message", "reference", "dsl")
+# A whole row as it was read may be given for a change: what it says of these is its own past.
+PAST = ("id", "round", "dialog_id", "tenant_id", "create_date", "create_time", "update_date", "update_time")
+
+_DEFAULTS: Mapping[str, object] = {"user_id": "", "tokens": 0, "duration": 0.0, "thumb_up": 0}
+_NEW = ("dialog_id", *SCALARS, *DOCUMENTS, *PAST)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def changes(name: str, id: str, conversation: object) -> tuple[dict[str, object], dict[str, str]]:
+    """Return the scalar fields to change and the JSON texts of the documents to change.
+
+    A dsl of None was not read and is left as it is; an id, where there is one, must be *id*.
+    """
+    given = check.keys(name, conversation, (*SCALARS, *DOCUMENTS, *PAST))
+    if "id" in given and check.identifier(f"{name}['id']", given["id"]) != id:
+        raise ValueError(f"{name}['id'] must be the id of the conversation or be left out")
+    documents = {
+        field: check.json_text(f"{name}[{field!r}]", given[field])
+        for field in DOCUMENTS
+        if field in given and not (field == "dsl" and given[field] is None)
+    }
+    scalars = {
+        field: checked(f"{name}[{field!r}]", given[field]) for field, checked in SCALARS.items() if field in given
+    }
+    return scalars, documents
+
+
+def update(name: str, conversation: object) -> tuple[str, str]:
+    """Return the id of a conversation to change, and what `update_many_by_id` sends of it."""
+    given = check.keys(name, conversation, (*SCALARS, *DOCUMENTS, *PAST))
+    id = check.identifier(f"{name}['id']", given.get("id"))
+    scalars, documents = changes(name, id, given)
+    members = {"id": json.dumps(id), "changes": json.dumps(scalars, ensure_ascii=False), **documents}
+    return id, "{" + ",".join(f'"{key}":{text}' for key, text in members.items()) + "}"
+
+
+class New(NamedTuple):
+    """A conversation to load: its columns, and the JSON texts of its entries."""
+
+    name: str  # of the mapping, for errors
+    id: str
+    dialog_id: str
+    tenant_id: str | None
+    scalars: tuple[object, ...]
+    message: list[str] | str
+    reference: list[str] | str
+
+    @property
+    def size(self) -> int:
+        """About how many characters it has."""
+        texts = (*self.scalars, *self.message, *self.reference)
+        return sum(len(text) for text in texts if isinstance(text, str))
+
+    def columns(self, tenant_id: str) -> tuple[object, ...]:
+        """Return the columns of the conversation itself, in the order of the file."""
+        counts = (len(entries) if isinstance(entries, list) else -1 for entries in (self.message, self.reference))
+        return self.id, tenant_id, self.dialog_id, *self.scalars, *counts
+
+
+def new(name: str, conversation: object) -> New:
+    """Check a conversation to load, with any of the arguments of `save`; a row as `to_dict` gives it is one."""
+    given = check.keys(name, conversation, _NEW)
+
+    def field(key: str) -> str:
+        return f"{name}[{key!r}]"
+
+    scalars = {key: checked(field(key), given.get(key, _DEFAULTS.get(key))) for key, checked in SCALARS.items()}
+    tenant_id = given.get("tenant_id")
+    dates = [
+        check.optional_date(field(f"{kind}_date"), given.get(f"{kind}_date"))
+        or _from_milliseconds(field(f"{kind}_time"), given.get(f"{kind}_time"))
+        for kind in ("create", "update")
+    ]
+    created = dates[0] or "now"  # the server's, at the start of the transaction
+    return New(
+        name,
+        uuid.uuid4().hex if given.get("id") is None else check.identifier(field("id"), given["id"]),
+        check.identifier(field("dialog_id"), given.get("dialog_id")),
+        None if tenant_id is None else check.identifier(field("tenant_id"), tenant_id),
+        (
+            *(scalars[key] for key in ("name", "user_id", "exp_user_id", "tokens", "source")),
+            check.json_text(field("dsl"), given.get("dsl", {})),
+            scalars["duration"],
+            check.integer(field("round"), given.get("round", 0)),
+            *(scalars[key] for key in ("thumb_up", "errors", "version_title")),
+            created,
+            dates[1] or created,
+        ),
+        check.json_entries(field("message"), given.get("message", [])),
+        check.json_entries(field("reference"), given.get("reference", [])),
+    )
+
+
+def positions(entries: list[str] | str) -> list[tuple[int, str]]:
+    """Return each entry with its position, from 1; a value that is not a list is at position 0."""
+    return [(0, entries)] if isinstance(entries, str) else list(enumerate(entries, start=1))
+
+
+def _from_milliseconds(name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    number = check.integer(name, value, minimum=0, maximum=253_402_300_799_999)
+    return check.start(_EPOCH + timedelta(milliseconds=number), "UTC")

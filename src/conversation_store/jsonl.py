@@ -1,0 +1,170 @@
+"""Conversations as lines of JSON: into a store and out of it.
+
+A line is a conversation, as `Conversation.to_dict` gives it and `insert_many` takes it, or `{"dialog": …}` with a
+dialog, which stands before the conversations that belong to it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, BinaryIO, cast
+
+from conversation_store import _arguments as check
+from conversation_store import _fields
+from conversation_store._bulk import insert_conversations
+from conversation_store.dialogs import checked_dialog
+from conversation_store.store import ConversationStore, Transaction
+
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that cannot be imported: its number, from 1, why, and its bytes without the newline."""
+
+    number: int
+    reason: str
+    line: bytes
+
+
+@dataclass(slots=True)
+class Imported:
+    """How many dialogs and conversations were stored, and how many lines were bad."""
+
+    dialogs: int = 0
+    conversations: int = 0
+    bad: int = 0
+
+
+def import_jsonl(
+    store: ConversationStore,
+    file: BinaryIO,
+    *,
+    tenant_id: str | None = None,
+    on_bad_line: Callable[[BadLine], object] | None = None,
+    on_progress: Callable[[int], object] | None = None,
+) -> Imported:
+    """Import lines of JSON in one transaction, and return what came of them.
+
+    A bad line is a `ValueError` that names it, with nothing imported, unless *on_bad_line* is given: then it is told of
+    each, and the others are imported. Blank lines are passed over. Dialogs that are not there are created for
+    *tenant_id* where it is given. *on_progress* hears of the number of bytes of each batch.
+    """
+    tenant = None if tenant_id is None else check.identifier("tenant_id", tenant_id)
+    with store.transaction() as tx:
+        reading = _Import(tx, tenant, on_bad_line)
+        lines = enumerate(file, start=1)
+        while batch := [_Line(number, line) for number, line in islice(lines, _BATCH)]:
+            reading.store(batch)
+            if on_progress is not None:
+                on_progress(sum(len(line.line) for line in batch))
+        return reading.imported
+
+
+def export_jsonl(
+    store: ConversationStore, *, tenant_id: str | None = None, dialog_id: str | None = None
+) -> Iterator[tuple[str, int]]:
+    """Iterate over the lines of an export, each with how many conversations it holds: 0 for a dialog, which come first.
+
+    All are of one moment: they are read in one transaction, which is open as long as the iterator.
+    """
+    with store.transaction(isolation="repeatable read", read_only=True) as tx:
+        for dialog in tx.dialogs.iter(tenant_id=tenant_id, id=dialog_id):
+            yield json.dumps({"dialog": dialog.to_dict()}, ensure_ascii=False) + "\n", 0
+        for line in tx.conversations.export(tenant_id=tenant_id, dialog_id=dialog_id):
+            yield line, 1
+
+
+@dataclass(slots=True)
+class _Line:
+    """A line, what it holds, and why that cannot be stored."""
+
+    number: int
+    line: bytes
+    dialog: dict[str, Any] | None = None
+    conversation: _fields.New | None = None
+    reasons: list[str] = field(default_factory=list[str])
+
+
+class _Import:
+    def __init__(self, tx: Transaction, tenant_id: str | None, on_bad_line: Callable[[BadLine], object] | None) -> None:
+        self.imported = Imported()
+        self._tx = tx
+        self._tenant_id = tenant_id
+        self._on_bad_line = on_bad_line
+
+    def store(self, batch: list[_Line]) -> None:
+        """Store the good lines of a batch, and tell of the others in their order."""
+        lines = [line for line in batch if line.line.strip()]
+        for line in lines:
+            _parse(line)
+        self._dialogs([(line, line.dialog) for line in lines if line.dialog is not None])
+        self._conversations([(line, line.conversation) for line in lines if line.conversation is not None])
+        for line in lines:
+            if line.reasons:
+                self.imported.bad += 1
+                if self._on_bad_line is None:
+                    raise ValueError(f"line {line.number}: {line.reasons[0]}")
+                self._on_bad_line(BadLine(line.number, line.reasons[0], line.line.rstrip(b"\r\n")))
+
+    def _dialogs(self, lines: list[tuple[_Line, dict[str, Any]]]) -> None:
+        there = {d.id: d.tenant_id for d in self._tx.dialogs.get_by_ids(dialog["id"] for _, dialog in lines)}
+        stored = set(there)
+        new: dict[str, dict[str, Any]] = {}
+        for line, dialog in lines:
+            id, tenant_id = dialog["id"], dialog["tenant_id"]
+            if there.setdefault(id, tenant_id) != tenant_id:
+                line.reasons.append(f"the dialog {id!r} exists under another tenant")
+            elif id not in stored:
+                new.setdefault(id, dialog)
+        self.imported.dialogs += self._tx.dialogs.insert_many(new.values())
+
+    def _conversations(self, lines: list[tuple[_Line, _fields.New]]) -> None:
+        if self._tenant_id is not None:
+            self._create_dialogs(self._tenant_id, [new for _, new in lines])
+        tenants = {d.id: d.tenant_id for d in self._tx.dialogs.get_by_ids({new.dialog_id for _, new in lines})}
+        taken: dict[str, str] = dict.fromkeys(
+            self._tx.conversations.get_dialog_ids(new.id for _, new in lines), "exists already"
+        )
+        good: list[_fields.New] = []
+        for line, new in lines:
+            if new.dialog_id not in tenants:
+                line.reasons.append(f"there is no dialog {new.dialog_id!r}")
+            elif new.tenant_id not in (None, tenants[new.dialog_id]):
+                line.reasons.append(f"the dialog {new.dialog_id!r} exists under another tenant")
+            elif new.id in taken:
+                line.reasons.append(f"the conversation {new.id!r} {taken[new.id]}")
+            else:
+                taken[new.id] = f"stands in line {line.number} already"
+                good.append(new)
+        self.imported.conversations += self._tx.conversations.run_as_one(insert_conversations(good, None))
+
+    def _create_dialogs(self, tenant_id: str, conversations: list[_fields.New]) -> None:
+        wanted = {new.dialog_id: new.tenant_id or tenant_id for new in conversations}
+        there = {dialog.id for dialog in self._tx.dialogs.get_by_ids(wanted)}
+        missing = [{"id": id, "tenant_id": owner} for id, owner in wanted.items() if id not in there]
+        self.imported.dialogs += self._tx.dialogs.insert_many(missing)
+
+
+def _is_dialog(value: Any) -> bool:
+    return isinstance(value, dict) and cast("dict[str, Any]", value).keys() == {"dialog"}
+
+
+def _parse(line: _Line) -> None:
+    try:
+        value: Any = json.loads(line.line.decode())
+        if _is_dialog(value):
+            line.dialog = checked_dialog("dialog", value["dialog"])
+        else:
+            line.conversation = _fields.new("conversation", value)
+    except UnicodeDecodeError:
+        line.reasons.append("is not UTF-8")
+    except RecursionError:
+        line.reasons.append("is nested too deep")
+    except json.JSONDecodeError as error:
+        line.reasons.append(f"is not JSON: {error}")
+    except (ValueError, TypeError) as error:
+        line.reasons.append(str(error))

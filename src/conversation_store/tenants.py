@@ -1,0 +1,84 @@
+"""Tenants: whatever belongs to one, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+from conversation_store import _arguments as check
+from conversation_store import _bulk as bulk
+from conversation_store._query import load
+from conversation_store._repository import AsyncRepository, Repository, batches
+from conversation_store._rows import Row
+from conversation_store._statement import Statement, count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletedTenant(Row):
+    """How many tokens, conversations and dialogs of a tenant were deleted, so far or in all."""
+
+    tokens: int = 0
+    conversations: int = 0
+    dialogs: int = 0
+
+
+_DELETE_TOKENS = load("api_token.delete_by_tenant_id")
+_DELETE_CONVERSATIONS = load("conversation.delete_by_tenant_id")
+_DELETE_DIALOGS = load("dialog.delete_by_tenant_id")
+
+
+class _Tenants:
+    """The one body behind TenantRepository and AsyncTenantRepository."""
+
+    @batches
+    def delete_by_id(
+        self,
+        tenant_id: str | int,
+        *,
+        batch_size: int = bulk.BATCH,
+        on_progress: Callable[[DeletedTenant], object] | None = None,
+    ) -> Generator[Statement[Any], Any, DeletedTenant]:
+        """Delete everything that a tenant has: its tokens first, then its conversations and dialogs.
+
+        Each statement deletes *batch_size* rows at the most and is a transaction of its own, unless the call is made
+        inside of one; *on_progress* hears of each. What was interrupted is resumed by calling again. Raises
+        `DialogNotEmpty` when conversations are saved faster than they are deleted. Returns how many there were; tokens
+        that go with their dialog are counted when they are deleted first.
+        SQL: `sql/api_token/delete_by_tenant_id.sql`, `sql/conversation/delete_by_tenant_id.sql`,
+        `sql/dialog/delete_by_tenant_id.sql`.
+        """
+        return _delete(check.identifier("tenant_id", tenant_id), bulk.batch_size(batch_size), on_progress)
+
+
+class TenantRepository(_Tenants, Repository):
+    """Tenants, blocking."""
+
+
+class AsyncTenantRepository(_Tenants, AsyncRepository):
+    """Tenants, on asyncio."""
+
+
+def _delete(
+    tenant_id: str, limit: int, on_progress: Callable[[DeletedTenant], object] | None
+) -> Generator[Statement[int], int, DeletedTenant]:
+    tokens = conversations = dialogs = 0
+
+    def deleted() -> DeletedTenant:
+        return DeletedTenant(tokens=tokens, conversations=conversations, dialogs=dialogs)
+
+    def told(number: int) -> int:
+        if number and on_progress is not None:
+            on_progress(deleted())
+        return number
+
+    while True:
+        # Tokens first: nobody comes in any more. And again, for one that was issued meanwhile.
+        tokens += (issued := (yield count(_DELETE_TOKENS, tenant_id=tenant_id)))
+        told(issued)
+        conversations += (saved := (yield count(_DELETE_CONVERSATIONS, tenant_id=tenant_id, limit=limit)))
+        if told(saved):
+            continue
+        dialogs += (emptied := (yield count(_DELETE_DIALOGS, tenant_id=tenant_id, limit=limit)))
+        if not told(emptied) and not issued:
+            return deleted()
