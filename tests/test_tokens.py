@@ -6,12 +6,14 @@ import hashlib
 import logging
 import traceback
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
-from conversation_store import AlreadyExists, ApiToken, DialogNotFound, IssuedToken
+from conversation_store import AlreadyExists, ApiToken, DialogNotEmpty, DialogNotFound, IssuedToken, TokenNotFound
 from worlds import Blocking, OnAsyncio
 
 
@@ -106,6 +108,8 @@ def test_no_secret_is_in_the_database_in_a_repr_or_in_an_error(
     with caplog.at_level(logging.DEBUG), world.store(db, on_statement=lambda *event: heard.append(event)) as store:
         saved = store.tokens.save(tenant_id=tenant, token=token, beta=beta)
         issued = store.tokens.issue(tenant_id=tenant)
+        rotated = store.tokens.rotate(issued.id, tenant_id=tenant)
+        shown += [str(issued.to_dict()), str(rotated.to_dict()), repr(rotated)]
         shown += [
             repr(saved),
             repr(issued),
@@ -127,10 +131,235 @@ def test_no_secret_is_in_the_database_in_a_repr_or_in_an_error(
     for text in (*shown, caplog.text, str(heard)):
         assert token not in text
         assert issued.token not in text
+        assert rotated.token not in text
         assert beta not in text
     digest = hashlib.sha256(token.encode()).hexdigest()
     assert digest in shown[-1]
     assert all(digest not in text for text in shown[:-1])
+
+
+# -- a token's life --------------------------------------------------------------------------------------
+
+
+def test_a_use_is_stamped_once_in_a_while(store: Any, tenant: str, db: str) -> None:
+    issued = store.tokens.issue(tenant_id=tenant)
+    assert issued.use_date is None
+    first = store.tokens.authenticate(issued.token)
+    assert first.use_date == first.update_date > issued.update_date
+    assert store.tokens.authenticate(issued.token) == first  # the stamp is fresh
+    assert store.tokens.authenticate(issued.token, stamp_every=timedelta(hours=1)) == first
+    again = store.tokens.authenticate(issued.token, stamp_every=timedelta(0))
+    assert again.use_date > first.use_date
+    with psycopg.connect(db) as connection:
+        connection.execute(
+            "UPDATE conversation_store.api_token SET use_date = use_date - interval '61 seconds' WHERE id = %s",
+            [issued.id],
+        )
+    assert store.tokens.authenticate(issued.token, stamp_every=timedelta(minutes=2)).use_date < first.use_date
+    assert store.tokens.authenticate(issued.token).use_date > again.use_date
+    assert store.tokens.query(tenant_id=tenant)[0].use_date > again.use_date
+    used = store.tokens.query(tenant_id=tenant)[0].use_date
+    assert store.tokens.used(issued.token) == 1  # says so, and so is stamped
+    assert store.tokens.query(tenant_id=tenant)[0].use_date > used
+
+
+@pytest.mark.parametrize("method", ["authenticate", "authenticate_beta"])
+def test_who_finds_the_row_locked_is_authenticated_without_waiting(
+    world: Blocking | OnAsyncio, db: str, tenant: str, method: str
+) -> None:
+    token = secret()
+    with world.store(make_conninfo(db, options="-c statement_timeout=5s")) as store, psycopg.connect(db) as other:
+        id = store.tokens.save(tenant_id=tenant, token=token, beta=token).id
+        other.execute("SELECT 1 FROM conversation_store.api_token WHERE id = %s FOR UPDATE", [id])
+        found = getattr(store.tokens, method)(token)
+        assert (found.id, found.use_date) == (id, None)
+        other.rollback()
+        assert getattr(store.tokens, method)(token).use_date is not None
+
+
+@pytest.mark.parametrize("wrong", [timedelta(seconds=-1), timedelta(days=40_000)])
+def test_a_span_that_makes_no_sense_is_said(store: Any, tenant: str, wrong: timedelta) -> None:
+    for call in (
+        lambda span: store.tokens.authenticate("x", stamp_every=span),
+        lambda span: store.tokens.authenticate_beta("x", stamp_every=span),
+        lambda span: store.tokens.rotate(1, tenant_id=tenant, grace=span),
+    ):
+        with pytest.raises(ValueError, match=r"(stamp_every|grace) must be between"):
+            call(wrong)
+        for other in (60, None, "1 minute"):
+            with pytest.raises(TypeError, match=r"(stamp_every|grace) must be a timedelta"):
+                call(other)
+
+
+def test_a_token_ceases_to_authenticate_when_it_expires(store: Any, tenant: str) -> None:
+    for past in ("2024-01-01", datetime.now(UTC) - timedelta(seconds=1), datetime(2024, 1, 1)):
+        issued = store.tokens.issue(tenant_id=tenant, expire_date=past)
+        assert store.tokens.authenticate(issued.token) is None
+        assert store.tokens.used(issued.token) == 0
+    issued = store.tokens.issue(tenant_id=tenant, expire_date=datetime.now(UTC) + timedelta(hours=1))
+    assert store.tokens.authenticate(issued.token).expire_date == issued.expire_date
+    assert store.tokens.expire(issued.id, tenant_id=tenant, expire_date=None) == 1
+    assert store.tokens.authenticate(issued.token).expire_date is None
+    assert store.tokens.expire(issued.id, tenant_id=tenant, expire_date="2024-01-01T08:00:00+08:00") == 1
+    assert store.tokens.authenticate(issued.token) is None
+    # What has expired is in lists, and stays so.
+    assert store.tokens.expire(issued.id, tenant_id=tenant, expire_date="2100-01-01") == 0
+    assert store.tokens.authenticate(issued.token) is None
+    assert store.tokens.query(tenant_id=tenant)[0].expire_date == datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def test_a_revoked_token_and_its_beta_no_longer_authenticate(store: Any, tenant: str) -> None:
+    issued = store.tokens.issue(tenant_id=tenant)
+    beta = store.tokens.fill_beta(issued.id, tenant_id=tenant).beta
+    assert store.tokens.authenticate_beta(beta).id == issued.id
+    assert store.tokens.revoke(issued.id, tenant_id=tenant) == 1
+    assert store.tokens.revoke(issued.id, tenant_id=tenant) == 0
+    assert store.tokens.authenticate(issued.token) is None
+    assert store.tokens.authenticate_beta(beta) is None
+    assert store.tokens.expire(issued.id, tenant_id=tenant, expire_date=None) == 0
+    assert [token.id for token in store.tokens.query(tenant_id=tenant)] == [issued.id]
+
+
+def test_a_transaction_that_began_earlier_sees_that_a_token_was_revoked(
+    world: Blocking | OnAsyncio, db: str, tenant: str
+) -> None:
+    with world.store(db) as store, world.store(db) as other:
+        issued = other.tokens.issue(tenant_id=tenant)
+        other.tokens.authenticate(issued.token)  # so that the transaction stamps nothing, and holds no lock
+        with store.transaction() as tx:
+            assert tx.tokens.authenticate(issued.token) is not None
+            other.tokens.revoke(issued.id, tenant_id=tenant)
+            assert tx.tokens.authenticate(issued.token) is None
+
+
+def test_a_rotated_token_and_its_successor_both_work_for_a_grace_period(store: Any, tenant: str, db: str) -> None:
+    dialog = store.dialogs.save(id=uuid.uuid4().hex, tenant_id=tenant).id
+    old = store.tokens.issue(tenant_id=tenant, dialog_id=dialog, source="web")
+    beta = store.tokens.fill_beta(old.id, tenant_id=tenant).beta
+    new = store.tokens.rotate(old.id, tenant_id=tenant, grace=timedelta(hours=1))
+    assert isinstance(new, IssuedToken)
+    assert (new.tenant_id, new.dialog_id, new.source, new.beta) == (tenant, dialog, "web", beta)
+    assert (new.expire_date, new.use_date) == (None, None)
+    assert new.token != old.token
+    assert new.token.endswith(new.hint.removeprefix("…"))
+    assert store.tokens.authenticate(new.token).id == new.id
+    assert store.tokens.authenticate_beta(beta).id == new.id
+    found = store.tokens.authenticate(old.token)
+    assert found.beta is None
+    assert timedelta(minutes=55) < found.expire_date - datetime.now(UTC) <= timedelta(hours=1)
+    with psycopg.connect(db) as connection:  # an hour passes
+        connection.execute(
+            "UPDATE conversation_store.api_token SET expire_date = expire_date - interval '1 hour' WHERE id = %s",
+            [old.id],
+        )
+    assert store.tokens.authenticate(old.token) is None
+    assert store.tokens.authenticate(new.token).id == new.id
+    with pytest.raises(TokenNotFound):
+        store.tokens.rotate(old.id, tenant_id=tenant)
+
+
+def test_a_grace_period_may_be_none_and_never_prolongs_a_life(store: Any, tenant: str) -> None:
+    old = store.tokens.issue(tenant_id=tenant)
+    new = store.tokens.rotate(old.id, tenant_id=tenant, grace=timedelta(0), expire_date="2100-01-01")
+    assert store.tokens.authenticate(old.token) is None
+    assert new.expire_date == datetime(2100, 1, 1, tzinfo=UTC)
+    soon = datetime.now(UTC) + timedelta(minutes=1)
+    old = store.tokens.issue(tenant_id=tenant, expire_date=soon)
+    store.tokens.rotate(old.id, tenant_id=tenant, grace=timedelta(days=30))
+    assert store.tokens.authenticate(old.token).expire_date == soon
+
+
+def test_a_beta_is_filled_in_once_however_many_ask(world: Blocking | OnAsyncio, db: str, tenant: str) -> None:
+    with world.store(db, min_size=16, max_size=16) as store:
+        for _ in range(10):
+            id = store.tokens.issue(tenant_id=tenant).id
+            filled = world.together(store, [lambda s: s.tokens.fill_beta(id, tenant_id=tenant)] * 16)
+            assert len({token.beta for token in filled}) == 1
+            assert len(filled[0].beta) >= 32
+            (listed,) = store.tokens.query(beta=filled[0].beta)
+            assert listed == filled[0]
+
+
+def test_fields_of_a_token_are_changed(store: Any, tenant: str) -> None:
+    dialog = store.dialogs.save(id=uuid.uuid4().hex, tenant_id=tenant).id
+    one, two = store.tokens.issue(tenant_id=tenant, source="a"), store.tokens.issue(tenant_id=tenant)
+    beta = "b" + tenant
+    assert store.tokens.update_by_id(one.id, {"dialog_id": dialog, "beta": beta}, tenant_id=tenant) == 1
+    changed = store.tokens.authenticate(one.token)
+    assert (changed.dialog_id, changed.beta, changed.source) == (dialog, beta, "a")
+    assert store.tokens.update_by_id(one.id, {}, tenant_id=tenant) == 1
+    with pytest.raises(AlreadyExists, match="beta") as caught:
+        store.tokens.update_by_id(two.id, {"beta": beta}, tenant_id=tenant)
+    assert beta not in "".join(traceback.format_exception(caught.value))
+    with pytest.raises(DialogNotFound):
+        store.tokens.update_by_id(two.id, {"dialog_id": "nowhere"}, tenant_id=tenant)
+    assert store.tokens.update_by_id(one.id, {"dialog_id": None, "beta": None, "source": None}, tenant_id=tenant) == 1
+    changed = store.tokens.authenticate(one.token)
+    assert (changed.dialog_id, changed.beta, changed.source) == (None, None, None)
+    for wrong in ({"token": "x"}, {"tenant_id": "x"}, {"expire_date": None}, {"beta": " "}, {"dialog_id": ""}):
+        with pytest.raises(ValueError, match="token"):
+            store.tokens.update_by_id(one.id, wrong, tenant_id=tenant)
+
+
+def test_tokens_are_found_by_tenant_dialog_secret_and_beta(store: Any, tenant: str) -> None:
+    dialog = store.dialogs.save(id=uuid.uuid4().hex, tenant_id=tenant).id
+    for_all, for_one = store.tokens.issue(tenant_id=tenant), store.tokens.issue(tenant_id=tenant, dialog_id=dialog)
+    beta = store.tokens.fill_beta(for_all.id, tenant_id=tenant).beta
+
+    def found(**filters: Any) -> list[int]:
+        return [token.id for token in store.tokens.query(**filters)]
+
+    assert found(tenant_id=tenant) == [for_one.id, for_all.id]
+    assert found(dialog_id=dialog) == found(tenant_id=tenant, dialog_id=dialog) == [for_one.id]
+    assert found(token=for_all.token) == found(beta=beta) == found(beta=beta, token=for_all.token) == [for_all.id]
+    assert found(tenant_id="foreign", dialog_id=dialog) == found(tenant_id="foreign", token=for_all.token) == []
+    assert found(beta=beta, dialog_id=dialog) == found(beta="") == found(token="") == found(beta="\0") == []
+    with pytest.raises(ValueError, match="one of tenant_id, dialog_id, token and beta must be given"):
+        found()
+    for filters in ({"tenant_id": ""}, {"dialog_id": ""}, {"tenant_id": tenant, "limit": -1}):
+        with pytest.raises(ValueError, match=r"tenant_id|dialog_id|limit"):
+            found(**filters)
+
+
+@pytest.mark.parametrize("beta", ["", " ", "unknown", "\0", "\ud800", "检索", "x" * 1_000_000])
+def test_any_other_text_is_nobodys_beta(store: Any, beta: str) -> None:
+    assert store.tokens.authenticate_beta(beta) is None
+    with pytest.raises(TypeError, match=r"^beta must be a str, not bytes$"):
+        store.tokens.authenticate_beta(b"x")
+
+
+def test_no_tenant_touches_anothers_token(store: Any, tenant: str) -> None:
+    issued = store.tokens.issue(tenant_id=tenant)
+    before = store.tokens.query(tenant_id=tenant)
+    foreign = {"tenant_id": "foreign" + tenant}
+    assert store.tokens.update_by_id(issued.id, {"source": "x"}, **foreign) == 0
+    assert store.tokens.expire(issued.id, expire_date="2024-01-01", **foreign) == 0
+    assert store.tokens.revoke(issued.id, **foreign) == 0
+    assert store.tokens.delete_by_id(issued.id, **foreign) == 0
+    assert store.tokens.delete(token=issued.token, **foreign) == 0
+    for call in (store.tokens.rotate, store.tokens.fill_beta):
+        with pytest.raises(TokenNotFound):
+            call(issued.id, **foreign)
+    assert store.tokens.query(tenant_id=tenant) == before
+    assert store.tokens.query(**foreign) == []
+    for wrong in (-1, 2**63):
+        with pytest.raises(ValueError, match="id must be between"):
+            store.tokens.delete_by_id(wrong, tenant_id=tenant)
+    for wrong in ("1", True, None):
+        with pytest.raises(TypeError, match="id must be an int"):
+            store.tokens.delete_by_id(wrong, tenant_id=tenant)
+    assert store.tokens.delete_by_id(issued.id, tenant_id=tenant) == 1
+    assert store.tokens.authenticate(issued.token) is None
+
+
+def test_a_token_is_deleted_by_its_secret(store: Any, tenant: str) -> None:
+    issued = store.tokens.issue(tenant_id=tenant)
+    assert store.tokens.delete(tenant_id=tenant, token="another") == 0
+    assert store.tokens.delete(tenant_id=tenant, token=issued.token) == 1
+    assert store.tokens.query(tenant_id=tenant) == []
+
+
+# -- dialogs ---------------------------------------------------------------------------------------------
 
 
 def test_a_dialog_is_saved_renamed_and_never_moved(store: Any, tenant: str) -> None:
@@ -153,3 +382,91 @@ def test_a_new_dialog_may_be_saved_by_many_at_once(world: Blocking | OnAsyncio, 
             id = uuid.uuid4().hex
             results = world.together(store, [lambda s: s.dialogs.save(id=id, tenant_id="t")] * 16)
             assert [getattr(result, "id", result) for result in results] == [id] * 16
+
+
+def test_dialogs_are_inserted_together_or_not_at_all(store: Any, tenant: str) -> None:
+    ids = sorted(uuid.uuid4().hex for _ in range(3))
+    rows = [
+        {"id": ids[0], "tenant_id": tenant, "name": 'a,"b\\{}', "create_date": "2024-01-01"},
+        {
+            "id": ids[1],
+            "tenant_id": tenant,
+            "update_date": datetime(2024, 1, 2, tzinfo=UTC),
+            "create_date": "2024-01-01",
+        },
+        {"id": ids[2], "tenant_id": tenant},
+    ]
+    assert store.dialogs.insert_many(iter(rows)) == 3
+    one, two, three = store.dialogs.get_by_ids([*ids, ids[0], "nowhere"])
+    assert (one.id, one.name, one.create_date, one.update_date) == (
+        ids[0],
+        'a,"b\\{}',
+        *[datetime(2024, 1, 1, tzinfo=UTC)] * 2,
+    )
+    assert (two.name, two.update_date) == (None, datetime(2024, 1, 2, tzinfo=UTC))
+    assert abs(three.create_date - datetime.now(UTC)) < timedelta(minutes=5)
+    with pytest.raises(AlreadyExists, match="dialog"):
+        store.dialogs.insert_many([{"id": "new" + tenant, "tenant_id": tenant}, rows[0]])
+    assert store.dialogs.get_by_id("new" + tenant) is None
+    assert store.dialogs.insert_many([]) == 0
+    assert store.dialogs.get_by_ids([]) == []
+    assert store.dialogs.insert_many([one.to_dict() | {"id": "again" + tenant}]) == 1
+    for wrong, message in (
+        ([{"id": "x"}], r"dialogs\[0\]\['tenant_id'\]"),
+        ([rows[0], {"tenant_id": "x"}], r"dialogs\[1\]\['id'\]"),
+        ([{"id": "x", "tenant_id": "t", "nothing": 1}], "unknown: 'nothing'"),
+        ([{"id": "x", "tenant_id": "t", "create_date": "now"}], r"dialogs\[0\]\['create_date'\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            store.dialogs.insert_many(wrong)
+    for wrong_type in ("x", {"id": "x"}, 5, None, [5]):
+        with pytest.raises(TypeError, match="dialogs"):
+            store.dialogs.insert_many(wrong_type)
+
+
+def test_a_tenants_dialogs_are_listed_and_walked_over(store: Any, tenant: str) -> None:
+    ids = [f"{tenant}{number}" for number in range(7)]
+    days = [f"2024-01-0{1 + number % 3}" for number in range(7)]
+    store.dialogs.insert_many(
+        [{"id": id, "tenant_id": tenant, "create_date": day} for id, day in zip(ids, days, strict=True)]
+    )
+    newest_first = sorted(ids, key=lambda id: (days[int(id[-1])], id), reverse=True)
+    assert [d.id for d in store.dialogs.query(tenant_id=tenant)] == newest_first
+    assert [d.id for d in store.dialogs.query(tenant_id=tenant, limit=2)] == newest_first[:2]
+    assert store.dialogs.query(tenant_id="foreign" + tenant) == []
+    for size in (1, 3, 7, 8):
+        assert [d.id for d in store.dialogs.iter(tenant_id=tenant, batch_size=size)] == ids
+    assert [d.id for d in store.dialogs.iter(id=ids[3])] == [ids[3]]
+    assert set(ids) < {d.id for d in store.dialogs.iter()}
+    with pytest.raises(ValueError, match="batch_size must be between 1 and"):
+        store.dialogs.iter(batch_size=0)
+
+
+def test_a_dialog_is_renamed_by_its_id(store: Any, tenant: str) -> None:
+    dialog = store.dialogs.save(id=uuid.uuid4().hex, tenant_id=tenant, name="one")
+    assert store.dialogs.update_by_id(dialog.id, {**dialog.to_dict(), "name": "two", "tenant_id": "foreign"}) == 1
+    changed = store.dialogs.get_by_id(dialog.id)
+    assert (changed.name, changed.tenant_id, changed.create_date) == ("two", tenant, dialog.create_date)
+    assert store.dialogs.update_by_id(dialog.id, {"name": None}) == 1
+    assert store.dialogs.get_by_id(dialog.id).name is None
+    assert store.dialogs.update_by_id("nowhere", {"name": "x"}) == 0
+    for wrong in ({"id": "other"}, {"nothing": 1}, {"name": "\0"}):
+        with pytest.raises(ValueError, match="dialog"):
+            store.dialogs.update_by_id(dialog.id, wrong)
+
+
+def test_a_dialog_with_conversations_is_not_deleted(store: Any, tenant: str) -> None:
+    ids = [store.dialogs.save(id=uuid.uuid4().hex, tenant_id=tenant).id for _ in range(3)]
+    conversation = store.conversations.save(dialog_id=ids[0])
+    token = store.tokens.issue(tenant_id=tenant, dialog_id=ids[1])
+    for call in (lambda: store.dialogs.delete_by_id(ids[0]), lambda: store.dialogs.delete_by_ids(ids)):
+        with pytest.raises(DialogNotEmpty, match="has conversations"):
+            call()
+    assert len(store.dialogs.query(tenant_id=tenant)) == 3
+    assert store.dialogs.delete_by_ids(ids[1:], tenant_id="foreign") == 0
+    assert store.dialogs.delete_by_ids([*ids[1:], "nowhere"], tenant_id=tenant) == 2
+    assert store.tokens.authenticate(token.token) is None  # it was bound to one of them
+    assert store.dialogs.delete_by_ids([]) == 0
+    assert store.conversations.delete_by_id(conversation.id) == 1
+    assert store.dialogs.delete_by_id(ids[0]) == 1
+    assert store.dialogs.delete_by_id(ids[0]) == 0

@@ -128,7 +128,8 @@ class _ApiTokens:
         """Return the live token with this secret and stamp its use, or None when there is none.
 
         Any text may be asked for. A use is stamped unless one was less than *stamp_every* ago, so that a hot token is
-        read and not fought over. SQL: `sql/api_token/authenticate.sql`.
+        read and not fought over. Inside of a transaction a stamp keeps the token from being changed until the end.
+        SQL: `sql/api_token/authenticate.sql`.
         """
         return optional(
             _AUTHENTICATE, ApiToken, token_digest=_digest(token), stamp_every=check.seconds("stamp_every", stamp_every)

@@ -1,0 +1,313 @@
+"""Transactions: nested, isolated, read-only, kept apart from the store, and run again, in both worlds."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+import uuid
+from typing import Any
+
+import psycopg
+import pytest
+
+from conversation_store import AsyncConversationStore, ConversationNotFound, ConversationStore, OutsideTransaction
+from worlds import Blocking, OnAsyncio
+
+
+@pytest.fixture
+def dialog(store: Any) -> Any:
+    return store.dialogs.save(id=uuid.uuid4().hex, tenant_id="t").id
+
+
+def run_in_transaction(world: Blocking | OnAsyncio, store: Any, function: Any, **arguments: Any) -> Any:
+    """Run a function that sees a transaction as blocking; on asyncio it runs in a thread of its own."""
+    if isinstance(world, Blocking):
+        return store.run_in_transaction(function, **arguments)
+
+    async def awaiting(tx: Any) -> Any:
+        result = function(tx)
+        return await result if inspect.isawaitable(result) else result
+
+    return world.run(lambda: store.awaited.run_in_transaction(awaiting, **arguments))
+
+
+def test_a_nested_transaction_is_a_savepoint(store: Any, dialog: str) -> None:
+    with store.transaction() as tx:
+        kept = tx.conversations.save(dialog_id=dialog).id
+        with pytest.raises(ZeroDivisionError), tx.transaction() as inner:
+            lost = inner.conversations.save(dialog_id=dialog).id
+            with inner.transaction() as innermost:
+                innermost.conversations.append_round(kept, ["lost"])
+            raise ZeroDivisionError
+        with pytest.raises(ConversationNotFound), tx.transaction() as inner:
+            inner.conversations.append_round(lost, ["x"])
+        with tx.transaction() as inner:
+            inner.conversations.append_round(kept, ["kept"])
+    assert store.conversations.get_by_id(lost) is None
+    assert store.conversations.get_by_id(kept).message == ["kept"]
+
+
+def test_an_outer_rollback_takes_what_a_nested_transaction_did(store: Any, dialog: str) -> None:
+    with pytest.raises(ZeroDivisionError), store.transaction() as tx:
+        with tx.transaction() as inner:
+            id = inner.conversations.save(dialog_id=dialog).id
+        raise ZeroDivisionError
+    assert store.conversations.get_by_id(id) is None
+
+
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_isolation_and_read_only_hold_for_the_transaction_and_no_longer(
+    world: Blocking | OnAsyncio, db: str, dialog: str, autocommit: bool
+) -> None:
+    with (
+        world.pool(db, max_size=1, kwargs={"autocommit": autocommit}) as pool,
+        world.store(pool=pool) as store,
+        world.store(db) as other,
+    ):
+        with store.transaction(isolation="repeatable read", read_only=True) as tx:
+            assert tx.conversations.count(dialog_id=dialog) == 0
+            other.conversations.save(dialog_id=dialog)
+            assert tx.conversations.count(dialog_id=dialog) == 0
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), tx.transaction() as inner:
+                inner.conversations.save(dialog_id=dialog)
+            assert tx.conversations.count(dialog_id=dialog) == 0
+        with store.transaction(isolation="read committed") as tx:
+            assert tx.conversations.count(dialog_id=dialog) == 1
+            other.conversations.save(dialog_id=dialog)
+            assert tx.conversations.count(dialog_id=dialog) == 2
+        assert store.conversations.save(dialog_id=dialog).id
+
+
+def test_serializable_transactions_that_contradict_each_other_do_not_both_commit(
+    world: Blocking | OnAsyncio, db: str, dialog: str
+) -> None:
+    with (
+        world.store(db) as one,
+        world.store(db) as two,
+        pytest.raises(psycopg.errors.SerializationFailure),
+        one.transaction(isolation="serializable") as tx,
+        two.transaction(isolation="serializable") as other,
+    ):
+        assert tx.conversations.count(dialog_id=dialog) == other.conversations.count(dialog_id=dialog) == 0
+        tx.conversations.save(dialog_id=dialog)
+        other.conversations.save(dialog_id=dialog)
+    with world.store(db) as store:
+        assert store.conversations.count(dialog_id=dialog) == 1
+
+
+@pytest.mark.parametrize("wrong", ["serialisable", "", 1, "READ COMMITTED; DROP TABLE x"])
+def test_an_unknown_isolation_is_said_and_nothing_is_begun(store: Any, wrong: Any) -> None:
+    allowed = "isolation must be one of read committed, repeatable read, serializable"
+    with pytest.raises(ValueError, match=allowed), store.transaction(isolation=wrong):
+        pass
+    with pytest.raises(TypeError, match="read_only must be a bool"), store.transaction(read_only=1):
+        pass
+
+
+def test_a_savepoint_has_no_isolation_of_its_own(world: Blocking | OnAsyncio, db: str, dialog: str) -> None:
+    with world.store(db) as store, store.transaction(isolation="serializable") as tx:
+        for arguments in ({"isolation": "serializable"}, {"read_only": True}):
+            with pytest.raises(ValueError, match="outermost"), tx.transaction(**arguments):
+                pass
+        assert tx.conversations.save(dialog_id=dialog).id
+    with world.connect(db) as connection, world.store(connection=connection) as store:
+        with pytest.raises(ValueError, match="outermost"), store.transaction(read_only=True):
+            pass
+        assert store.conversations.save(dialog_id=dialog).id
+    with world.connect(db, autocommit=True) as connection, world.store(connection=connection) as store:
+        with store.transaction(read_only=True) as tx:
+            assert tx.conversations.count(dialog_id=dialog) == 2
+        with (
+            world.entered(connection.transaction()),
+            pytest.raises(ValueError, match="outermost"),
+            store.transaction(read_only=True),
+        ):
+            pass
+
+
+# -- the store inside of its own transaction ---------------------------------------------------------
+
+
+def test_the_store_inside_of_its_own_transaction_is_refused(world: Blocking | OnAsyncio, db: str, dialog: str) -> None:
+    # A pool of one: without the check, this would wait for itself.
+    with world.store(db, max_size=1, timeout=5) as store, world.store(db) as other:
+        for use in (
+            lambda: store.conversations.save(dialog_id=dialog),
+            lambda: store.tokens.issue(tenant_id="t"),
+            lambda: store.conversations.insert_many([]),
+            lambda: list(store.conversations.iter()),
+            lambda: store.tenants.delete_by_id("nobody"),
+        ):
+            with pytest.raises(OutsideTransaction, match=r"use what .* gave, tx"), store.transaction() as tx:
+                tx.conversations.save(id="lost" + dialog, dialog_id=dialog)
+                assert other.conversations.get_by_id("lost" + dialog) is None  # another store is another matter
+                use()
+        with pytest.raises(OutsideTransaction), store.transaction(), store.transaction():
+            pass
+        assert store.conversations.get_by_id("lost" + dialog) is None
+        assert store.conversations.count(dialog_id=dialog) == 0
+
+
+def test_a_caller_who_recovers_from_the_refusal_goes_on_in_the_transaction(store: Any, dialog: str) -> None:
+    with store.transaction() as tx:
+        with pytest.raises(OutsideTransaction):
+            store.conversations.save(dialog_id=dialog)
+        tx.conversations.save(dialog_id=dialog)
+    assert store.conversations.count(dialog_id=dialog) == 1
+
+
+def test_another_thread_uses_the_store_while_a_transaction_is_open(db: str, dialog: str) -> None:
+    with ConversationStore(db) as store:
+        found: list[int] = []
+        with store.transaction() as tx:
+            tx.conversations.save(dialog_id=dialog)
+            thread = threading.Thread(target=lambda: found.append(store.conversations.count(dialog_id=dialog)))
+            thread.start()
+            thread.join()
+        assert found == [0]
+
+
+def test_tasks_are_told_apart_on_asyncio(db: str, dialog: str) -> None:
+    async def main() -> None:
+        async with AsyncConversationStore(db) as store:
+            begun, go_on = asyncio.Event(), asyncio.Event()
+
+            async def transaction() -> asyncio.Task[int]:
+                async with store.transaction() as tx:
+                    await tx.conversations.save(dialog_id=dialog)
+                    with pytest.raises(OutsideTransaction):
+                        await asyncio.gather(store.conversations.count())
+
+                    async def later() -> int:
+                        await go_on.wait()
+                        return await store.conversations.count(dialog_id=dialog)
+
+                    begun.set()
+                    return asyncio.create_task(later())
+
+            async def another() -> int:
+                await begun.wait()
+                return await store.conversations.count(dialog_id=dialog)
+
+            task, seen = await asyncio.gather(transaction(), another())
+            assert seen in (0, 1)
+            # A task that was started inside outlives the transaction, and is free when that is over.
+            go_on.set()
+            assert await task == 1
+
+    asyncio.run(main())
+
+
+# -- again ---------------------------------------------------------------------------------------------
+
+
+def test_a_function_runs_in_a_transaction_and_its_result_is_returned(
+    world: Blocking | OnAsyncio, store: Any, dialog: str
+) -> None:
+    def work(tx: Any) -> Any:
+        return tx.conversations.save(dialog_id=dialog, name="n")
+
+    saved = run_in_transaction(world, store, work)
+    assert store.conversations.get_by_id(saved.id) == saved
+
+    async def failing_async(tx: Any) -> None:
+        await tx.conversations.save(id="failed" + dialog, dialog_id=dialog)
+        raise ZeroDivisionError
+
+    def failing(tx: Any) -> None:
+        tx.conversations.save(id="failed" + dialog, dialog_id=dialog)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_in_transaction(world, store, failing if isinstance(world, Blocking) else failing_async)
+    assert store.conversations.get_by_id("failed" + dialog) is None
+
+
+def test_concurrent_serializable_counts_lose_nothing(world: Blocking | OnAsyncio, db: str, dialog: str) -> None:
+    """Each call reads the number of conversations and saves the next: as one after the other."""
+    with world.store(db, min_size=8, max_size=8) as store:
+
+        def blocking(tx: Any) -> None:
+            number = tx.conversations.count(dialog_id=dialog)
+            tx.conversations.save(dialog_id=dialog, name=str(number))
+
+        async def awaiting(tx: Any) -> None:
+            number = await tx.conversations.count(dialog_id=dialog)
+            await tx.conversations.save(dialog_id=dialog, name=str(number))
+
+        function = blocking if isinstance(world, Blocking) else awaiting
+        call = lambda s: s.run_in_transaction(function, isolation="serializable", attempts=100)  # noqa: E731
+        assert world.together(store, [call] * 8) == [None] * 8
+        assert sorted(c.name for c in store.conversations.query(dialog_id=dialog)) == [*"01234567"]
+
+
+def test_only_serialization_failures_and_deadlocks_are_run_again_and_not_for_ever(
+    world: Blocking | OnAsyncio, store: Any
+) -> None:
+    for error, attempts, wanted in (
+        (psycopg.errors.SerializationFailure, 3, 3),
+        (psycopg.errors.DeadlockDetected, 3, 3),
+        (psycopg.errors.SerializationFailure, 1, 1),
+        (psycopg.errors.LockNotAvailable, 3, 1),
+        (psycopg.OperationalError, 3, 1),
+        (psycopg.errors.UniqueViolation, 3, 1),
+        (KeyError, 3, 1),
+    ):
+        calls: list[Any] = []
+
+        def work(tx: Any) -> None:
+            calls.append(tx)
+            raise error
+
+        with pytest.raises(error):
+            run_in_transaction(world, store, work, attempts=attempts)
+        assert len(calls) == len(set(map(id, calls))) == wanted
+    for wrong in (0, -1):
+        with pytest.raises(ValueError, match="attempts"):
+            run_in_transaction(world, store, lambda tx: None, attempts=wrong)
+
+
+def test_two_that_lock_in_a_circle_are_both_done_in_the_end(db: str, dialog: str) -> None:
+    with ConversationStore(db) as store:
+        ids = [store.conversations.save(dialog_id=dialog).id for _ in range(2)]
+        barrier = threading.Barrier(2)
+        calls: list[int] = []
+
+        def work(order: list[str]) -> None:
+            def both(tx: Any) -> None:
+                calls.append(1)
+                tx.conversations.append_round(order[0], ["x"])
+                if len(calls) <= 2:
+                    barrier.wait()
+                tx.conversations.append_round(order[1], ["x"])
+
+            store.run_in_transaction(both)
+
+        threads = [threading.Thread(target=work, args=(order,)) for order in (ids, ids[::-1])]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [store.conversations.get_by_id(id).round for id in ids] == [2, 2]  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
+        assert len(calls) == 3
+
+
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_inside_of_a_callers_transaction_nothing_is_run_again(
+    world: Blocking | OnAsyncio, db: str, autocommit: bool
+) -> None:
+    with world.connect(db, autocommit=autocommit) as connection, world.store(connection=connection) as store:
+        calls: list[int] = []
+
+        def work(tx: Any) -> None:
+            calls.append(1)
+            raise psycopg.errors.SerializationFailure
+
+        with pytest.raises(psycopg.errors.SerializationFailure), world.entered(connection.transaction()):
+            run_in_transaction(world, store, work)
+        assert len(calls) == 1
+        if autocommit:
+            with pytest.raises(psycopg.errors.SerializationFailure):
+                run_in_transaction(world, store, work, attempts=3)
+            assert len(calls) == 4
