@@ -144,7 +144,7 @@ class _Import:
 
     def _create_dialogs(self, tenant_id: str, conversations: list[_fields.New]) -> None:
         wanted = {new.dialog_id: new.tenant_id or tenant_id for new in conversations}
-        there = {dialog.id for dialog in self._tx.dialogs.get_by_ids(wanted)}
+        there = {dialog.id for dialog in self._tx.dialogs.get_by_ids(wanted.keys())}
         missing = [{"id": id, "tenant_id": owner} for id, owner in wanted.items() if id not in there]
         self.imported.dialogs += self._tx.dialogs.insert_many(missing)
 

@@ -1,0 +1,485 @@
+"""Many at once: by their ids, loaded, walked over, changed and deleted; in both worlds."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+
+from conversation_store import (
+    AlreadyExists,
+    ConversationNotFound,
+    ConversationStore,
+    DialogNotFound,
+    _bulk,
+)
+from worlds import Blocking, OnAsyncio
+
+
+@pytest.fixture
+def tenant() -> str:
+    return uuid.uuid4().hex
+
+
+@pytest.fixture
+def dialog(store: Any, tenant: str) -> Any:
+    return store.dialogs.save(id=uuid.uuid4().hex, tenant_id=tenant).id
+
+
+FULL: dict[str, Any] = {
+    "name": "Été",
+    "user_id": "u",
+    "exp_user_id": "e",
+    "message": [{"role": "user", "content": "检索 \\ \t\n \\. \x7f \U0001f600"}, None, 1.5, "text"],
+    "reference": [{"chunks": []}],
+    "dsl": {"z": 1, "a": [1.0, -0.0, 12345678901234567890]},
+    "tokens": 2**62,
+    "source": "web",
+    "duration": 0.1,
+    "round": 3,
+    "thumb_up": -1,
+    "errors": "a\tb\\N\n",
+    "version_title": "\\N",
+    "create_date": datetime(2024, 1, 1, 12, 0, 0, 123456, tzinfo=UTC),
+    "update_date": datetime(2024, 1, 2, tzinfo=UTC),
+}
+
+
+# -- loading -----------------------------------------------------------------------------------
+
+
+def test_any_mix_of_fields_is_loaded_as_it_would_be_saved(store: Any, dialog: str) -> None:
+    rows: list[dict[str, Any]] = [{}, FULL, *({key: value} for key, value in FULL.items())]
+    rows += [
+        {"message": value, "reference": value, "dsl": value} for value in (None, "", "text", {}, [], [[]], 0, True)
+    ]
+    loaded = [{"id": f"{dialog}-{number}", "dialog_id": dialog, **row} for number, row in enumerate(rows)]
+    before = json.dumps(loaded, default=str)
+    assert store.conversations.insert_many(loaded) == len(rows)
+    assert json.dumps(loaded, default=str) == before
+    for number, row in enumerate(rows):
+        saved = store.conversations.save(id=f"{dialog}-saved-{number}", dialog_id=dialog, **row)
+        read = store.conversations.get_by_id(f"{dialog}-{number}")
+        dated = "create_date" in row
+        assert {**read.to_dict(), "id": saved.id} == {
+            **saved.to_dict(),
+            # What has no date is of now, and now is later.
+            **({} if dated else {key: read.to_dict()[key] for key in ("create_date", "create_time")}),
+            **({} if dated or "update_date" in row else {k: read.to_dict()[k] for k in ("update_date", "update_time")}),
+        }
+        assert abs(read.create_date - saved.create_date).total_seconds() < 300
+
+
+def test_what_is_loaded_can_be_searched_and_appended_to(store: Any, dialog: str, tenant: str) -> None:
+    id = uuid.uuid4().hex
+    assert store.conversations.insert_many([{"id": id, "dialog_id": dialog, "message": [{"content": "检索增强"}]}]) == 1
+    assert store.conversations.append_round(id, [{"content": "再见"}]) == 1
+    for keyword in ("检索", "再见"):
+        assert store.conversations.get_list(dialog, tenant, keywords=keyword).count == 1
+    assert store.conversations.append_message(id, {"message": ["x"]}) == 1
+    assert store.conversations.get_by_id(id).message == ["x"]
+
+
+def test_they_are_read_as_they_are_sent_and_progress_is_told(
+    store: Any, dialog: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_bulk, "BATCH", 10)
+    asked: list[int] = []
+    heard: list[tuple[int, int]] = []
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for number in range(25):
+            asked.append(number)
+            yield {"dialog_id": dialog}
+
+    assert store.conversations.insert_many(rows(), on_progress=lambda done: heard.append((done, len(asked)))) == 25
+    assert heard == [(10, 10), (20, 20), (25, 25)]
+    monkeypatch.setattr(_bulk, "_BATCH_CHARACTERS", 1000)  # large ones make small batches
+    heard.clear()
+    large = [{"dialog_id": dialog, field: "x" * 600} for field in ("message", "reference", "dsl", "errors", "name")]
+    assert store.conversations.insert_many(large, on_progress=lambda done: heard.append((done, 0))) == 5
+    assert [done for done, _ in heard] == [2, 4, 5]
+
+
+def test_none_are_loaded_of_none(store: Any) -> None:
+    heard: list[int] = []
+    assert store.conversations.insert_many([], on_progress=heard.append) == 0
+    assert heard == []
+
+
+def test_all_or_none_are_loaded(store: Any, dialog: str, tenant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_bulk, "BATCH", 2)
+    there = store.conversations.save(dialog_id=dialog)
+    good = [{"dialog_id": dialog} for _ in range(3)]
+
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    for rows, error, message in (
+        ([*good, {"dialog_id": dialog, "tokens": "1"}], TypeError, r"^conversations\[3\]\['tokens'\] must be an int"),
+        (
+            [*good, {"dialog_id": dialog, "message": ["a\0"]}],
+            ValueError,
+            r"^conversations\[3\]\['message'\]\[0\] .*U\+0000",
+        ),
+        (
+            [*good, {"dialog_id": dialog, "nothing": 1}],
+            ValueError,
+            r"^conversations\[3\] must have keys .*unknown: 'nothing'",
+        ),
+        ([*good, {}], ValueError, r"^conversations\[3\]\['dialog_id'\] must be given"),
+        ([*good, {"dialog_id": dialog, "create_date": "now"}], ValueError, r"^conversations\[3\]\['create_date'\]"),
+        ([*good, {"dialog_id": dialog, "create_time": -1}], ValueError, r"^conversations\[3\]\['create_time'\]"),
+        ([*good, "text"], TypeError, r"^conversations\[3\] must be a mapping"),
+        ([*good, {"dialog_id": "nowhere"}], DialogNotFound, r"^conversations\[3\]: there is no dialog 'nowhere'$"),
+        (
+            [*good, {"dialog_id": dialog, "tenant_id": "foreign"}],
+            DialogNotFound,
+            r"^conversations\[3\]: .* tenant 'foreign'",
+        ),
+        ([*good, {"dialog_id": dialog, "id": there.id}], AlreadyExists, "a conversation with this id exists already"),
+        ([*good, *[{"dialog_id": dialog, "id": "twice" + dialog}] * 2], AlreadyExists, "a conversation with this id"),
+        ("text", TypeError, "conversations must be an iterable of mappings, not str"),
+        ({"dialog_id": dialog}, TypeError, "conversations must be an iterable of mappings, not dict"),
+        (None, TypeError, "conversations must be an iterable of mappings, not NoneType"),
+    ):
+        with pytest.raises(error, match=message):
+            store.conversations.insert_many(rows)
+    with pytest.raises(KeyboardInterrupt):
+        store.conversations.insert_many(good, on_progress=stop)
+    assert store.conversations.count(tenant_id=tenant) == 1
+    assert store.conversations.insert_many([*good, {"dialog_id": dialog, "tenant_id": tenant}]) == 4
+
+
+def test_a_load_is_part_of_a_callers_transaction(store: Any, dialog: str) -> None:
+    with pytest.raises(ZeroDivisionError), store.transaction() as tx:
+        tx.conversations.insert_many([{"dialog_id": dialog}] * 3)
+        with pytest.raises(DialogNotFound):
+            tx.conversations.insert_many([{"dialog_id": dialog}, {"dialog_id": "nowhere"}])
+        assert tx.conversations.count(dialog_id=dialog) == 3  # the other load was a savepoint
+        raise ZeroDivisionError
+    assert store.conversations.count(dialog_id=dialog) == 0
+
+
+def test_the_hook_hears_of_the_parts_of_a_load(world: Blocking | OnAsyncio, db: str, dialog: str) -> None:
+    heard: list[tuple[str, int]] = []
+    with world.store(db, on_statement=lambda name, _, rows, __: heard.append((name, rows))) as store:
+        store.conversations.insert_many(
+            [{"dialog_id": dialog, "message": [1, 2]}, {"dialog_id": dialog, "reference": [3]}]
+        )
+    assert heard == [
+        ("dialog.get_by_ids", 1),
+        ("conversation.insert_many", 2),
+        ("conversation_message.insert_many", 2),
+        ("conversation_reference.insert_many", 1),
+    ]
+
+
+# -- walking over them -----------------------------------------------------------------------------
+
+
+def test_any_number_is_walked_over_in_order(store: Any, tenant: str) -> None:
+    ids = [f"{tenant}-{number}" for number in range(3)]
+    store.dialogs.insert_many([{"id": id, "tenant_id": tenant} for id in [*ids, f"{tenant}-empty"]])
+    rows = [
+        {
+            "id": f"{id}-{(number * 7) % 11}",
+            "dialog_id": id,
+            "create_date": f"2024-01-0{1 + number % 3}",
+            "message": [number],
+        }
+        for id in ids
+        for number in range(11)
+    ]
+    store.conversations.insert_many(rows)
+    wanted = [row["id"] for row in sorted(rows, key=lambda row: (row["dialog_id"], row["create_date"], row["id"]))]
+    for size in (1, 2, 10, 11, 33, 100):
+        assert [c.id for c in store.conversations.iter(tenant_id=tenant, batch_size=size)] == wanted
+        of_one = [c.id for c in store.conversations.iter(dialog_id=ids[1], batch_size=size)]
+        assert of_one == wanted[11:22]
+    assert [c.id for c in store.conversations.iter() if c.tenant_id == tenant] == wanted
+    assert list(store.conversations.iter(tenant_id="foreign", dialog_id=ids[0])) == []
+    assert list(store.conversations.iter(dialog_id=f"{tenant}-empty")) == []
+    (first, *_) = store.conversations.iter(tenant_id=tenant)
+    assert first == store.conversations.get_by_id(wanted[0])
+    lines = list(store.conversations.export(tenant_id=tenant, batch_size=5))
+    assert [json.loads(line)["id"] for line in lines] == wanted
+    assert all(line.endswith("}\n") and line.count("\n") == 1 for line in lines)
+    assert json.loads(lines[0]) == first.to_dict()
+    for wrong in ({"batch_size": 0}, {"tenant_id": ""}, {"dialog_id": ""}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            store.conversations.iter(**wrong)  # at once, not when the first is asked for
+
+
+def test_a_walk_can_be_left_and_holds_no_connection_in_between(
+    world: Blocking | OnAsyncio, db: str, dialog: str
+) -> None:
+    with world.store(db, max_size=1, timeout=2) as store:
+        store.conversations.insert_many([{"dialog_id": dialog}] * 5)
+        for seen, conversation in enumerate(store.conversations.iter(dialog_id=dialog, batch_size=2), start=1):
+            store.conversations.append_round(conversation.id, ["seen"])  # on the only connection
+            if seen == 3:
+                break
+        assert store.conversations.count(dialog_id=dialog) == 5
+
+
+def test_a_walk_goes_on_where_rows_come_and_go(store: Any, dialog: str) -> None:
+    days = [f"2024-01-0{number}" for number in range(1, 8)]
+    store.conversations.insert_many([{"id": f"{dialog}{day}", "dialog_id": dialog, "create_date": day} for day in days])
+    found: list[str] = []
+    for conversation in store.conversations.iter(dialog_id=dialog, batch_size=2):
+        found.append(conversation.id)
+        if len(found) == 2:
+            store.conversations.delete_by_ids([found[-1], f"{dialog}2024-01-05"])
+            store.conversations.save(dialog_id=dialog, create_date="2023-01-01")
+    assert found == [f"{dialog}{day}" for day in days if day != "2024-01-05"]
+
+
+def test_a_walk_inside_of_repeatable_read_is_of_one_moment(world: Blocking | OnAsyncio, db: str, dialog: str) -> None:
+    with world.store(db) as store, world.store(db) as other:
+        store.conversations.insert_many([{"dialog_id": dialog, "create_date": "2024-01-01"}] * 4)
+        with store.transaction(isolation="repeatable read", read_only=True) as tx:
+            walk = tx.conversations.iter(dialog_id=dialog, batch_size=1)
+            next(walk)
+            other.conversations.save(dialog_id=dialog)
+            other.conversations.append_round(store_id(other, dialog), ["x"])
+            assert [c.message for c in walk] == [[]] * 3
+
+
+def store_id(store: Any, dialog: str) -> Any:
+    return list(store.conversations.iter(dialog_id=dialog))[-2].id
+
+
+def test_memory_does_not_grow_with_what_is_walked_over_or_loaded(db: str) -> None:
+    dialog = uuid.uuid4().hex
+    with ConversationStore(db) as store:
+        store.dialogs.save(id=dialog, tenant_id=dialog)
+
+        def peak_of(number: int) -> tuple[int, int]:
+            tracemalloc.start()
+            store.conversations.insert_many({"dialog_id": dialog, "message": ["x" * 2_000]} for _ in range(number))
+            loading = tracemalloc.get_traced_memory()[1]
+            tracemalloc.reset_peak()
+            assert sum(1 for _ in store.conversations.export(dialog_id=dialog, batch_size=100)) >= number
+            walking = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            return loading, walking
+
+        few, many = peak_of(2_000), peak_of(10_000)
+        assert many[0] < 1.5 * few[0]
+        assert many[1] < 1.5 * few[1]
+
+
+# -- by their ids --------------------------------------------------------------------------------------
+
+
+def test_conversations_are_read_by_their_ids(store: Any, dialog: str) -> None:
+    saved = [store.conversations.save(dialog_id=dialog, message=[number], dsl={"n": number}) for number in range(3)]
+    wanted = sorted(saved, key=lambda c: c.id)
+    ids = [c.id for c in saved]
+    assert store.conversations.get_by_ids([*ids, "nowhere", ids[0]]) == wanted
+    assert store.conversations.get_by_ids(iter(ids)) == wanted
+    assert store.conversations.get_by_ids([]) == []
+    assert store.conversations.get_dialog_ids([*ids, "nowhere"]) == dict.fromkeys(ids, dialog)
+    for call in (store.conversations.get_by_ids, store.conversations.get_dialog_ids, store.conversations.delete_by_ids):
+        for wrong in ("text", b"x", 5, None, {"a": 1}):
+            with pytest.raises(TypeError, match="ids must be a list of ids"):
+                call(wrong)
+        for wrong, message in ((["a", ""], r"ids\[1\] must be given"), (["\0"], r"ids\[0\] must not contain U\+0000")):
+            with pytest.raises(ValueError, match=message):
+                call(wrong)
+        with pytest.raises(ValueError, match="at most 10000"):
+            call(map(str, range(10_001)))
+
+
+def test_a_foreign_session_is_refused(store: Any, dialog: str, tenant: str) -> None:
+    other = store.dialogs.save(id="other" + dialog, tenant_id="foreign" + tenant).id
+    mine, theirs = store.conversations.save(dialog_id=dialog), store.conversations.save(dialog_id=other)
+    assert store.conversations.get_or_none(id=mine.id, dialog_id=dialog) == mine
+    assert store.conversations.get_or_none(id=theirs.id, dialog_id=dialog) is None
+    assert store.conversations.query(id=mine.id, dialog_id=dialog) == [mine]
+    assert store.conversations.query(id=theirs.id, dialog_id=dialog) == []
+    # An id that is empty must not turn into no filter.
+    for call in (store.conversations.get_or_none, store.conversations.query):
+        for wrong in ({"id": "", "dialog_id": dialog}, {"id": mine.id, "dialog_id": ""}):
+            with pytest.raises(ValueError, match="must be given and not be empty"):
+                call(**wrong)
+
+
+def test_conversations_are_listed_by_dialog_and_by_user(store: Any, dialog: str, tenant: str) -> None:
+    second = store.dialogs.save(id="second" + dialog, tenant_id=tenant).id
+    foreign = store.dialogs.save(id="foreign" + dialog, tenant_id="foreign" + tenant).id
+    days = iter(range(1, 29))
+    saved = {
+        (where, user): store.conversations.save(dialog_id=where, user_id=user, create_date=f"2024-01-{next(days):02}")
+        for where in (dialog, second, foreign)
+        for user in ("u1", "u2", "")
+    }
+
+    def keys(**filters: Any) -> list[Any]:
+        found = store.conversations.query(**filters)
+        assert all(saved[c.dialog_id, c.user_id] == c for c in found)
+        return [(c.dialog_id, c.user_id) for c in found]
+
+    assert keys(dialog_id=dialog) == [(dialog, ""), (dialog, "u2"), (dialog, "u1")]
+    assert keys(dialog_id=dialog, limit=2) == [(dialog, ""), (dialog, "u2")]
+    assert keys(dialog_id=dialog, user_id="u1") == [(dialog, "u1")]
+    assert keys(tenant_id=tenant, user_id="u1") == [(second, "u1"), (dialog, "u1")]
+    assert keys(tenant_id=tenant, user_id="u1", dialog_id=second) == [(second, "u1")]
+    assert keys(tenant_id="foreign" + tenant, dialog_id=dialog) == keys(dialog_id="nowhere") == []
+    for too_little in ({}, {"user_id": "u1"}, {"tenant_id": tenant}, {"id": "x"}, {"tenant_id": tenant, "id": "x"}):
+        with pytest.raises(ValueError, match="dialog_id must be given, or tenant_id and user_id"):
+            store.conversations.query(**too_little)
+    with pytest.raises(ValueError, match="user_id must be given and not be empty"):
+        store.conversations.query(tenant_id=tenant, user_id="")
+
+
+def test_only_owned_ones_are_deleted(store: Any, dialog: str, tenant: str) -> None:
+    ids = [store.conversations.save(dialog_id=dialog, message=[1]).id for _ in range(4)]
+    other = store.dialogs.save(id="other" + dialog, tenant_id="foreign" + tenant).id
+    theirs = store.conversations.save(dialog_id=other).id
+    assert store.conversations.delete_by_ids([]) == 0
+    assert store.conversations.delete_by_ids([*ids, theirs], other, tenant_id=tenant) == 0
+    assert store.conversations.delete_by_ids([ids[0], theirs], dialog) == 1
+    assert store.conversations.delete_by_ids([ids[0], ids[1], theirs], tenant_id=tenant) == 1
+    assert store.conversations.delete_by_ids([ids[2], ids[2], theirs, "nowhere"]) == 2
+    assert store.conversations.count(tenant_id=tenant) == 1
+    with pytest.raises(ValueError, match="dialog_id must be given and not be empty"):
+        store.conversations.delete_by_ids(ids, "")
+
+
+def test_those_who_delete_the_same_in_any_order_do_not_deadlock(
+    world: Blocking | OnAsyncio, db: str, dialog: str
+) -> None:
+    with world.store(db, min_size=8, max_size=8) as store:
+        for _ in range(10):
+            ids = [f"{dialog}-{number}" for number in range(40)]
+            store.conversations.insert_many([{"id": id, "dialog_id": dialog} for id in ids])
+            calls = [lambda s, order=order: s.conversations.delete_by_ids(order) for order in (ids, ids[::-1]) * 4]
+            assert sum(world.together(store, calls)) == 40
+
+
+def test_conversations_are_counted(store: Any, dialog: str, tenant: str) -> None:
+    assert store.conversations.count(dialog_id=dialog) == 0
+    store.conversations.insert_many([{"dialog_id": dialog}] * 3)
+    assert store.conversations.count(dialog_id=dialog) == store.conversations.count(tenant_id=tenant) == 3
+    assert store.conversations.count(dialog_id=dialog, tenant_id="foreign") == 0
+    assert store.conversations.count() >= 3
+
+
+# -- changing many -------------------------------------------------------------------------------------
+
+
+def test_a_conversation_is_changed_and_its_round_left_alone(store: Any, dialog: str) -> None:
+    saved = store.conversations.save(dialog_id=dialog, message=[1, 2], round=5, dsl={"a": 1})
+    assert store.conversations.update_by_id(saved.id, {"message": [1, 3, 4], "name": "n", "thumb_up": 1}) == 1
+    read = store.conversations.get_by_id(saved.id)
+    assert (read.message, read.name, read.thumb_up, read.round, read.dsl) == ([1, 3, 4], "n", 1, 5, {"a": 1})
+    assert read.update_date > saved.update_date
+    assert store.conversations.update_by_id("nowhere", {"name": "n"}) == 0
+    assert store.conversations.update_by_id(saved.id, read.to_dict() | {"errors": "e"}) == 1
+    assert store.conversations.get_by_id(saved.id).errors == "e"
+    with pytest.raises(ValueError, match="unknown: 'nothing'"):
+        store.conversations.update_by_id(saved.id, {"nothing": 1})
+
+
+def test_many_are_changed_each_in_its_own_way(store: Any, dialog: str) -> None:
+    saved = [
+        store.conversations.save(
+            dialog_id=dialog, round=number, **{k: v for k, v in FULL.items() if k not in ("round", "id")}
+        )
+        for number in range(12)
+    ]
+    changes: list[dict[str, Any]] = [
+        {},
+        {"name": None, "exp_user_id": None, "source": None, "errors": None, "version_title": None},
+        {"name": "检索", "user_id": "", "tokens": -1, "duration": 2.5, "thumb_up": 7, "errors": "e", "source": "s"},
+        {"message": []},
+        {"message": "text", "reference": {"a": None}},
+        {"message": None, "reference": None, "dsl": [1]},
+        {"message": [1, 2, 3, 4, 5, 6, 7], "reference": [[]]},
+        {"dsl": None},
+        {"dsl": "{}"},
+        {"round": 99, "tenant_id": "foreign", "dialog_id": "foreign", "create_date": "2000-01-01", "update_date": None},
+        {"message": [{"role": "user", "content": "new"}]},
+    ]
+    given = [{"id": c.id, **change} for c, change in zip(saved, changes, strict=False)]
+    assert store.conversations.update_many_by_id(iter(given)) == 11
+    for before, change in zip(saved, changes, strict=False):
+        read = store.conversations.get_by_id(before.id)
+        ignored = ("round", "tenant_id", "dialog_id", "create_date", "update_date")
+        wanted = {k: v for k, v in change.items() if k not in ignored and not (k == "dsl" and v is None)}
+        expected = before.to_dict() | wanted
+        assert read.update_date > before.update_date
+        assert read.to_dict() == expected | {key: read.to_dict()[key] for key in ("update_date", "update_time")}
+    assert store.conversations.get_by_id(saved[11].id) == saved[11]
+    assert store.conversations.append_round(saved[3].id, ["x"]) == 4  # the revision and the counts are right
+    assert store.conversations.get_by_id(saved[3].id).message == ["x"]
+    assert store.conversations.get_list(dialog, saved[0].tenant_id, keywords="new").count == 1
+    assert store.conversations.update_many_by_id([]) == 0
+
+
+def test_all_are_changed_or_none(store: Any, dialog: str) -> None:
+    one, two = (store.conversations.save(dialog_id=dialog, message=["before"]) for _ in range(2))
+    change = {"name": "after", "message": ["after"], "tokens": 1}
+    with pytest.raises(ConversationNotFound, match=r"there is no conversation 'nowhere'; nothing was changed"):
+        store.conversations.update_many_by_id([{"id": one.id, **change}, {"id": "nowhere"}, {"id": two.id, **change}])
+    for wrong, message in (
+        ({"tokens": None}, r"conversations\[1\]\['tokens'\] must be an int"),
+        ({"nothing": 1}, "unknown: 'nothing'"),
+        ({"message": ["\0"]}, r"conversations\[1\]\['message'\]\[0\]"),
+        ({"id": one.id}, r"conversations\[1\]\['id'\] must be another than those before"),
+        ({"id": ""}, r"conversations\[1\]\['id'\] must be given"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=message):
+            store.conversations.update_many_by_id([{"id": one.id, **change}, {"id": two.id, **wrong}])
+    with pytest.raises(TypeError, match="conversations must be an iterable of mappings"):
+        store.conversations.update_many_by_id("text")
+    assert store.conversations.get_by_ids([one.id, two.id]) == sorted([one, two], key=lambda c: c.id)
+
+
+def test_those_who_change_the_same_in_any_order_leave_one_of_their_lists(
+    world: Blocking | OnAsyncio, db: str, dialog: str
+) -> None:
+    with world.store(db, min_size=8, max_size=8) as store:
+        ids = [store.conversations.save(dialog_id=dialog).id for _ in range(5)]
+        for _ in range(20):
+
+            def call(s: Any, writer: int) -> Any:
+                order = ids if writer % 2 else ids[::-1]
+                if writer == 7:  # a writer that compares with its snapshot
+                    return s.conversations.append_message(ids[0], {"message": [[writer, n] for n in range(3)]})
+                return s.conversations.update_many_by_id(
+                    [{"id": id, "message": [[writer, n] for n in range(writer + 1)]} for id in order]
+                )
+
+            calls = [lambda s, writer=writer: call(s, writer) for writer in range(8)]
+            assert world.together(store, calls) == [5] * 7 + [1]
+            for conversation in store.conversations.get_by_ids(ids):
+                (writer,) = {writer for writer, _ in conversation.message}
+                assert len(conversation.message) == (3 if writer == 7 else writer + 1)
+
+
+def test_entries_beyond_the_count_are_gone(store: Any, dialog: str, db: str) -> None:
+    id = store.conversations.save(dialog_id=dialog, message=[1, 2, 3], reference=[1, 2, 3]).id
+
+    def entries() -> list[Any]:
+        with psycopg.connect(db) as connection:
+            return [
+                connection.execute(
+                    f"SELECT array_agg(position ORDER BY position) FROM conversation_store.{table} WHERE conversation_id = %s",
+                    [id],
+                ).fetchone()
+                for table in ("conversation_message", "conversation_reference")
+            ]
+
+    store.conversations.update_many_by_id([{"id": id, "message": ["x"], "reference": "y"}])
+    assert entries() == [([1],), ([0],)]
+    store.conversations.update_many_by_id([{"id": id, "message": [], "reference": [1, 2]}])
+    assert entries() == [(None,), ([1, 2],)]
