@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import psycopg
+from psycopg import sql
 
 # No foreign keys, no server defaults; JSON is text; dates are the wall clock of the server, in whole seconds.
 TABLES = """
@@ -36,3 +40,46 @@ def create(conninfo: str) -> None:
     """Create the tables in a database."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute(TABLES)
+
+
+def insert(conninfo: str, table: str, rows: list[dict[str, Any]]) -> None:
+    """Insert rows, whatever is not given as an empty text, 0 or NULL where that is allowed."""
+    with psycopg.connect(conninfo) as connection:
+        needed = connection.execute(
+            "SELECT attname, atttypid::regtype::text FROM pg_attribute WHERE attrelid = %s::regclass"
+            " AND attnotnull AND attnum > 0",
+            [f"public.{table}"],
+        ).fetchall()
+        for row in rows:
+            values = {name: 0 if kind in ("integer", "real") else "" for name, kind in needed} | row
+            columns = sql.SQL(", ").join(map(sql.Identifier, values))
+            places = sql.SQL(", ").join(map(sql.Placeholder, values))
+            insert = sql.SQL("INSERT INTO public.{} ({}) VALUES ({})").format(sql.Identifier(table), columns, places)
+            connection.execute(insert, values)
+
+
+def fill(conninfo: str, number: int) -> None:
+    """Fill the tables with *number* conversations of five turns: 7 KB of messages, 49 KB of references, 12 KB of dsl."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO public.dialog (id, tenant_id, name, create_date, update_date, llm_id, llm_setting, prompt_type,"
+            " prompt_config, similarity_threshold, top_n, kb_ids) SELECT md5('d' || i), md5('t' || i % 10), 'dialog ' || i,"
+            " '2024-01-01', '2024-01-01', '', '', '', '', 0, 0, '' FROM generate_series(0, 99) AS i"
+        )
+        connection.execute(
+            "INSERT INTO public.api_token (tenant_id, token, create_date, update_date) SELECT md5('t' || i % 10),"
+            " 'ragflow-' || md5(i::text), '2024-01-01', '2024-01-01' FROM generate_series(0, 99) AS i"
+        )
+        turn = [
+            {"role": "user", "content": "检索增强生成怎么用? " * 20, "id": "0" * 32},
+            {"role": "assistant", "content": "这是一个回答 with some English text " * 12, "created_at": 1704067200.123},
+        ]
+        answer = {"chunks": [{"content": "检索 chunk " * 60, "similarity": 0.123456789}] * 12, "doc_aggs": []}
+        connection.execute(
+            "INSERT INTO public.api_4_conversation SELECT md5('c' || i), extract(epoch FROM day AT TIME ZONE 'Asia/Shanghai')"
+            " * 1000 + 123, day, extract(epoch FROM day AT TIME ZONE 'Asia/Shanghai') * 1000 + 123, day, 'name ' || i,"
+            " md5('d' || i %% 100), 'user', NULL, %s, %s, 100, 'agent', %s, 1.5, 5, 0, NULL, NULL"
+            " FROM (SELECT i, timestamp '2024-01-01' + i * interval '1 minute' AS day FROM generate_series(1, %s) AS i) AS x",
+            [json.dumps(turn * 5), json.dumps([answer] * 5), json.dumps({"graph": "node " * 2400}), number],
+        )
+        connection.execute("ANALYZE")
