@@ -56,9 +56,8 @@ FULL: dict[str, Any] = {
 
 def test_any_mix_of_fields_is_loaded_as_it_would_be_saved(store: Any, dialog: str) -> None:
     rows: list[dict[str, Any]] = [{}, FULL, *({key: value} for key, value in FULL.items())]
-    rows += [
-        {"message": value, "reference": value, "dsl": value} for value in (None, "", "text", {}, [], [[]], 0, True)
-    ]
+    values: list[Any] = [None, "", "text", {}, [], [[]], 0, True]
+    rows += [{"message": value, "reference": value, "dsl": value} for value in values]
     loaded = [{"id": f"{dialog}-{number}", "dialog_id": dialog, **row} for number, row in enumerate(rows)]
     before = json.dumps(loaded, default=str)
     assert store.conversations.insert_many(loaded) == len(rows)
@@ -291,9 +290,9 @@ def test_conversations_are_read_by_their_ids(store: Any, dialog: str) -> None:
         for wrong in ("text", b"x", 5, None, {"a": 1}):
             with pytest.raises(TypeError, match="ids must be a list of ids"):
                 call(wrong)
-        for wrong, message in ((["a", ""], r"ids\[1\] must be given"), (["\0"], r"ids\[0\] must not contain U\+0000")):
+        for ids, message in ((["a", ""], r"ids\[1\] must be given"), (["\0"], r"ids\[0\] must not contain U\+0000")):
             with pytest.raises(ValueError, match=message):
-                call(wrong)
+                call(ids)
         with pytest.raises(ValueError, match="at most 10000"):
             call(map(str, range(10_001)))
 

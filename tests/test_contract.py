@@ -408,7 +408,8 @@ def a_conversation(**changes: Any) -> Conversation:
     """Return a row as the last of a page."""
     values: dict[str, Any] = dict.fromkeys(f.name for f in fields(Conversation))
     day = datetime(2024, 1, 10, tzinfo=UTC)
-    return Conversation(**(values | {"id": "c7", "dialog_id": "d1", "create_date": day, "update_date": day} | changes))
+    values.update({"id": "c7", "dialog_id": "d1", "create_date": day, "update_date": day, **changes})
+    return Conversation(**values)
 
 
 CURSORS: list[tuple[str, dict[str, Any]]] = [
@@ -490,15 +491,20 @@ def test_an_uncounted_list_does_not_count_and_a_capped_one_stops(db: str, filled
         (lambda s: list(s.conversations.iter(dialog_id="large", batch_size=30)), [], BY_CREATION, None),
         (lambda s: list(s.dialogs.iter()), [], "dialog_pkey", False),
         (lambda s: list(s.dialogs.iter(tenant_id="other7")), [], "dialog_tenant_id_id_key", None),
-        (lambda s: s.conversations.delete_not_updated_since("2024-01-02"), [], BY_CHANGE, None),
-        (lambda s: s.conversations.delete_not_updated_since("2024-01-02"), [], "dialog_pkey", None),
+        (lambda s: s.conversations.delete_not_updated_since("2024-01-02", batch_size=30), [], BY_CHANGE, None),
+        (lambda s: s.conversations.delete_not_updated_since("2024-01-02", batch_size=30), [], "dialog_pkey", None),
         (
-            lambda s: s.conversations.delete_not_updated_since("2024-01-02", tenant_id="other7"),
+            lambda s: s.conversations.delete_not_updated_since("2024-01-02", tenant_id="other7", batch_size=30),
             [],
             "dialog_tenant_id_id_key",
             None,
         ),
-        (lambda s: s.conversations.delete_not_updated_since("2024-01-02", dialog_id="d1"), [], BY_CHANGE, None),
+        (
+            lambda s: s.conversations.delete_not_updated_since("2024-01-02", dialog_id="d1", batch_size=30),
+            [],
+            BY_CHANGE,
+            None,
+        ),
         (lambda s: s.conversations.delete_by_ids(["c7"], "d1", tenant_id="owner"), [], "conversation_pkey", None),
         (lambda s: s.conversations.delete_by_dialog_ids(["other7", "other8"]), [], OF_THE_DIALOG, None),
         (

@@ -176,6 +176,9 @@ def test_a_cursor_is_bound_to_the_query_the_order_and_the_filters(store: Any, di
         assert len(found.sessions) == 2
 
 
+IDS: list[Any] = ["", "x" * 129, 1, None, "\0", []]
+
+
 def forged(cursor: str, *, key: Any = "2024-01-01T00:00:00+00:00", id: Any = "c") -> str:
     fingerprint = json.loads(base64.urlsafe_b64decode(cursor + "=="))[0]
     return base64.urlsafe_b64encode(json.dumps([fingerprint, key, id]).encode()).decode().rstrip("=")
@@ -187,7 +190,7 @@ def test_what_is_no_cursor_is_said_before_any_sql(store: Any, dialog: str, tenan
     assert store.conversations.list_after(dialog, tenant, cursor=forged(cursor)).sessions == []
     nothing = ["", " ", "x", "null", cursor[:-2], cursor + "A", cursor[1:], "W10", "é", "[1]", "{}" * 50, "A" * 100_000]
     nothing += [forged(cursor, key=key) for key in ("now", "2024-01-01", "2024-01-01T00:00:00", "", "1", 1, None, "\0")]
-    nothing += [forged(cursor, id=id) for id in ("", "x" * 129, 1, None, "\0", [])]
+    nothing += [forged(cursor, id=id) for id in IDS]
     for wrong in nothing:
         with pytest.raises(ValueError, match=r"^cursor must be"):
             store.conversations.list_after(dialog, tenant, cursor=wrong)

@@ -184,7 +184,8 @@ def old(server: Server) -> Generator[str]:
 
 def move(old: str, new: str, **arguments: Any) -> tuple[dict[str, Totals], list[Report]]:
     reports: list[Report] = []
-    totals = import_ragflow(old, new, **{"time_zone": ZONE, "on_report": reports.append, **arguments})
+    arguments = {"time_zone": ZONE, "on_report": reports.append, **arguments}
+    totals = import_ragflow(old, new, **arguments)
     for of in totals.values():
         assert of.read == of.taken + of.altered + of.present + of.refused
     by_table = Counter((report.table, report.outcome) for report in reports)
@@ -198,7 +199,7 @@ def test_every_kind_of_row_is_taken_altered_or_refused_with_its_reason(
     old: str, database: str, batch_size: int
 ) -> None:
     totals, reports = move(old, database, batch_size=batch_size)
-    told = {(report.id, report.outcome): report.reason for report in reports if report.table == "api_4_conversation"}
+    told = {(str(r.id), str(r.outcome)): r.reason for r in reports if r.table == "api_4_conversation"}
     with ConversationStore(database) as store:
         for id, (given, outcome, reason, changed) in CONVERSATIONS.items():
             read = store.conversations.get_by_id(id)
@@ -209,7 +210,12 @@ def test_every_kind_of_row_is_taken_altered_or_refused_with_its_reason(
             assert reason in told.get((id, outcome), ""), (id, told)
             if read is not None:
                 usual = {"tenant_id": "t1", "create_date": IN_UTC, "update_date": IN_UTC}
-                wanted = {**USUAL, **usual, **{k: v for k, v in given.items() if k not in DATES}, **changed}
+                wanted: dict[str, Any] = {
+                    **USUAL,
+                    **usual,
+                    **{k: v for k, v in given.items() if k not in DATES},
+                    **changed,
+                }
                 for key, value in wanted.items():
                     if key in ("message", "reference", "dsl") and key not in changed:
                         assert getattr(read, key) == json.loads(value), (id, key)

@@ -179,11 +179,12 @@ def test_who_finds_the_row_locked_is_authenticated_without_waiting(
 
 @pytest.mark.parametrize("wrong", [timedelta(seconds=-1), timedelta(days=40_000)])
 def test_a_span_that_makes_no_sense_is_said(store: Any, tenant: str, wrong: timedelta) -> None:
-    for call in (
+    calls: list[Any] = [
         lambda span: store.tokens.authenticate("x", stamp_every=span),
         lambda span: store.tokens.authenticate_beta("x", stamp_every=span),
         lambda span: store.tokens.rotate(1, tenant_id=tenant, grace=span),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(ValueError, match=r"(stamp_every|grace) must be between"):
             call(wrong)
         for other in (60, None, "1 minute"):
@@ -345,9 +346,9 @@ def test_no_tenant_touches_anothers_token(store: Any, tenant: str) -> None:
     for wrong in (-1, 2**63):
         with pytest.raises(ValueError, match="id must be between"):
             store.tokens.delete_by_id(wrong, tenant_id=tenant)
-    for wrong in ("1", True, None):
+    for no_number in ("1", True, None):
         with pytest.raises(TypeError, match="id must be an int"):
-            store.tokens.delete_by_id(wrong, tenant_id=tenant)
+            store.tokens.delete_by_id(no_number, tenant_id=tenant)
     assert store.tokens.delete_by_id(issued.id, tenant_id=tenant) == 1
     assert store.tokens.authenticate(issued.token) is None
 
@@ -459,9 +460,9 @@ def test_a_dialog_with_conversations_is_not_deleted(store: Any, tenant: str) -> 
     ids = [store.dialogs.save(id=uuid.uuid4().hex, tenant_id=tenant).id for _ in range(3)]
     conversation = store.conversations.save(dialog_id=ids[0])
     token = store.tokens.issue(tenant_id=tenant, dialog_id=ids[1])
-    for call in (lambda: store.dialogs.delete_by_id(ids[0]), lambda: store.dialogs.delete_by_ids(ids)):
+    for call, given in ((store.dialogs.delete_by_id, ids[0]), (store.dialogs.delete_by_ids, ids)):
         with pytest.raises(DialogNotEmpty, match="has conversations"):
-            call()
+            call(given)
     assert len(store.dialogs.query(tenant_id=tenant)) == 3
     assert store.dialogs.delete_by_ids(ids[1:], tenant_id="foreign") == 0
     assert store.dialogs.delete_by_ids([*ids[1:], "nowhere"], tenant_id=tenant) == 2

@@ -34,26 +34,27 @@ def run_in_transaction(world: Blocking | OnAsyncio, store: Any, function: Any, *
 
 def test_a_nested_transaction_is_a_savepoint(store: Any, dialog: str) -> None:
     with store.transaction() as tx:
-        kept = tx.conversations.save(dialog_id=dialog).id
+        kept, lost = (tx.conversations.save(dialog_id=dialog).id for _ in range(2))
         with pytest.raises(ZeroDivisionError), tx.transaction() as inner:
-            lost = inner.conversations.save(dialog_id=dialog).id
+            inner.conversations.append_round(lost, ["lost"])
             with inner.transaction() as innermost:
                 innermost.conversations.append_round(kept, ["lost"])
             raise ZeroDivisionError
         with pytest.raises(ConversationNotFound), tx.transaction() as inner:
-            inner.conversations.append_round(lost, ["x"])
+            inner.conversations.append_round("nowhere", ["x"])
         with tx.transaction() as inner:
             inner.conversations.append_round(kept, ["kept"])
-    assert store.conversations.get_by_id(lost) is None
+    assert store.conversations.get_by_id(lost).message == []
     assert store.conversations.get_by_id(kept).message == ["kept"]
 
 
 def test_an_outer_rollback_takes_what_a_nested_transaction_did(store: Any, dialog: str) -> None:
     with pytest.raises(ZeroDivisionError), store.transaction() as tx:
         with tx.transaction() as inner:
-            id = inner.conversations.save(dialog_id=dialog).id
+            inner.conversations.save(dialog_id=dialog)
+        assert tx.conversations.count(dialog_id=dialog) == 1
         raise ZeroDivisionError
-    assert store.conversations.get_by_id(id) is None
+    assert store.conversations.count(dialog_id=dialog) == 0
 
 
 @pytest.mark.parametrize("autocommit", [True, False])

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from importlib.resources import files
-from typing import TYPE_CHECKING, assert_type
+from typing import TYPE_CHECKING, Any, assert_type
 
 from conversation_store import (
     ApiToken,
     AsyncConversationStore,
+    AsyncTransaction,
     Conversation,
     ConversationName,
     ConversationStore,
     DailyStats,
+    DeletedTenant,
     Dialog,
     IssuedToken,
     Page,
+    Slice,
     migrate,
 )
 
@@ -35,6 +39,30 @@ if TYPE_CHECKING:
         assert_type(store.conversations.append_round("c", [], expected_round=1), int)
         assert_type(store.conversations.stats("t", "2024-01-01", "2024-01-31"), list[DailyStats])
         assert_type(store.conversations.delete_by_id("c"), int)
+        assert_type(store.conversations.get_by_ids(["c", 1]), list[Conversation])
+        assert_type(store.conversations.get_or_none(id="c", dialog_id="d"), Conversation | None)
+        assert_type(store.conversations.get_dialog_ids(["c"]), dict[str, str])
+        assert_type(store.conversations.query(dialog_id="d"), list[Conversation])
+        assert_type(store.conversations.list_after("d", "t", orderby="name", cursor=None), Slice)
+        assert_type(store.conversations.list_after("d", "t").next_cursor, str | None)
+        assert_type(store.conversations.iter(), Iterator[Conversation])
+        assert_type(store.conversations.export(), Iterator[str])
+        assert_type(store.conversations.count(), int)
+        assert_type(store.conversations.insert_many([{"dialog_id": "d"}], on_progress=print), int)
+        assert_type(store.conversations.update_by_id("c", {}), int)
+        assert_type(store.conversations.update_many_by_id([{"id": "c"}]), int)
+        assert_type(store.conversations.delete_by_ids(["c"], "d"), int)
+        assert_type(store.conversations.delete_by_dialog_ids(["d"]), int)
+        assert_type(store.conversations.delete_not_updated_since("2024-01-01"), int)
+        assert_type(store.dialogs.insert_many([{"id": "d"}]), int)
+        assert_type(store.dialogs.iter(), Iterator[Dialog])
+        assert_type(store.tenants.delete_by_id("t", on_progress=print), DeletedTenant)
+        assert_type(store.tokens.rotate(1, tenant_id="t"), IssuedToken)
+        assert_type(store.tokens.fill_beta(1, tenant_id="t"), ApiToken)
+        assert_type(store.tokens.authenticate_beta("b"), ApiToken | None)
+        assert_type(store.tokens.revoke(1, tenant_id="t"), int)
+        assert_type(store.tokens.issue(tenant_id="t").to_dict(), dict[str, Any])
+        assert_type(store.run_in_transaction(lambda tx: tx.conversations.count()), int)
         assert_type(store.tokens.issue(tenant_id="t"), IssuedToken)
         assert_type(store.tokens.save(tenant_id="t", token="x"), ApiToken)
         assert_type(store.tokens.authenticate("x"), ApiToken | None)
@@ -43,6 +71,10 @@ if TYPE_CHECKING:
         assert_type(store.tokens.delete_by_tenant_id("t"), int)
         with ConversationStore("") as opened, opened.transaction() as tx:
             assert_type(tx.conversations.get_by_id("c"), Conversation | None)
+        with store.transaction(isolation="serializable", read_only=True) as tx, tx.transaction() as inner:
+            assert_type(inner.tenants.delete_by_id("t"), DeletedTenant)
+        store.transaction(isolation="none")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        store.tokens.delete_by_id(1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         store.conversations.get_list("d", "t", orderby="password")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         store.conversations.save("d")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         store.conversations.append_round("c", 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -56,6 +88,18 @@ if TYPE_CHECKING:
         assert_type(await store.conversations.stats("t", "2024-01-01", "2024-01-31"), list[DailyStats])
         assert_type(await store.tokens.issue(tenant_id="t"), IssuedToken)
         assert_type(await store.tokens.authenticate("x"), ApiToken | None)
+        assert_type(store.conversations.iter(), AsyncIterator[Conversation])
+        async for line in store.conversations.export(tenant_id="t"):
+            assert_type(line, str)
+        assert_type(await store.conversations.insert_many([{"dialog_id": "d"}]), int)
+        assert_type(await store.conversations.list_after("d", "t"), Slice)
+        assert_type(await store.tenants.delete_by_id("t"), DeletedTenant)
+
+        async def work(tx: AsyncTransaction) -> list[Dialog]:
+            async with tx.transaction() as inner:
+                return await inner.dialogs.query(tenant_id="t")
+
+        assert_type(await store.run_in_transaction(work, isolation="repeatable read"), list[Dialog])
         async with AsyncConversationStore("") as opened, opened.transaction() as tx:
             assert_type(await tx.conversations.get_by_id("c"), Conversation | None)
         await store.conversations.append_round("c")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

@@ -36,11 +36,14 @@ WHERE (:limit::bigint IS NOT NULL OR conversation_store.plan_for_actual_values(c
         :dialog_id::text IS NULL
         OR (
             c.dialog_id = :dialog_id::text
-            -- The tenant is the dialog's, always, and leads the index.
-            AND c.tenant_id = (
-                SELECT d.tenant_id
-                FROM conversation_store.dialog AS d
-                WHERE d.id = :dialog_id::text
+            -- The tenant is the dialog's, always, and leads the index; an id needs neither.
+            AND (
+                :id::text IS NOT NULL
+                OR c.tenant_id = (
+                    SELECT d.tenant_id
+                    FROM conversation_store.dialog AS d
+                    WHERE d.id = :dialog_id::text
+                )
             )
         )
     )

@@ -1,0 +1,115 @@
+"""The session API of a chat backend; every token opens the dialogs of its tenant, or the one that it is bound to."""
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Header, HTTPException, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+from psycopg import OperationalError
+from pydantic import BaseModel
+
+from conversation_store import ApiToken, AsyncConversationStore, Conflict, NotFound
+
+store = AsyncConversationStore(os.environ["DATABASE_URL"], timeout=5)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    async with store:
+        yield
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+async def authenticate(dialog_id: str, authorization: Annotated[str, Header()] = "") -> ApiToken:
+    token = await store.tokens.authenticate(authorization.removeprefix("Bearer "))
+    if token is None or token.dialog_id not in (None, dialog_id):
+        raise HTTPException(401, "no such token for this dialog", {"WWW-Authenticate": "Bearer"})
+    return token
+
+
+Token = Annotated[ApiToken, Depends(authenticate)]
+
+
+@app.get("/dialogs/{dialog_id}/sessions")
+async def list_sessions(dialog_id: str, token: Token, keywords: str = "", cursor: str | None = None) -> dict[str, Any]:
+    page = await store.conversations.list_after(dialog_id, token.tenant_id, keywords=keywords, cursor=cursor)
+    return {"sessions": [session.to_dict() for session in page.sessions], "next_cursor": page.next_cursor}
+
+
+@app.get("/dialogs/{dialog_id}/sessions/count")
+async def count_sessions(dialog_id: str, token: Token) -> int:
+    return await store.conversations.count(dialog_id=dialog_id, tenant_id=token.tenant_id)
+
+
+class NewSession(BaseModel):
+    """What a session begins with."""
+
+    id: str | None = None
+    user_id: str = ""
+    name: str | None = None
+
+
+@app.post("/dialogs/{dialog_id}/sessions", status_code=201)
+async def create_session(dialog_id: str, new: NewSession, token: Token) -> dict[str, Any]:
+    await own_dialog(dialog_id, token)
+    session = await store.conversations.save(dialog_id=dialog_id, source="api", **new.model_dump())
+    return session.to_dict()
+
+
+@app.get("/dialogs/{dialog_id}/sessions/{id}")
+async def read_session(dialog_id: str, id: str, token: Token) -> dict[str, Any]:
+    session = await store.conversations.get_or_none(id=id, dialog_id=dialog_id)
+    if session is None or session.tenant_id != token.tenant_id:
+        raise HTTPException(404, "there is no such session in this dialog")
+    return session.to_dict()
+
+
+class Turn(BaseModel):
+    """What was said in one turn."""
+
+    messages: list[dict[str, Any]]
+    reference: list[dict[str, Any]] = []
+    tokens: int = 0
+    duration: float = 0
+    expected_round: int | None = None
+
+
+@app.post("/dialogs/{dialog_id}/sessions/{id}/turns")
+async def add_turn(dialog_id: str, id: str, turn: Turn, token: Token) -> int:
+    await own_dialog(dialog_id, token)
+    if await store.conversations.get_dialog_ids([id]) != {id: dialog_id}:
+        raise HTTPException(404, "there is no such session in this dialog")
+    return await store.conversations.append_round(id, **turn.model_dump())
+
+
+@app.delete("/dialogs/{dialog_id}/sessions")
+async def delete_sessions(dialog_id: str, ids: list[str], token: Token) -> int:
+    return await store.conversations.delete_by_ids(ids, dialog_id, tenant_id=token.tenant_id)
+
+
+@app.get("/dialogs/{dialog_id}/export")
+async def export_sessions(dialog_id: str, token: Token) -> StreamingResponse:
+    lines = store.conversations.export(dialog_id=dialog_id, tenant_id=token.tenant_id)
+    return StreamingResponse(lines, media_type="application/jsonl")
+
+
+async def own_dialog(dialog_id: str, token: ApiToken) -> None:
+    dialog = await store.dialogs.get_by_id(dialog_id)
+    if dialog is None or dialog.tenant_id != token.tenant_id:
+        raise HTTPException(404, "there is no such dialog")
+
+
+# The store's errors say what is wrong, and quote no secret; those of the server are for the log alone.
+@app.exception_handler(ValueError)
+@app.exception_handler(NotFound)
+@app.exception_handler(Conflict)
+@app.exception_handler(OperationalError)
+async def say(request: Request, error: Exception) -> JSONResponse:
+    for kind, status in ((NotFound, 404), (Conflict, 409), (OperationalError, 503)):
+        if isinstance(error, kind):
+            return JSONResponse({"detail": "try again later" if status == 503 else str(error)}, status)
+    return JSONResponse({"detail": str(error)}, 422)
