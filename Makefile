@@ -31,8 +31,8 @@ types: $(READY) ## check types with mypy and pyright, both strict
 	$(BIN)/mypy
 	$(BIN)/pyright
 
-measure: $(READY) ## measure the figures of sql/README.md (a few minutes)
-	@exec $(BIN)/python tests/measure.py
+measure: $(READY) ## measure the figures of sql/README.md (some minutes; OF=lists, appends, tokens, bulk or ragflow: one of them)
+	@exec $(BIN)/python tests/measure.py $(OF)
 
 format: $(READY) ## lay out Python and SQL
 	$(BIN)/ruff check --fix-only .

@@ -1,21 +1,36 @@
-"""Measure what sql/README.md says about cost: `make measure` prints its tables again.
+"""Measure what sql/README.md says about cost: `make measure` prints its tables again, `make measure OF=tokens` one.
 
-A tenant gets 60,000 conversations of four messages, 20,000 of them in one dialog. Then, on a copy for each row of the
-first table, two messages of about 200 characters are appended 1,000 times, once with all indexes and once without each.
+lists    a tenant gets 60,000 conversations of four messages, 20,000 of them in one dialog
+appends  on copies of that, two messages of about 200 characters are appended 1,000 times, with and without each index
+tokens   one token is authenticated from 16 threads at once
+bulk     200,000 conversations of two messages are loaded, exported, imported and deleted
+ragflow  5,000 conversations of five turns, of about 70 KB each, are moved over
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
+import resource
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+import ragflow_layout
 from conversation_store import ConversationStore, migrate
+from conversation_store._query import sql_directory
+from conversation_store.jsonl import export_jsonl, import_jsonl
+from conversation_store.ragflow import import_ragflow
 from server import Server, database, server
 
 INDEXES = [
@@ -24,6 +39,7 @@ INDEXES = [
     "conversation_tenant_id_dialog_id_create_date_id_idx",
     "conversation_tenant_id_dialog_id_update_date_id_idx",
     "conversation_tenant_id_create_date_idx",
+    "conversation_tenant_id_user_id_create_date_id_idx",
 ]
 TURN = [
     {"role": "user", "content": "How do I reset the machine? 请问检索增强生成怎么用 " + "word another 上下文 " * 12},
@@ -116,21 +132,142 @@ def lists(conninfo: str) -> None:
             ("statistics of a year, 60,000", lambda: stats("t", "2024-01-01", "2024-12-31")),
         ]
         for title, call in cases:
-            print(f"| {title} | {milliseconds(call):.1f} |")  # noqa: T201
+            print(f"| {title} | {milliseconds(call):.1f} |")
 
 
-def main(on: Server) -> None:
+def appends(on: Server, filled: str) -> None:
+    """Print what an append costs with all indexes, and without each."""
+    name = str(conninfo_to_dict(filled)["dbname"])
+    for without in ["", *INDEXES, "all"]:
+        with database(on, template=name) as copy:
+            took, wal, later = append(copy, without)
+        print(f"| {without or '(all are there)'} | {took:.2f} | {wal:,.0f} | {later:,.0f} |")
+
+
+def tokens(on: Server, conninfo: str) -> None:
+    """Print how often a second one token is authenticated by 16 at once: by pgbench, and by threads of one process.
+
+    pgbench runs the files as they are, but for their comments, in which it would look for variables too. Threads of one
+    Python process wait for each other more than for the server, and least where the server makes them wait.
+    """
+    with ConversationStore(conninfo, min_size=16, max_size=16) as store:
+        token = store.tokens.issue(tenant_id="t").token
+        digest = "\\x" + hashlib.sha256(token.encode()).hexdigest()
+        cases: list[tuple[str, str, int, Callable[[], object]]] = [
+            ("stamped once a minute, the default", "authenticate", 60, lambda: store.tokens.authenticate(token)),
+            (
+                "stamped each time",
+                "authenticate",
+                0,
+                lambda: store.tokens.authenticate(token, stamp_every=timedelta(0)),
+            ),
+            ("stamped each time, waiting for the row (used)", "used", 0, lambda: store.tokens.used(token)),
+        ]
+        for title, file, stamp_every, call in cases:
+            call()
+            text = re.sub(rb"--[^\n]*", b"", (sql_directory() / "api_token" / f"{file}.sql").read_bytes())
+            parts = conninfo_to_dict(conninfo)
+            done = subprocess.run(
+                [
+                    *(on.bindir / "pgbench", "-n", "-M", "prepared", "-c", "16", "-j", "2", "-T", "10"),
+                    *("-D", f"token_digest={digest}", "-D", f"stamp_every={stamp_every}", "-f", "/dev/stdin"),
+                    *(
+                        "-h",
+                        str(parts["host"]),
+                        "-p",
+                        str(parts["port"]),
+                        "-U",
+                        str(parts["user"]),
+                        str(parts["dbname"]),
+                    ),
+                ],
+                input=text,
+                capture_output=True,
+                check=True,
+            )
+            (per_second,) = re.findall(rb"tps = ([0-9.]+)", done.stdout)
+            with ThreadPoolExecutor(16) as executor:
+                until = time.perf_counter() + 10
+                tasks = [executor.submit(calls_until, call, until) for _ in range(16)]
+                number = sum(task.result() for task in tasks)
+            print(f"| {title} | {float(per_second):,.0f} | {number / 10:,.0f} |")
+
+
+def calls_until(call: Callable[[], object], until: float) -> int:
+    """Call until a moment, and return how often."""
+    number = 0
+    while time.perf_counter() < until:
+        call()
+        number += 1
+    return number
+
+
+def bulk(conninfo: str) -> None:
+    """Print how fast many conversations come in and go out, and the memory that the process ever had by then."""
+    number = 200_000
+    message = [
+        {"role": "user", "content": "检索增强生成怎么用 and more " * 5},
+        {"role": "assistant", "content": "ok " * 60},
+    ]
+
+    def print_row(title: str, started: float) -> None:
+        seconds = time.perf_counter() - started
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        print(f"| {title} | {seconds:.0f} s | {number / seconds:,.0f} | {peak} MB |")
+
+    with ConversationStore(conninfo) as store, tempfile.TemporaryFile() as file:
+        store.dialogs.insert_many([{"id": f"d{n}", "tenant_id": "t"} for n in range(100)])
+        started = time.perf_counter()
+        store.conversations.insert_many({"dialog_id": f"d{n % 100}", "message": message} for n in range(20_000))
+        store.conversations.delete_by_dialog_ids(f"d{n}" for n in range(100))
+        print_row("(20,000, for the memory alone)", started)
+        started = time.perf_counter()
+        store.conversations.insert_many({"dialog_id": f"d{n % 100}", "message": message} for n in range(number))
+        print_row("insert_many", started)
+        started = time.perf_counter()
+        assert sum(1 for _ in store.conversations.iter()) == number
+        print_row("iter", started)
+        started = time.perf_counter()
+        for line, _ in export_jsonl(store):
+            file.write(line.encode())
+        print_row(f"export_jsonl, {file.tell() // 1_000_000} MB", started)
+        started = time.perf_counter()
+        store.tenants.delete_by_id("t")
+        print_row("tenants.delete_by_id", started)
+        file.seek(0)
+        started = time.perf_counter()
+        import_jsonl(store, file)
+        print_row("import_jsonl", started)
+
+
+def ragflow(conninfo: str) -> None:
+    """Print how fast a RAGFlow database is moved over, and gone through once more."""
+    ragflow_layout.create(conninfo)
+    ragflow_layout.fill(conninfo, 5_000)
+    for title in ("5,000 conversations", "the same once more: all are there"):
+        started = time.perf_counter()
+        totals = import_ragflow(conninfo, conninfo, time_zone="Asia/Shanghai")["api_4_conversation"]
+        seconds = time.perf_counter() - started
+        assert totals.read == totals.taken + totals.present == 5_000
+        print(f"| {title} | {seconds:.1f} s | {5_000 / seconds:,.0f} |")
+
+
+def main(on: Server, of: list[str]) -> None:
     with database(on) as filled:
         migrate(filled)
-        fill(filled)
-        lists(filled)
-        name = str(conninfo_to_dict(filled)["dbname"])
-        for without in ["", *INDEXES, "all"]:
-            with database(on, template=name) as copy:
-                took, wal, later = append(copy, without)
-            print(f"| {without or '(all are there)'} | {took:.2f} | {wal:,.0f} | {later:,.0f} |")  # noqa: T201
+        if "lists" in of or "appends" in of:
+            fill(filled)
+        if "lists" in of:
+            lists(filled)
+        if "appends" in of:
+            appends(on, filled)
+    for title, measure in (("tokens", lambda empty: tokens(on, empty)), ("bulk", bulk), ("ragflow", ragflow)):
+        if title in of:
+            with database(on) as empty:
+                migrate(empty)
+                measure(empty)
 
 
 if __name__ == "__main__":
     with server() as running:
-        main(running)
+        main(running, sys.argv[1:] or ["lists", "appends", "tokens", "bulk", "ragflow"])
