@@ -94,6 +94,25 @@ def test_a_migration_that_fails_leaves_nothing_of_itself_and_the_next_run_goes_o
     works(empty_database)
 
 
+def test_a_use_that_was_stamped_before_uses_had_a_date_of_their_own_is_kept(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [migration for migration in _migrate.migrations() if migration.version < "0004"]
+    monkeypatch.setattr(_migrate, "migrations", lambda: before)
+    migrate(empty_database)
+    with psycopg.connect(empty_database) as connection:
+        connection.execute(
+            "INSERT INTO conversation_store.api_token (tenant_id, token_digest, hint, create_date, update_date)"
+            " VALUES ('t', sha256('a'), '', '2024-01-01Z', '2024-01-02Z'), ('t', sha256('b'), '', '2024-01-01Z', '2024-01-01Z')"
+        )
+    monkeypatch.undo()
+    migrate(empty_database)
+    with ConversationStore(empty_database) as store:
+        used, unused = sorted(store.tokens.query(tenant_id="t"), key=lambda token: token.id)
+        assert (used.use_date, unused.use_date) == (used.update_date, None)
+        assert store.tokens.authenticate("a") is not None
+
+
 def test_a_statement_that_does_not_get_its_lock_gives_up(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     new = _migrate.Migration(
         "9999_new", "9999", "SET LOCAL lock_timeout = '50ms'; ALTER TABLE conversation_store.dialog ADD new text;", "0"

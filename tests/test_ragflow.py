@@ -123,20 +123,26 @@ CONVERSATIONS: dict[str, tuple[dict[str, Any], str, str, dict[str, Any]]] = {
     "only times": (
         {"create_date": None, "update_date": None},
         "altered",
-        "it had no create_date and got create_time; it had no update_date and got update_time",
+        "it had no usable create_date and got create_time; it had no usable update_date and got update_time",
         {"create_date": IN_UTC + timedelta(milliseconds=123), "update_date": IN_UTC + timedelta(milliseconds=123)},
     ),
     "no update": (
         {"update_date": None, "update_time": None},
         "altered",
-        "it had no update_date and got the date of its creation",
+        "it had no usable update_date and got the date of its creation",
         {},
     ),
     "no dates": (
         dict.fromkeys(DATES),
         "altered",
-        "it had no create_date and got now",
+        "it had no usable create_date and got now",
         {"create_date": None, "update_date": None},
+    ),
+    "no calendar": (
+        {"create_date": "infinity", "update_date": "0044-03-15 BC"},
+        "altered",
+        "it had no usable create_date and got create_time; it had no usable update_date and got update_time",
+        {"create_date": IN_UTC + timedelta(milliseconds=123), "update_date": IN_UTC + timedelta(milliseconds=123)},
     ),
     "two dates": (
         {"create_time": TIME - 8 * 3_600_000},

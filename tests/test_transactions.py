@@ -158,6 +158,27 @@ def test_a_caller_who_recovers_from_the_refusal_goes_on_in_the_transaction(store
     assert store.conversations.count(dialog_id=dialog) == 1
 
 
+def test_a_transaction_is_refused_after_its_end(store: Any, dialog: str) -> None:
+    with store.transaction() as tx:
+        walk = tx.conversations.iter(dialog_id=dialog)
+        with tx.transaction() as inner:
+            inner.conversations.save(dialog_id=dialog)
+        with pytest.raises(OutsideTransaction, match="this transaction has ended"):
+            inner.conversations.count()
+        assert tx.conversations.count(dialog_id=dialog) == 1
+    # Its connection is another's by now.
+    uses: list[Any] = [
+        lambda: tx.conversations.save(dialog_id=dialog),
+        lambda: next(walk),
+        lambda: tx.conversations.insert_many([]),
+        lambda: tx.transaction().__enter__(),
+    ]
+    for use in uses:
+        with pytest.raises(OutsideTransaction, match="this transaction has ended"):
+            use()
+    assert store.conversations.count(dialog_id=dialog) == 1
+
+
 def test_another_thread_uses_the_store_while_a_transaction_is_open(db: str, dialog: str) -> None:
     with ConversationStore(db) as store:
         found: list[int] = []

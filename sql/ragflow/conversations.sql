@@ -23,8 +23,15 @@ SELECT
     s.version_title::text AS version_title,
     s.create_time::bigint AS create_time,
     s.update_time::bigint AS update_time,
-    s.create_date::timestamp AT TIME ZONE :time_zone::text AS create_date,
-    s.update_date::timestamp AT TIME ZONE :time_zone::text AS update_date
+    -- What lies outside of the calendar is no date.
+    CASE
+        WHEN s.create_date::timestamp BETWEEN '0001-01-02' AND '9999-12-30'
+            THEN s.create_date::timestamp AT TIME ZONE :time_zone::text
+    END AS create_date,
+    CASE
+        WHEN s.update_date::timestamp BETWEEN '0001-01-02' AND '9999-12-30'
+            THEN s.update_date::timestamp AT TIME ZONE :time_zone::text
+    END AS update_date
 FROM public.api_4_conversation AS s
 WHERE s.id = ANY(:ids::text[])
 ORDER BY s.id

@@ -26,7 +26,14 @@ from psycopg.types.string import StrDumperUnknown
 
 from conversation_store import _arguments as check
 from conversation_store._statement import Statement
-from conversation_store.errors import AlreadyExists, DialogNotEmpty, DialogNotFound, StalePlan, StoreError
+from conversation_store.errors import (
+    AlreadyExists,
+    DialogNotEmpty,
+    DialogNotFound,
+    OutsideTransaction,
+    StalePlan,
+    StoreError,
+)
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -284,10 +291,10 @@ class Runner:
             before, behind = _opening(connection, self.callers, isolation, read_only)
             for text in before:
                 connection.execute(text)
-            with connection.transaction():
+            with connection.transaction(), _inside(connection) as inside:
                 for text in behind:
                     connection.execute(text)
-                yield replace(self, connect=always(connection))
+                yield replace(self, connect=inside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,9 +321,26 @@ class AsyncRunner:
             for text in before:
                 await connection.execute(text)
             async with connection.transaction():
-                for text in behind:
-                    await connection.execute(text)
-                yield replace(self, connect=always(connection))
+                with _inside(connection) as inside:
+                    for text in behind:
+                        await connection.execute(text)
+                    yield replace(self, connect=inside)
+
+
+@contextmanager
+def _inside(connection: ConnectionT) -> Generator[Callable[[], nullcontext[ConnectionT]]]:
+    """Give a *connect* that gives the same connection as long as its transaction lasts: then it is another's."""
+    ended = False
+
+    def connect() -> nullcontext[ConnectionT]:
+        if ended:
+            raise OutsideTransaction("this transaction has ended: use the store, or another transaction")
+        return nullcontext(connection)
+
+    try:
+        yield connect
+    finally:
+        ended = True
 
 
 def always(connection: ConnectionT) -> Callable[[], nullcontext[ConnectionT]]:

@@ -99,6 +99,8 @@ def import_file(database: str | None, file: Path, set_aside: Path | None, tenant
                 store, lines, tenant_id=tenant, on_bad_line=None if aside is None else bad, on_progress=advance
             )
     click.echo(f"imported {done.conversations} conversations and {done.dialogs} dialogs")
+    if done.present:
+        click.echo(f"left {done.present} dialogs as they were: they were there already")
     if done.bad:
         click.echo(f"set aside {done.bad} lines in {set_aside}")
         raise SystemExit(_NOT_AS_IT_WAS)
@@ -146,7 +148,9 @@ def import_ragflow(database: str | None, source: str, time_zone: str) -> None:
     with _said(database) as url, _bars() as bar:
 
         def progress(table: str, done: int, about: int | None) -> None:
-            bars.setdefault(table, bar(table))(done, about)
+            if table not in bars:
+                bars[table] = bar(table)
+            bars[table](done, about)
 
         totals = move_from_ragflow(source, url, time_zone=time_zone, on_report=report, on_progress=progress)
     table = Table("table", "read", "taken", "altered", "present", "refused", "dates", box=None)

@@ -69,7 +69,7 @@ class DialogNotEmpty(Conflict):
 
 
 class OutsideTransaction(StoreError):
-    """The store was used inside of its own transaction, but not through it."""
+    """The store was used inside of its own transaction but not through it, or a transaction after its end."""
 
 
 class StalePlan(StoreError):

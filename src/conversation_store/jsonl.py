@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, BinaryIO, cast
 
 from conversation_store import _arguments as check
@@ -19,6 +18,7 @@ from conversation_store.dialogs import checked_dialog
 from conversation_store.store import ConversationStore, Transaction
 
 _BATCH = 500
+_BATCH_BYTES = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,11 @@ class BadLine:
 
 @dataclass(slots=True)
 class Imported:
-    """How many dialogs and conversations were stored, and how many lines were bad."""
+    """How many dialogs and conversations were stored, dialogs were there already, and lines were bad."""
 
     dialogs: int = 0
     conversations: int = 0
+    present: int = 0
     bad: int = 0
 
 
@@ -56,8 +57,7 @@ def import_jsonl(
     tenant = None if tenant_id is None else check.identifier("tenant_id", tenant_id)
     with store.transaction() as tx:
         reading = _Import(tx, tenant, on_bad_line)
-        lines = enumerate(file, start=1)
-        while batch := [_Line(number, line) for number, line in islice(lines, _BATCH)]:
+        for batch in _batches(file):
             reading.store(batch)
             if on_progress is not None:
                 on_progress(sum(len(line.line) for line in batch))
@@ -89,6 +89,20 @@ class _Line:
     reasons: list[str] = field(default_factory=list[str])
 
 
+def _batches(file: BinaryIO) -> Iterator[list[_Line]]:
+    """Cut a file into batches of a bounded number of lines and, since one may be long, of a bounded size."""
+    batch: list[_Line] = []
+    size = 0
+    for number, line in enumerate(file, start=1):
+        batch.append(_Line(number, line))
+        size += len(line)
+        if len(batch) == _BATCH or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
 class _Import:
     def __init__(self, tx: Transaction, tenant_id: str | None, on_bad_line: Callable[[BadLine], object] | None) -> None:
         self.imported = Imported()
@@ -118,8 +132,10 @@ class _Import:
             id, tenant_id = dialog["id"], dialog["tenant_id"]
             if there.setdefault(id, tenant_id) != tenant_id:
                 line.reasons.append(f"the dialog {id!r} exists under another tenant")
-            elif id not in stored:
-                new.setdefault(id, dialog)
+            elif id in stored or id in new:
+                self.imported.present += 1
+            else:
+                new[id] = dialog
         self.imported.dialogs += self._tx.dialogs.insert_many(new.values())
 
     def _conversations(self, lines: list[tuple[_Line, _fields.New]]) -> None:

@@ -132,7 +132,7 @@ def import_ragflow(
     target: str,
     *,
     time_zone: str = "UTC",
-    batch_size: int = 500,
+    batch_size: int = 200,
     on_report: Callable[[Report], object] | None = None,
     on_progress: Callable[[str, int, int | None], object] | None = None,
 ) -> dict[str, Totals]:
@@ -313,7 +313,7 @@ class _Import:
             if date is None:
                 date = _instant(cast(int, time)) if plausible else None
                 instead = f"{kind}_time" if plausible else "the date of its creation" if kind == "update" else "now"
-                reasons.append(f"it had no {kind}_date and got {instead}")
+                reasons.append(f"it had no usable {kind}_date and got {instead}")
             values[f"{kind}_date"] = date
         return _Row(id, values, reasons, "; ".join(contradictions))
 
