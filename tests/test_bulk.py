@@ -19,7 +19,7 @@ from conversation_store import (
     DialogNotFound,
     _bulk,
 )
-from worlds import Blocking, OnAsyncio
+from worlds import Blocking, OnAsyncio, commit_when_waited_for
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_all_or_none_are_loaded(store: Any, dialog: str, tenant: str, monkeypatc
             DialogNotFound,
             r"^conversations\[3\]: .* tenant 'foreign'",
         ),
-        ([*good, {"dialog_id": dialog, "id": there.id}], AlreadyExists, "a conversation with this id exists already"),
+        ([*good, {"dialog_id": dialog, "id": there.id}], AlreadyExists, f"exists already: '{there.id}'$"),
         ([*good, *[{"dialog_id": dialog, "id": "twice" + dialog}] * 2], AlreadyExists, "a conversation with this id"),
         ("text", TypeError, "conversations must be an iterable of mappings, not str"),
         ({"dialog_id": dialog}, TypeError, "conversations must be an iterable of mappings, not dict"),
@@ -465,6 +465,25 @@ def test_those_who_change_the_same_in_any_order_leave_one_of_their_lists(
                 assert len(conversation.message) == (3 if writer == 7 else writer + 1)
 
 
+def test_a_writer_that_compares_with_its_snapshot_learns_of_a_change_of_many(
+    world: Blocking | OnAsyncio, db: str, store: Any, dialog: str
+) -> None:
+    """append_message writes what differs from its snapshot: it must know that the snapshot is old."""
+    id = store.conversations.save(dialog_id=dialog, message=["one", "two"]).id
+    with psycopg.connect(db) as other, world.store(db) as waiting:
+        mine = ConversationStore(connection=other)
+        mine.conversations.update_many_by_id([{"id": id, "message": ["changed", "two"]}])
+        written, _ = world.together(
+            waiting,
+            [
+                lambda s: s.conversations.append_message(id, {"message": ["one", "two"]}),
+                lambda s: commit_when_waited_for(world, db, other),
+            ],
+        )
+        assert written == 1
+    assert store.conversations.get_by_id(id).message == ["one", "two"]
+
+
 def test_entries_beyond_the_count_are_gone(store: Any, dialog: str, db: str) -> None:
     id = store.conversations.save(dialog_id=dialog, message=[1, 2, 3], reference=[1, 2, 3]).id
 
@@ -480,5 +499,8 @@ def test_entries_beyond_the_count_are_gone(store: Any, dialog: str, db: str) -> 
 
     store.conversations.update_many_by_id([{"id": id, "message": ["x"], "reference": "y"}])
     assert entries() == [([1],), ([0],)]
+    store.conversations.update_many_by_id([{"id": id, "message": ["x", "y"], "reference": [1]}])
+    store.conversations.update_many_by_id([{"id": id, "message": "x", "reference": [1]}])
+    assert entries() == [([0],), ([1],)]
     store.conversations.update_many_by_id([{"id": id, "message": [], "reference": [1, 2]}])
     assert entries() == [(None,), ([1, 2],)]

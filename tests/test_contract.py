@@ -50,10 +50,10 @@ ROWS: dict[str, type | None] = {
     "conversation.append_message": None,
     "conversation.append_round": conversations._Appended,
     "conversation.count": conversations._Count,
-    "conversation.delete_by_dialog_ids": None,
+    "conversation.delete_by_dialog_ids": _bulk.Batch,
     "conversation.delete_by_id": None,
     "conversation.delete_by_ids": None,
-    "conversation.delete_by_tenant_id": None,
+    "conversation.delete_by_tenant_id": _bulk.Batch,
     "conversation.delete_not_updated_since": _bulk._Retired,
     "conversation.get_by_id": Conversation,
     "conversation.get_by_ids": Conversation,
@@ -71,7 +71,7 @@ ROWS: dict[str, type | None] = {
     "conversation_reference.insert_many": None,
     "dialog.delete_by_id": None,
     "dialog.delete_by_ids": None,
-    "dialog.delete_by_tenant_id": None,
+    "dialog.delete_by_tenant_id": _bulk.Batch,
     "dialog.get_by_id": Dialog,
     "dialog.get_by_ids": Dialog,
     "dialog.insert_many": None,
@@ -331,7 +331,8 @@ def statement_of(call: Any, *answers: Any) -> Statement[Any]:
 
     store = ConversationStore("")
     for repository in (store.dialogs, store.conversations, store.tokens, store.tenants):
-        repository._runner = Catcher(connect=lambda: pytest.fail("connects"))
+        connect = lambda: pytest.fail("connects")  # noqa: E731
+        repository._runner = Catcher(connect, connect)
     with pytest.raises(Captured) as caught:
         call(store)
     return typing.cast("Statement[Any]", caught.value.args[0])
@@ -509,7 +510,7 @@ def test_an_uncounted_list_does_not_count_and_a_capped_one_stops(db: str, filled
         (lambda s: s.conversations.delete_by_dialog_ids(["other7", "other8"]), [], OF_THE_DIALOG, None),
         (
             lambda s: s.tenants.delete_by_id("nobody"),
-            [[]],
+            [[]],  # of the tokens
             r"conversation_tenant_id_\w*idx",
             None,
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sysconfig
 import uuid
@@ -132,6 +133,13 @@ BAD: dict[str, tuple[bytes, str]] = {
     "a date": (b'{"dialog_id": "d", "create_date": "yesterday"}', "conversation['create_date'] must be ISO 8601"),
     "a bad dialog": (b'{"dialog": {"id": "x"}}', "dialog['tenant_id'] must be given"),
     "a dialog elsewhere": (b'{"dialog": {"id": "d", "tenant_id": "u"}}', "the dialog 'd' exists under another tenant"),
+    "a key twice": (b'{"dialog_id": "d", "id": "1", "id": "2"}', "has the key 'id' twice in one object"),
+    "no time": (b'{"dialog_id": "d", "create_date": "2024-01-01", "create_time": "x"}', "conversation['create_time']"),
+    "no year": (
+        b'{"dialog_id": "d", "create_date": "0001-01-01T00:00:00+01:00"}',
+        "conversation['create_date'] must lie",
+    ),
+    "a long number": (b'{"dialog_id": "d", "message": ' + b"9" * 5000 + b"}", "digits"),
     "half a dialog": (b'{"dialog": 5}', "dialog must be a mapping, not int"),
 }
 
@@ -193,13 +201,33 @@ def test_nothing_is_set_aside_where_nothing_is_bad(filled: str, tmp_path: Path) 
 
 
 def test_dialogs_that_are_missing_are_created_for_a_tenant_where_that_is_asked(filled: str) -> None:
-    lines = b'{"dialog_id": "x", "id": "1"}\n{"dialog_id": "y", "id": "2", "tenant_id": "u"}\n{"dialog_id": "d", "id": "3"}\n'
-    assert (
-        run("import", "-", "--tenant", "n", database=filled, stdin=lines)[1]
-        == "imported 3 conversations and 2 dialogs\n"
+    lines = b'{"dialog_id": "x", "id": "1"}\n{"dialog_id": "y", "id": "2", "tenant_id": "n"}\n'
+    assert run("import", "-", "--tenant", "n", database=filled, stdin=lines) == (
+        0,
+        "imported 2 conversations and 2 dialogs\n",
+        "",
     )
+    others = [
+        (
+            b'{"dialog_id": "z", "id": "3", "tenant_id": "victim"}',
+            "the conversation '3' belongs to the tenant 'victim'",
+        ),
+        (b'{"dialog_id": "d", "id": "4"}', "the dialog 'd' exists under another tenant"),
+        (b'{"dialog": {"id": "w", "tenant_id": "victim"}}', "the dialog 'w' belongs to the tenant 'victim'"),
+    ]
+    for line, reason in others:
+        code, _, said = run("import", "-", "--tenant", "n", database=filled, stdin=line)
+        assert (code, said) == (1, f"Error: line 1: {reason}\n")
     with ConversationStore(filled) as store:
-        assert [(d.id, d.tenant_id) for d in store.dialogs.iter()] == [("d", "t"), ("x", "n"), ("y", "u")]
+        assert [(d.id, d.tenant_id) for d in store.dialogs.iter()] == [("d", "t"), ("x", "n"), ("y", "n")]
+        assert store.conversations.get_dialog_ids(["1", "2", "3", "4"]) == {"1": "x", "2": "y"}
+
+
+def test_a_dialog_stands_before_its_conversations_in_small_files_too(filled: str) -> None:
+    dialog, conversation = b'{"dialog": {"id": "e", "tenant_id": "t"}}\n', b'{"dialog_id": "e", "id": "1"}\n'
+    code, _, said = run("import", "-", database=filled, stdin=conversation + dialog)
+    assert (code, said) == (1, "Error: line 1: there is no dialog 'e', here or in a line before\n")
+    assert run("import", "-", database=filled, stdin=dialog + conversation)[0] == 0
 
 
 def test_a_line_of_many_batches_is_told_by_its_number(filled: str) -> None:
@@ -231,11 +259,33 @@ def test_a_killed_import_leaves_nothing_and_an_interrupted_export_no_file(filled
     code, _, said = run("export", "-o", tmp_path / "nowhere" / "x", database=filled)
     assert code == 1
     assert "No such file or directory" in said
-    (tmp_path / "busy.part").write_text("of another export")
-    code, _, said = run("export", "-o", tmp_path / "busy", database=filled)
+    (tmp_path / "there").write_text("before")
+    code, _, said = run("export", "--dialog", "x" * 200, "-o", tmp_path / "there", database=filled)
     assert code == 1
-    assert "busy.part" in said
-    assert (tmp_path / "busy.part").read_text() == "of another export"
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("there", "before")]
+    assert run("export", "-o", tmp_path / "there", database=filled)[0] == 0
+    assert len((tmp_path / "there").read_text().splitlines()) == 2
+    assert (tmp_path / "there").stat().st_mode & 0o777 == 0o666 & ~0o022
+
+
+def test_an_interrupted_import_leaves_nothing_and_sets_nothing_aside(filled: str, tmp_path: Path) -> None:
+    aside = tmp_path / "aside"
+    with subprocess.Popen(
+        [COMMAND, "--database", filled, "import", "-", "--set-aside", aside],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write(GOOD + b"bad\n" * 1000)
+        process.stdin.flush()
+        while not aside.exists():
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+    assert process.returncode != 0
+    assert not aside.exists()
+    with ConversationStore(filled) as store:
+        assert store.conversations.count() == 1
 
 
 def test_a_reader_that_has_enough_ends_the_export_quietly(filled: str) -> None:
@@ -276,12 +326,29 @@ def test_a_database_without_the_schema_and_none_at_all_are_said(empty_database: 
         code, _, said = run(*command, database=empty_database, stdin=GOOD)
         assert code == 1
         assert "conversation_store" in said
+        assert "has `conversation-store migrate` been run?" in said
         code, _, said = run(*command, database="host=/nowhere dbname=x", stdin=GOOD)
         assert code == 1
         assert "No such file or directory" in said
         code, _, said = run(*command, database="", stdin=GOOD)
         assert code == 2
         assert "give --database URL or set DATABASE_URL" in said
+
+
+def test_the_database_may_be_named_before_a_command_and_behind_it(filled: str) -> None:
+    for arguments in (["--database", filled, "export"], ["export", "--database", filled]):
+        assert run(*arguments, database="host=/nowhere")[0] == 0
+
+
+def test_a_date_of_any_offset_comes_back(filled: str) -> None:
+    lines = b'{"dialog_id": "d", "id": "1", "create_date": "2024-01-01T00:00:00+23:59"}\n'
+    lines += b'{"dialog": {"id": "e", "tenant_id": "t", "create_time": 1704067200123}}\n'
+    assert run("import", "-", database=filled, stdin=lines)[0] == 0
+    with ConversationStore(filled) as store:
+        (conversation,) = store.conversations.get_by_ids(["1"])
+        assert conversation.create_date.isoformat() == "2023-12-31T00:01:00+00:00"
+        (dialog,) = store.dialogs.get_by_ids(["e"])
+        assert (dialog.create_time, dialog.update_time) == (1704067200123, 1704067200123)
 
 
 def test_ids_are_made_where_there_are_none(filled: str) -> None:

@@ -39,10 +39,12 @@ DIALOGS: list[dict[str, Any]] = [
     {"id": "d1", "tenant_id": "t1", "name": "知识库"},
     {"id": "d2", "tenant_id": "t2", "name": None},
     {"id": "nobodys", "tenant_id": ""},
+    {"id": "", "tenant_id": "t1"},
 ]
 CANVASES: list[dict[str, Any]] = [
     {"id": "a1", "user_id": "t1", "title": "An agent"},
     {"id": "d2", "user_id": "t1", "title": "The id of another tenant's dialog"},
+    {"id": "d1", "user_id": "t1", "title": "The id of a dialog of the same tenant"},
 ]
 SAME = "ragflow-under-two-tenants"
 TOKENS: list[dict[str, Any]] = [
@@ -61,6 +63,7 @@ TOKENS: list[dict[str, Any]] = [
         "create_time": 0,
     },
     {"tenant_id": "t2", "token": " "},
+    {"tenant_id": "t2", "token": "ragflow-with-a-blank-beta", "beta": "   "},
     {"tenant_id": "t2", "token": "ragflow-without-dates", **dict.fromkeys(DATES)},
     {"tenant_id": "t2", "token": "ragflow-with-two-dates", "create_time": TIME + 3_600_000},
 ]
@@ -74,6 +77,7 @@ def text(value: Any, **arguments: Any) -> str:
 CONVERSATIONS: dict[str, tuple[dict[str, Any], str, str, dict[str, Any]]] = {
     "escaped": ({"message": text(MESSAGE)}, "taken", "", {}),
     "raw": ({"message": text(MESSAGE, ensure_ascii=False), "dialog_id": "d2"}, "taken", "", {"tenant_id": "t2"}),
+    "into another's": ({"dialog_id": "d2"}, "taken", "", {"tenant_id": "t2"}),
     "of an agent": ({"dialog_id": "a1", "source": "agent"}, "taken", "", {"source": "agent"}),
     "null": (
         {"message": None, "reference": None, "dsl": None, "name": None, "exp_user_id": None, "errors": None},
@@ -107,7 +111,7 @@ CONVERSATIONS: dict[str, tuple[dict[str, Any], str, str, dict[str, Any]]] = {
         {"dsl": '{"a": ["\\ud83d", "\\ud83d\\ude00"]}'},
         "altered",
         "dsl['a'][0] had U+0000 or a lone surrogate",
-        {"dsl": {"a": ["\ufffd\ufffd\ufffd", "\U0001f600"]}},
+        {"dsl": {"a": ["\ufffd", "\U0001f600"]}},
     ),
     "nan": (
         {"reference": '[NaN, {"a": -Infinity}, 1e999]', "duration": float("nan")},
@@ -117,7 +121,20 @@ CONVERSATIONS: dict[str, tuple[dict[str, Any], str, str, dict[str, Any]]] = {
     ),
     "deep": ({"dsl": "[" * 600 + "]" * 600}, "altered", "dsl is nested too deep", {"dsl": "[" * 600 + "]" * 600}),
     "deeper": ({"dsl": "[" * 10**5}, "altered", "dsl is nested too deep", {"dsl": "[" * 10**5}),
-    "orphan": ({"dialog_id": "missing"}, "refused", "its dialog 'missing' is missing", {}),
+    "keys": (
+        {"dsl": '{"\\u0000": 1, "\ufffd": 2, "a": 3, "a": 4}', "message": "[" + "9" * 5000 + "]"},
+        "altered",
+        "had the key 'a' twice in one object, and has the last",
+        {"dsl": {"\ufffd\ufffd": 1, "\ufffd": 2, "a": 4}, "message": "[" + "9" * 5000 + "]"},
+    ),
+    "": ({}, "refused", "conversation['id'] must be given and not be empty", {}),
+    "of a refused agent": (
+        {"dialog_id": "d2", "source": "agent"},
+        "refused",
+        "its dialog 'd2' is missing, or was refused",
+        {},
+    ),
+    "orphan": ({"dialog_id": "missing"}, "refused", "its dialog 'missing' is missing, or was refused", {}),
     "of no dialog": ({"dialog_id": ""}, "refused", "its dialog '' is missing", {}),
     "of nobody's dialog": ({"dialog_id": "nobodys"}, "refused", "its dialog 'nobodys' is missing", {}),
     "only times": (
@@ -208,7 +225,7 @@ def test_every_kind_of_row_is_taken_altered_or_refused_with_its_reason(
     told = {(str(r.id), str(r.outcome)): r.reason for r in reports if r.table == "api_4_conversation"}
     with ConversationStore(database) as store:
         for id, (given, outcome, reason, changed) in CONVERSATIONS.items():
-            read = store.conversations.get_by_id(id)
+            read = store.conversations.get_by_id(id) if id else None
             assert (read is None) == (outcome == "refused"), id
             assert ((id, "altered") in told, (id, "refused") in told) == (outcome == "altered", outcome == "refused"), (
                 id
@@ -251,18 +268,20 @@ def test_dialogs_and_agents_are_dialogs(old: str, database: str) -> None:
         ]
         days = store.conversations.stats("t1", "2024-01-31", "2024-01-31", source="agent", time_zone=ZONE)
         assert [day.pv for day in days] == [1]  # a session of an agent counts
-    assert asdict(totals["dialog"]) == {"read": 3, "taken": 2, "altered": 0, "present": 0, "refused": 1, "dates": 0}
+    assert asdict(totals["dialog"]) == {"read": 4, "taken": 2, "altered": 0, "present": 0, "refused": 2, "dates": 0}
     assert asdict(totals["user_canvas"]) == {
-        "read": 2,
+        "read": 3,
         "taken": 1,
         "altered": 0,
         "present": 0,
-        "refused": 1,
+        "refused": 2,
         "dates": 0,
     }
     assert [(r.id, r.reason) for r in reports if r.table in ("dialog", "user_canvas")] == [
-        ("nobodys", "tenant_id must be given and not be empty"),
-        ("d2", "a dialog with this id belongs to another tenant"),
+        ("", "dialog['id'] must be given and not be empty"),
+        ("nobodys", "dialog['tenant_id'] must be given and not be empty"),
+        ("d1", "a dialog there has this id too"),
+        ("d2", "a dialog there has this id too"),
     ]
 
 
@@ -281,10 +300,11 @@ def test_tokens_authenticate_as_before_and_are_never_told(old: str, database: st
         "ragflow-bound-to-nothing": None,
         "ragflow-with-anothers-beta": ("t2", None, None, None),
         " ": None,
+        "ragflow-with-a-blank-beta": ("t2", None, None, None),
         "ragflow-without-dates": ("t2", None, None, None),
         "ragflow-with-two-dates": ("t2", None, None, None),
     }
-    assert asdict(totals["api_token"]) == {"read": 11, "taken": 5, "altered": 2, "present": 0, "refused": 4, "dates": 1}
+    assert asdict(totals["api_token"]) == {"read": 12, "taken": 5, "altered": 3, "present": 0, "refused": 4, "dates": 1}
     first = found["ragflow-one-of-the-first"]
     assert first is not None
     assert first.create_date == IN_UTC
@@ -292,10 +312,12 @@ def test_tokens_authenticate_as_before_and_are_never_told(old: str, database: st
         "t1 …ants": "the same token is another tenant's already",
         "t2 …alog": "the tenant has no dialog 'd1', to which the token is bound",
         "t2 …hing": "the tenant has no dialog 'missing', to which the token is bound",
-        "t2 …beta": "its beta is another token's already and was left out",
+        "t2 …beta": told["t2 …beta"],
         "t2 …": "token must not be blank",
         "t2 …ates": told["t2 …ates"],
     }
+    betas = {report.reason for report in reports if report.id == "t2 …beta"}
+    assert betas == {"its beta is another token's already and was left out", "its beta is blank and was left out"}
     for report in reports:
         assert not any(row["token"] in str(report) for row in TOKENS if row["token"].strip())
 
@@ -327,10 +349,10 @@ def test_a_run_that_was_interrupted_is_resumed(old: str, database: str) -> None:
         import_ragflow(old, database, time_zone=ZONE, batch_size=5, on_progress=stop)
     with ConversationStore(database) as store:
         before = store.conversations.count()
-        assert 0 < before < len(CONVERSATIONS) - 3
+        assert 0 < before < len(CONVERSATIONS) - 5
         totals, _ = move(old, database)
         assert totals["api_4_conversation"].present == before
-        assert store.conversations.count() == len(CONVERSATIONS) - 3
+        assert store.conversations.count() == len(CONVERSATIONS) - 5
 
 
 def test_it_may_be_the_same_database_with_its_own_time_zone_and_without_agents(database: str) -> None:
@@ -362,11 +384,46 @@ def test_what_the_store_has_under_the_same_ids_is_left_alone(old: str, database:
         assert [store.conversations.get_by_id(one.id) for one in mine] == mine
         assert store.dialogs.get_by_id("d1").name == "mine"  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
     told = {(report.table, report.id): report.reason for report in reports}
+    # What is in a dialog that is another tenant's here would be another tenant's.
+    assert told["api_4_conversation", "into another's"] == "its dialog 'd2' is missing, or was refused"
     assert told["api_4_conversation", "escaped"] == "a conversation with this id belongs to another dialog"
     assert told["dialog", "d2"] == "a dialog with this id belongs to another tenant"
     assert told["api_token", "t1 …irst"] == "the same token is another tenant's already"
     # That of d2 is of a dialog which here is another tenant's, with the id that was asked for: it is not theirs.
     assert totals["api_4_conversation"].present == 1
+
+
+def test_dates_with_a_time_zone_stay_the_instants_that_they_are(database: str) -> None:
+    ragflow_layout.create(database)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("ALTER TABLE public.api_4_conversation ALTER create_date TYPE timestamptz")
+        connection.execute("SELECT set_config('TimeZone', 'America/New_York', false)")
+    ragflow_layout.insert(database, "dialog", [DATES | {"id": "d", "tenant_id": "t"}])
+    ragflow_layout.insert(
+        database, "api_4_conversation", [DATES | {"id": "c", "dialog_id": "d", "create_date": IN_UTC}]
+    )
+    _, reports = move(database, database)
+    assert reports == []
+    with ConversationStore(database) as store:
+        assert [c.create_date for c in store.conversations.iter()] == [IN_UTC]
+
+
+def test_no_single_row_stops_the_move(database: str) -> None:
+    """Of rows whose key is not kept by a primary key, one is taken."""
+    ragflow_layout.create(database)
+    with psycopg.connect(database, autocommit=True) as connection:
+        for table in ("dialog", "api_4_conversation"):
+            connection.execute(f"ALTER TABLE public.{table} DROP CONSTRAINT {table}_pkey")
+    ragflow_layout.insert(database, "dialog", [DATES | {"id": id, "tenant_id": "t"} for id in ("a", "b", "b", "c")])
+    rows = [DATES | {"id": id, "dialog_id": "b"} for id in ("1", "2", "2", "3")]
+    ragflow_layout.insert(database, "api_4_conversation", rows)
+    totals, reports = move(database, database)
+    for table in ("dialog", "api_4_conversation"):
+        assert (totals[table].read, totals[table].taken, totals[table].refused) == (4, 3, 1)
+    assert [report.reason for report in reports] == [
+        "a dialog with this id exists already, perhaps under another tenant: 'b'",
+        "a conversation with this id exists already: '2'",
+    ]
 
 
 def test_any_json_comes_over_as_python_reads_it(database: str) -> None:

@@ -11,7 +11,10 @@ import psycopg
 import pytest
 
 from conversation_store import DeletedTenant
-from worlds import Blocking, OnAsyncio
+from conversation_store._bulk import Batch
+from conversation_store._query import load
+from conversation_store._statement import one
+from worlds import Blocking, OnAsyncio, commit_when_waited_for
 
 
 @pytest.fixture
@@ -116,6 +119,62 @@ def test_what_comes_in_meanwhile_goes_too(world: Blocking | OnAsyncio, db: str, 
         assert left(other, tenant) == (0, 0, 0)
 
 
+def test_whoever_deletes_the_same_at_the_same_time_returns_when_all_is_gone(
+    world: Blocking | OnAsyncio, db: str, tenant: str
+) -> None:
+    with world.store(db, min_size=4, max_size=4) as store:
+        for round_ in range(5):
+            ids = fill(store, f"{tenant}{round_}", each=60)
+
+            def left_behind(s: Any, call: Any) -> Any:
+                if isinstance(world, Blocking):
+                    return call(s), s.conversations.count(tenant_id=f"{tenant}{round_}")
+
+                async def both() -> Any:
+                    return await call(s), await s.conversations.count(tenant_id=f"{tenant}{round_}")
+
+                return both()
+
+            by_dialogs = lambda s: s.conversations.delete_by_dialog_ids(ids, batch_size=20)  # noqa: E731
+            by_tenant = lambda s: s.tenants.delete_by_id(f"{tenant}{round_}", batch_size=20)  # noqa: E731
+            calls = [lambda s, c=c: left_behind(s, c) for c in (by_dialogs, by_dialogs, by_tenant, by_tenant)]
+            results = world.together(store, calls)
+            assert [left for _, left in results] == [0] * 4
+            deleted = [done for done, _ in results]
+            assert sum(deleted[:2]) + sum(of.conversations for of in deleted[2:]) == 180
+            assert sum(of.dialogs for of in deleted[2:]) == 3
+
+
+def test_a_conversation_saved_between_two_batches_goes_too(world: Blocking | OnAsyncio, db: str, tenant: str) -> None:
+    come: list[str] = []
+
+    def come_in(name: str, _: float, rows: int, error: str | None) -> None:
+        """Save one when no conversation is left, just before the dialogs are looked at."""
+        if name == "conversation.delete_by_tenant_id" and not come:
+            with psycopg.connect(db) as connection:
+                left = "SELECT count(*) FROM conversation_store.conversation WHERE tenant_id = %s"
+                if connection.execute(left, [tenant]).fetchone() == (0,):
+                    come.append(uuid.uuid4().hex)
+                    connection.execute(
+                        "INSERT INTO conversation_store.conversation (id, tenant_id, dialog_id) VALUES (%s, %s, %s)",
+                        [come[0], tenant, f"{tenant}-0"],
+                    )
+
+    with world.store(db, on_statement=come_in) as store:
+        fill(store, tenant)
+        assert store.tenants.delete_by_id(tenant) == DeletedTenant(tokens=4, conversations=22, dialogs=3)
+        assert len(come) == 1
+        assert left(store, tenant) == (0, 0, 0)
+
+
+def test_a_dialog_that_has_a_conversation_is_passed_over(store: Any, tenant: str) -> None:
+    ids = fill(store, tenant, each=0)
+    store.conversations.save(dialog_id=ids[1])
+    statement = one(load("dialog.delete_by_tenant_id"), Batch, tenant_id=tenant, limit=10)
+    assert store.tenants.run(statement) == Batch(deleted=2, found=3)
+    assert [dialog.id for dialog in store.dialogs.query(tenant_id=tenant)] == [ids[1]]
+
+
 def test_the_conversations_of_dialogs_are_deleted(store: Any, tenant: str) -> None:
     ids = fill(store, tenant)
     heard: list[int] = []
@@ -209,28 +268,8 @@ def test_one_that_is_updated_while_it_is_waited_for_is_kept(
             waiting,
             [
                 lambda s: s.conversations.delete_not_updated_since("2024-01-02", dialog_id=aged[0]),
-                lambda s: release(world, db, writer),
+                lambda s: commit_when_waited_for(world, db, writer),
             ],
         )
         assert deleted == 0
     assert store.conversations.get_by_id(id) is not None
-
-
-def release(world: Blocking | OnAsyncio, db: str, writer: psycopg.Connection[Any]) -> Any:
-    """Commit once somebody waits for the writer's lock."""
-
-    def commit() -> None:
-        with psycopg.connect(db, autocommit=True) as connection:
-            pid = writer.info.backend_pid
-            while connection.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))", [pid]
-            ).fetchone() == (0,):
-                pass
-        writer.commit()
-
-    if isinstance(world, Blocking):
-        return commit()
-
-    import asyncio
-
-    return asyncio.to_thread(commit)

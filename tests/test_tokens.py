@@ -125,6 +125,8 @@ def test_no_secret_is_in_the_database_in_a_repr_or_in_an_error(
             with pytest.raises((AlreadyExists, DialogNotFound, TypeError)) as caught:
                 store.tokens.save(tenant_id=tenant, **again)
             shown.append("".join(traceback.format_exception(caught.value)))
+            # Nor in what only debuggers and error trackers look at.
+            assert (caught.value.__cause__, caught.value.__context__) == (None, None)
     with psycopg.connect(db) as connection:
         rows = connection.execute("SELECT to_jsonb(t) - 'beta' FROM conversation_store.api_token AS t").fetchall()
         shown.append(str(rows))
@@ -268,6 +270,51 @@ def test_a_grace_period_may_be_none_and_never_prolongs_a_life(store: Any, tenant
     old = store.tokens.issue(tenant_id=tenant, expire_date=soon)
     store.tokens.rotate(old.id, tenant_id=tenant, grace=timedelta(days=30))
     assert store.tokens.authenticate(old.token).expire_date == soon
+
+
+def test_a_token_is_rotated_once_and_its_life_not_prolonged_afterwards(
+    world: Blocking | OnAsyncio, db: str, tenant: str
+) -> None:
+    with world.store(db, min_size=8, max_size=8) as store:
+        for grace in (timedelta(0), timedelta(hours=1)):
+            old = store.tokens.issue(tenant_id=tenant, expire_date="2100-01-01")
+            beta = store.tokens.fill_beta(old.id, tenant_id=tenant).beta
+            calls = [lambda s, g=grace: s.tokens.rotate(old.id, tenant_id=tenant, grace=g)] * 8
+            results = world.together(store, calls)
+            (new,) = [result for result in results if isinstance(result, IssuedToken)]
+            assert sum(isinstance(result, TokenNotFound) for result in results) == 7
+            assert (new.beta, new.expire_date) == (beta, datetime(2100, 1, 1, tzinfo=UTC))  # as the old one was to
+            with pytest.raises(TokenNotFound):
+                store.tokens.fill_beta(old.id, tenant_id=tenant)
+            assert store.tokens.fill_beta(new.id, tenant_id=tenant).beta == beta
+        (found,) = store.tokens.query(token=old.token)
+        assert found.rotate_date is not None
+        ends = found.expire_date
+        for later in (None, "2100-01-01"):
+            assert store.tokens.expire(old.id, tenant_id=tenant, expire_date=later) == 1
+            assert store.tokens.query(token=old.token)[0].expire_date == ends
+        assert store.tokens.expire(old.id, tenant_id=tenant, expire_date="2024-01-01") == 1
+        assert store.tokens.authenticate(old.token) is None
+
+
+def test_a_beta_is_not_filled_into_a_token_that_is_not_live(store: Any, tenant: str) -> None:
+    issued = store.tokens.issue(tenant_id=tenant)
+    store.tokens.revoke(issued.id, tenant_id=tenant)
+    with pytest.raises(TokenNotFound):
+        store.tokens.fill_beta(issued.id, tenant_id=tenant)
+
+
+def test_rotating_tokens_while_their_dialog_is_deleted_does_not_deadlock(
+    world: Blocking | OnAsyncio, db: str, tenant: str
+) -> None:
+    with world.store(db, min_size=6, max_size=6) as store:
+        for number in range(60):
+            dialog = store.dialogs.save(id=f"{tenant}{number}", tenant_id=tenant).id
+            ids = [store.tokens.issue(tenant_id=tenant, dialog_id=dialog).id for _ in range(5)]
+            calls: list[Any] = [lambda s, id=id: s.tokens.rotate(id, tenant_id=tenant) for id in ids]
+            *rotated, deleted = world.together(store, [*calls, lambda s: s.dialogs.delete_by_id(dialog)])
+            assert deleted == 1
+            assert all(isinstance(result, (IssuedToken, TokenNotFound)) for result in rotated), rotated
 
 
 def test_a_beta_is_filled_in_once_however_many_ask(world: Blocking | OnAsyncio, db: str, tenant: str) -> None:

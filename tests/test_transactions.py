@@ -10,8 +10,15 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
 
-from conversation_store import AsyncConversationStore, ConversationNotFound, ConversationStore, OutsideTransaction
+from conversation_store import (
+    AsyncConversationStore,
+    ConversationNotFound,
+    ConversationStore,
+    DialogNotFound,
+    OutsideTransaction,
+)
 from worlds import Blocking, OnAsyncio
 
 
@@ -177,6 +184,95 @@ def test_a_transaction_is_refused_after_its_end(store: Any, dialog: str) -> None
         with pytest.raises(OutsideTransaction, match="this transaction has ended"):
             use()
     assert store.conversations.count(dialog_id=dialog) == 1
+
+
+def test_a_load_that_fails_takes_no_other_calls_work_along(db: str, dialog: str) -> None:
+    """A call of several statements is a savepoint: what ran inside of it by chance would be undone with it."""
+
+    async def main() -> list[Any]:
+        async with AsyncConversationStore(db) as store, store.transaction() as tx:
+            bad = [{"dialog_id": dialog}] * 1000 + [{"dialog_id": "nowhere"}]
+            calls: list[Any] = [
+                tx.conversations.insert_many(bad),
+                tx.conversations.save(dialog_id=dialog, id="mine" + dialog),
+                tx.conversations.insert_many([{"dialog_id": dialog}]),
+            ]
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+    load, save, another = asyncio.run(main())
+    assert isinstance(load, DialogNotFound)
+    for refused in (save, another):
+        assert isinstance(refused, OutsideTransaction)
+        assert "wait for its end" in str(refused)
+    with ConversationStore(db) as store:
+        assert store.conversations.count(dialog_id=dialog) == 0
+
+
+def test_threads_in_one_transaction_lose_nothing_in_silence(db: str, dialog: str) -> None:
+    with ConversationStore(db) as store, store.transaction() as tx:
+        saved: list[str] = []
+        refused: list[OutsideTransaction] = []
+
+        def save() -> None:
+            for _ in range(200):
+                try:
+                    saved.append(tx.conversations.save(dialog_id=dialog).id)
+                except OutsideTransaction as error:
+                    refused.append(error)
+
+        threads = [threading.Thread(target=save) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for _ in range(20):
+            with pytest.raises(ZeroDivisionError), tx.transaction():
+                raise ZeroDivisionError
+        for thread in threads:
+            thread.join()
+        assert len(saved) + len(refused) == 600
+        assert len(set(saved)) == tx.conversations.count(dialog_id=dialog)
+
+
+def test_calls_of_several_statements_on_one_connection_of_a_callers_do_not_mix(db: str, dialog: str) -> None:
+    async def main() -> list[Any]:
+        async with await psycopg.AsyncConnection.connect(db, autocommit=True) as connection:
+            store = AsyncConversationStore(connection=connection)
+            loads = [store.conversations.insert_many([{"dialog_id": dialog}] * 10) for _ in range(3)]
+            results = await asyncio.gather(*loads, return_exceptions=True)
+            assert connection.info.transaction_status == TransactionStatus.IDLE
+            return results
+
+    results = asyncio.run(main())
+    assert results[0] == 10
+    assert all(isinstance(result, OutsideTransaction) for result in results[1:])
+    with ConversationStore(db) as store:
+        assert store.conversations.count(dialog_id=dialog) == 10
+
+
+def test_inside_of_a_nested_transaction_the_outer_one_waits(store: Any, dialog: str) -> None:
+    with store.transaction() as tx:
+        with tx.transaction() as inner:
+            with pytest.raises(OutsideTransaction, match="nested transaction"):
+                tx.conversations.save(dialog_id=dialog)
+            inner.conversations.save(dialog_id=dialog)
+        tx.conversations.save(dialog_id=dialog)
+    assert store.conversations.count(dialog_id=dialog) == 2
+
+
+def test_a_function_of_the_other_world_is_refused(db: str, dialog: str) -> None:
+    async def awaiting(tx: Any) -> None:
+        await tx.conversations.save(dialog_id=dialog)
+
+    blocking: Any = awaiting
+    with ConversationStore(db) as store, pytest.raises(TypeError, match="function must be a plain function"):
+        store.run_in_transaction(blocking)
+
+    async def main() -> None:
+        async with AsyncConversationStore(db) as store:
+            function: Any = lambda tx: None  # noqa: E731
+            with pytest.raises(TypeError, match="function must be a coroutine function"):
+                await store.run_in_transaction(function)
+
+    asyncio.run(main())
 
 
 def test_another_thread_uses_the_store_while_a_transaction_is_open(db: str, dialog: str) -> None:

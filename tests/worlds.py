@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
+import psycopg
 from psycopg import AsyncConnection, Connection
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
@@ -166,3 +167,16 @@ class Awaited:
     def _transaction(self, *args: Any, **kwargs: Any) -> Generator[Awaited]:
         with self._world.entered(self.awaited.transaction(*args, **kwargs)) as transaction:
             yield Awaited(transaction, self._world)
+
+
+def commit_when_waited_for(world: Blocking | OnAsyncio, db: str, writer: psycopg.Connection[Any]) -> Any:
+    """Commit a transaction as soon as somebody waits for its locks; one of the calls that are made together."""
+
+    def commit() -> None:
+        with psycopg.connect(db, autocommit=True) as connection:
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+            while connection.execute(waiting, [writer.info.backend_pid]).fetchone() == (0,):
+                pass
+        writer.commit()
+
+    return commit() if isinstance(world, Blocking) else asyncio.to_thread(commit)

@@ -17,10 +17,12 @@ WITH found AS (
         t.create_date,
         t.update_date,
         t.use_date,
-        t.expire_date
+        t.expire_date,
+        t.rotate_date
     FROM conversation_store.api_token AS t
     WHERE t.token_digest = :token_digest::bytea
-        -- Of the statement, not of the transaction: one that began long ago must see an end that came since.
+        -- Of the statement, not of the transaction: one that began long ago must see an end that
+        -- came since, unless it is repeatable read and sees nothing new.
         AND (t.expire_date IS NULL OR t.expire_date > statement_timestamp())
 ),
 
@@ -56,6 +58,7 @@ SELECT
     f.create_date,
     coalesce(s.update_date, f.update_date) AS update_date,
     coalesce(s.use_date, f.use_date) AS use_date,
-    f.expire_date
+    f.expire_date,
+    f.rotate_date
 FROM found AS f
 LEFT JOIN stamped AS s ON f.id = s.id;

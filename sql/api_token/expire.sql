@@ -1,13 +1,17 @@
 /* api_token.expire */
 -- Set when a live token expires.
 --
--- NULL: never. What has expired stays so. Served by api_token_pkey.
+-- NULL: never. What has expired stays so, and a token that was rotated lives no longer than
+-- its grace period. Served by api_token_pkey.
 -- returns: count
 
 UPDATE conversation_store.api_token AS t
 SET
     update_date = now(),
-    expire_date = :expire_date::timestamptz
+    expire_date = CASE
+        WHEN t.rotate_date IS NULL THEN :expire_date::timestamptz
+        ELSE least(t.expire_date, :expire_date::timestamptz)
+    END
 WHERE t.id = :id::bigint
     AND t.tenant_id = :tenant_id::text
     AND (t.expire_date IS NULL OR t.expire_date > statement_timestamp());

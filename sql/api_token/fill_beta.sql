@@ -1,8 +1,8 @@
 /* api_token.fill_beta */
--- Give a token a beta unless it has one, and return the token.
+-- Give a live token a beta unless it has one, and return the token.
 --
 -- Of two callers at once the second waits for the row and gets what the first has filled
--- in. Served by api_token_pkey.
+-- in. Not of a token that was rotated: its beta is with its successor. Served by api_token_pkey.
 -- returns: optional
 
 UPDATE conversation_store.api_token AS t
@@ -11,6 +11,8 @@ SET
     update_date = CASE WHEN t.beta IS NULL THEN now() ELSE t.update_date END
 WHERE t.id = :id::bigint
     AND t.tenant_id = :tenant_id::text
+    AND t.rotate_date IS NULL
+    AND (t.expire_date IS NULL OR t.expire_date > statement_timestamp())
 RETURNING
     t.id,
     t.tenant_id,
@@ -21,4 +23,5 @@ RETURNING
     t.create_date,
     t.update_date,
     t.use_date,
-    t.expire_date;
+    t.expire_date,
+    t.rotate_date;

@@ -1,23 +1,37 @@
 /* api_token.rotate */
 -- Issue a successor to a live token and let the old one expire after a grace period.
 --
--- The successor has the tenant, the dialog and the source of the old one, and takes over
--- its beta, so that embedded pages go on. A grace period never prolongs a life that ends
--- earlier. Returns no row when the tenant has no such live token. Served by api_token_pkey;
--- locks that row.
+-- The successor has the tenant, the dialog and the source of the old one, expires when that
+-- was to unless :expire_date says otherwise, and takes over its beta, so that embedded pages
+-- go on. A grace period never prolongs a life that ends earlier, and a token is rotated once:
+-- of two callers the second gets no row, as for a token that is not the tenant's or not
+-- live. Served by api_token_pkey; locks that row, behind its dialog.
 -- returns: optional
 
-WITH old AS (
+WITH held AS (
+    -- A dialog that is deleted takes its tokens along: it is locked before the token, as there.
+    SELECT d.id
+    FROM conversation_store.api_token AS t
+    INNER JOIN conversation_store.dialog AS d ON t.tenant_id = d.tenant_id AND t.dialog_id = d.id
+    WHERE t.id = :id::bigint
+        AND t.tenant_id = :tenant_id::text
+    FOR KEY SHARE OF d
+),
+
+old AS (
     SELECT
         t.id,
         t.tenant_id,
         t.dialog_id,
         t.source,
-        t.beta
+        t.beta,
+        t.expire_date
     FROM conversation_store.api_token AS t
     WHERE t.id = :id::bigint
         AND t.tenant_id = :tenant_id::text
+        AND t.rotate_date IS NULL
         AND (t.expire_date IS NULL OR t.expire_date > statement_timestamp())
+        AND (SELECT count(*) FROM held) >= 0
     FOR UPDATE
 ),
 
@@ -26,6 +40,7 @@ retired AS (
     SET
         beta = NULL,
         update_date = statement_timestamp(),
+        rotate_date = statement_timestamp(),
         expire_date = least(
             t.expire_date,
             statement_timestamp() + make_interval(secs => :grace::double precision)
@@ -51,7 +66,7 @@ SELECT
     o.dialog_id,
     o.source,
     o.beta,
-    :expire_date::timestamptz
+    coalesce(:expire_date::timestamptz, o.expire_date)
 FROM old AS o
 -- The beta is free once the old row has given it up.
 INNER JOIN retired AS r ON o.id = r.id
@@ -65,4 +80,5 @@ RETURNING
     t.create_date,
     t.update_date,
     t.use_date,
-    t.expire_date;
+    t.expire_date,
+    t.rotate_date;

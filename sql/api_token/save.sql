@@ -37,4 +37,5 @@ RETURNING
     t.create_date,
     t.update_date,
     t.use_date,
-    t.expire_date;
+    t.expire_date,
+    t.rotate_date;

@@ -1,8 +1,8 @@
 /* conversation.count */
 -- Count the conversations of a tenant, of a dialog, or all.
 --
--- Of a dialog answered from conversation_tenant_id_dialog_id_create_date_id_idx or its twin
--- for update_date alone, of a tenant from any index that it leads; of all a scan.
+-- Of a dialog by conversation_tenant_id_dialog_id_create_date_id_idx or its twin for
+-- update_date, of a tenant by any index that it leads; of all, or of most, by a scan.
 -- returns: one
 -- plan: custom
 

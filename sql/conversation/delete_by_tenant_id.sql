@@ -2,7 +2,9 @@
 -- Delete a batch of a tenant's conversations.
 --
 -- Any of them, by conversation_tenant_id_create_date_idx or another index that the tenant leads.
--- returns: count
+-- Returns how many were deleted and how many were found: another who deletes the same leaves
+-- fewer to delete, but the end is where none are found.
+-- returns: one
 
 WITH batch AS MATERIALIZED (
     SELECT c.id
@@ -18,8 +20,15 @@ locked AS MATERIALIZED (
     INNER JOIN batch AS b ON c.id = b.id
     ORDER BY c.id
     FOR UPDATE OF c
+),
+
+deleted AS (
+    DELETE FROM conversation_store.conversation AS c
+    USING locked AS l
+    WHERE c.id = l.id
+    RETURNING c.id
 )
 
-DELETE FROM conversation_store.conversation AS c
-USING locked AS l
-WHERE c.id = l.id;
+SELECT
+    (SELECT count(*) FROM deleted) AS deleted,
+    (SELECT count(*) FROM batch) AS found;

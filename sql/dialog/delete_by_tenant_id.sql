@@ -1,25 +1,41 @@
 /* dialog.delete_by_tenant_id */
 -- Delete a batch of a tenant's dialogs that have no conversations.
 --
--- A dialog that still has one is passed over. Rows are locked in order of the ids. Served by
--- dialog_tenant_id_id_key and conversation_tenant_id_dialog_id_create_date_id_idx.
--- returns: count
+-- A dialog that still has one is found and not deleted. Rows are locked in order of the
+-- ids. Served by dialog_tenant_id_id_key and conversation_tenant_id_dialog_id_create_date_id_idx.
+-- returns: one
 
-WITH locked AS MATERIALIZED (
-    SELECT d.id
-    FROM conversation_store.dialog AS d
-    WHERE d.tenant_id = :tenant_id::text
-        AND NOT EXISTS (
+WITH batch AS MATERIALIZED (
+    SELECT
+        d.id,
+        EXISTS(
             SELECT 1
             FROM conversation_store.conversation AS c
             WHERE c.tenant_id = d.tenant_id
                 AND c.dialog_id = d.id
-        )
+        ) AS has_conversations
+    FROM conversation_store.dialog AS d
+    WHERE d.tenant_id = :tenant_id::text
     ORDER BY d.id
     LIMIT :limit::bigint
-    FOR UPDATE
+),
+
+locked AS MATERIALIZED (
+    SELECT d.id
+    FROM conversation_store.dialog AS d
+    INNER JOIN batch AS b ON d.id = b.id
+    WHERE NOT b.has_conversations
+    ORDER BY d.id
+    FOR UPDATE OF d
+),
+
+deleted AS (
+    DELETE FROM conversation_store.dialog AS d
+    USING locked AS l
+    WHERE d.id = l.id
+    RETURNING d.id
 )
 
-DELETE FROM conversation_store.dialog AS d
-USING locked AS l
-WHERE d.id = l.id;
+SELECT
+    (SELECT count(*) FROM deleted) AS deleted,
+    (SELECT count(*) FROM batch) AS found;

@@ -24,8 +24,8 @@ SELECT
     END AS update_date,
     coalesce(s.create_date::timestamp, 'infinity')::text AS position
 FROM public.api_token AS s
-WHERE
-    (coalesce(s.create_date::timestamp, 'infinity'), s.tenant_id, s.token)
+WHERE :after_token::text IS NULL
+    OR (coalesce(s.create_date::timestamp, 'infinity'), s.tenant_id, s.token)
     > (:after_position::text::timestamp, :after_tenant_id::text, :after_token::text)
 ORDER BY
     coalesce(s.create_date::timestamp, 'infinity'),

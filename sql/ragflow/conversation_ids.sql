@@ -8,6 +8,7 @@ SELECT
     s.id::text AS id,
     s.dialog_id::text AS dialog_id
 FROM public.api_4_conversation AS s
-WHERE s.id > :after_id::text
+WHERE :after_id::text IS NULL
+    OR s.id > :after_id::text
 ORDER BY s.id
 LIMIT :limit::bigint;

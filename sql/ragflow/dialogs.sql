@@ -9,6 +9,7 @@ SELECT
     s.id::text AS id,
     s.tenant_id::text AS tenant_id,
     s.name::text AS name,
+    FALSE AS is_dialog,
     s.create_time::bigint AS create_time,
     s.update_time::bigint AS update_time,
     -- What lies outside of the calendar is no date.
@@ -21,6 +22,7 @@ SELECT
             THEN s.update_date::timestamp AT TIME ZONE :time_zone::text
     END AS update_date
 FROM public.dialog AS s
-WHERE s.id > :after_id::text
+WHERE :after_id::text IS NULL
+    OR s.id > :after_id::text
 ORDER BY s.id
 LIMIT :limit::bigint;

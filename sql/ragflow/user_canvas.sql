@@ -9,6 +9,8 @@ SELECT
     s.id::text AS id,
     s.user_id::text AS tenant_id,
     s.title::text AS name,
+    -- Such an agent would be lost behind the dialog.
+    o.id IS NOT NULL AS is_dialog,
     s.create_time::bigint AS create_time,
     s.update_time::bigint AS update_time,
     -- What lies outside of the calendar is no date.
@@ -21,6 +23,8 @@ SELECT
             THEN s.update_date::timestamp AT TIME ZONE :time_zone::text
     END AS update_date
 FROM public.user_canvas AS s
-WHERE s.id > :after_id::text
+LEFT JOIN public.dialog AS o ON s.id = o.id
+WHERE :after_id::text IS NULL
+    OR s.id > :after_id::text
 ORDER BY s.id
 LIMIT :limit::bigint;

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import re
 import zoneinfo
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Any, TypeAlias, cast
 
@@ -22,6 +23,11 @@ MAX_INTEGER = 2**31 - 1
 MAX_BIGINT = 2**63 - 1
 MAX_JSON_DEPTH = 500
 MAX_IDS = 10_000
+# Python reads and writes no longer numbers as text; what has so many bits has no more digits.
+_MAX_DIGITS = 4_298
+_MAX_BITS = 14_281
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_TIME = 253_402_300_799_999  # the end of the year 9999
 
 
 def text(name: str, value: object, *, maximum: int | None = None) -> str:
@@ -84,6 +90,12 @@ def seconds(name: str, value: object) -> float:
     if not timedelta(0) <= value <= timedelta(days=36_600):
         raise ValueError(f"{name} must be between no time and 36600 days, not {value}")
     return value.total_seconds()
+
+
+def callback(name: str, value: object) -> None:
+    """Check that *value* is None or a function that is called and not awaited."""
+    if value is not None and (not callable(value) or inspect.iscoroutinefunction(value)):
+        raise TypeError(f"{name} must be None or a plain function, which is called and not awaited")
 
 
 def integer(name: str, value: object, *, minimum: int = -MAX_INTEGER - 1, maximum: int = MAX_INTEGER) -> int:
@@ -173,7 +185,10 @@ def _check_json(name: str, value: object) -> None:
         elif isinstance(item, float):
             if not math.isfinite(item):
                 raise ValueError(f"{path} must be a finite number, not {item}")
-        elif item is not None and not isinstance(item, int):
+        elif isinstance(item, int):
+            if item.bit_length() > _MAX_BITS:
+                raise ValueError(f"{path} must have at most {_MAX_DIGITS} digits")
+        elif item is not None:
             raise TypeError(f"{path} must be a JSON value, not {type(item).__name__}")
 
 
@@ -235,8 +250,10 @@ def _is_time_zone(value: str) -> bool:
 
 
 def moment(name: str, value: object) -> date | datetime:
-    """Return a date for a whole day and a datetime for an instant."""
-    if isinstance(value, date):  # a datetime is one too
+    """Return a date for a whole day and a datetime for an instant, in UTC where it says its offset."""
+    if isinstance(value, datetime):
+        return _in_utc(name, value)
+    if isinstance(value, date):
         return value
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a date, a datetime or ISO 8601 text, not {type(value).__name__}")
@@ -244,18 +261,44 @@ def moment(name: str, value: object) -> date | datetime:
         return date.fromisoformat(value)
     except ValueError:
         pass
+    instant = None
     try:
         # Python takes any character between date and time, ISO 8601 a T, and people a blank.
         if re.fullmatch(r"[0-9W-]+[T ][0-9:.,Z+-]+", value, re.ASCII):
-            return datetime.fromisoformat(value)
+            instant = datetime.fromisoformat(value)
     except ValueError:
         pass
+    if instant is not None:
+        return _in_utc(name, instant)
     raise ValueError(f"{name} must be ISO 8601, such as '2024-01-31' or '2024-01-31T12:00:00+01:00', not {value!r}")
 
 
+def _in_utc(name: str, instant: datetime) -> datetime:
+    # The server knows fewer offsets than Python, and Python fewer years.
+    try:
+        return instant if instant.utcoffset() is None else instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{name} must lie in the years 1 to 9999 in UTC, not {instant.isoformat()}") from None
+
+
 def optional_date(name: str, value: object) -> str | None:
-    """Return a stored date, in UTC where it says no offset, or None for None."""
-    return None if value is None else start(moment(name, value), "UTC")
+    """Return a date to store, a day as its first instant and in UTC where it says no offset, or None for None."""
+    if value is None:
+        return None
+    instant = moment(name, value)
+    if not isinstance(instant, datetime):
+        instant = datetime(instant.year, instant.month, instant.day)
+    return instant.replace(tzinfo=UTC).isoformat(" ")
+
+
+def date_or_time(name: str, given: Mapping[str, object], kind: str) -> str | None:
+    """Return the stored date of a row that says it as `create_date`, or in milliseconds as `create_time`."""
+    date_key, time_key = f"{kind}_date", f"{kind}_time"
+    date = optional_date(f"{name}[{date_key!r}]", given.get(date_key))
+    if given.get(time_key) is None:
+        return date
+    time = integer(f"{name}[{time_key!r}]", given[time_key], minimum=0, maximum=_MAX_TIME)
+    return date or (_EPOCH + timedelta(milliseconds=time)).isoformat(" ")
 
 
 def start(value: date | datetime, zone: str) -> str:

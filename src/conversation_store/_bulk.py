@@ -11,7 +11,7 @@ from psycopg.rows import kwargs_row
 from conversation_store import _arguments as check
 from conversation_store._fields import New, positions
 from conversation_store._query import Query, load
-from conversation_store._statement import Statement, copy, count, one, then
+from conversation_store._statement import Statement, copy, one, then
 from conversation_store.errors import DialogNotFound
 
 T = TypeVar("T")
@@ -30,9 +30,15 @@ _DELETE_NOT_UPDATED_SINCE = load("conversation.delete_not_updated_since")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Retired:
+class Batch:
+    """How many rows a deletion found and how many it deleted: somebody else may have been faster."""
+
     deleted: int
     found: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Retired(Batch):
     last_dialog_id: str | None
 
 
@@ -90,12 +96,12 @@ def _tenants_of(dialog_ids: list[str]) -> Statement[dict[str, str]]:
 
 def delete_in_batches(
     query: Query, batch_size: int, on_progress: OnProgress | None, **params: object
-) -> Generator[Statement[int], int, int]:
-    """Delete a batch at a time until nothing is left; return how many rows there were."""
+) -> Generator[Statement[Batch], Batch, int]:
+    """Delete a batch at a time until none are found; return how many rows were deleted."""
     deleted = 0
-    while (number := (yield count(query, limit=batch_size, **params))) > 0:
-        deleted += number
-        if on_progress is not None:
+    while (batch := (yield one(query, Batch, limit=batch_size, **params))).found:
+        deleted += batch.deleted
+        if on_progress is not None and batch.deleted:
             on_progress(deleted)
     return deleted
 
@@ -141,6 +147,7 @@ def walk(
             return
 
 
-def batch_size(value: object) -> int:
-    """Check how many rows a batch has."""
-    return check.integer("batch_size", value, minimum=1, maximum=100_000)
+def batch_size(batch_size: object, on_progress: object = None) -> int:
+    """Check how many rows a batch has, and what hears of each."""
+    check.callback("on_progress", on_progress)
+    return check.integer("batch_size", batch_size, minimum=1, maximum=100_000)

@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple, cast
 
 from conversation_store import _arguments as check
@@ -20,22 +20,17 @@ class Position(NamedTuple):
     id: str
 
 
-def _instant(value: str) -> object:
-    if datetime.fromisoformat(value).utcoffset() is None:
-        raise ValueError(value)
-    return None
-
-
-# How the text of each sort key is checked: a cursor comes back from outside.
+# How the text of each sort key is read, to be written again: a cursor comes back from outside, and a key that we would
+# never have written is none of ours.
 _KEYS: Mapping[str, Callable[[str], object]] = {
     "id": str,
     "name": str,
-    "create_date": _instant,
-    "update_date": _instant,
-    "tokens": lambda value: check.bigint("key", int(value)),
-    "duration": lambda value: check.number("key", float(value)),
-    "round": lambda value: check.integer("key", int(value)),
-    "thumb_up": lambda value: check.integer("key", int(value)),
+    "create_date": lambda text: datetime.fromisoformat(text).astimezone(UTC).isoformat(),
+    "update_date": lambda text: datetime.fromisoformat(text).astimezone(UTC).isoformat(),
+    "tokens": lambda text: check.bigint("key", int(text)),
+    "duration": lambda text: check.number("key", float(text)),
+    "round": lambda text: check.integer("key", int(text)),
+    "thumb_up": lambda text: check.integer("key", int(text)),
 }
 
 
@@ -59,9 +54,11 @@ def decode(order: str, query: Mapping[str, object], cursor: object) -> Position:
     if fingerprint != _fingerprint(order, query):
         raise ValueError("cursor must be used with the dialog, the order and the filters that it came from")
     try:
-        _KEYS[order](key)
-    except (ValueError, TypeError):
-        raise ValueError("cursor must be a next_cursor, unchanged; this is none") from None
+        known = str(_KEYS[order](key)) == key
+    except (ValueError, OverflowError):
+        known = False
+    if not known:
+        raise ValueError("cursor must be a next_cursor, unchanged; this is none")
     return Position(key, id)
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from conversation_store import _arguments as check
 
@@ -26,8 +25,7 @@ DOCUMENTS = ("message", "reference", "dsl")
 PAST = ("id", "round", "dialog_id", "tenant_id", "create_date", "create_time", "update_date", "update_time")
 
 _DEFAULTS: Mapping[str, object] = {"user_id": "", "tokens": 0, "duration": 0.0, "thumb_up": 0}
-_NEW = ("dialog_id", *SCALARS, *DOCUMENTS, *PAST)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NEW = (*SCALARS, *DOCUMENTS, *PAST)
 
 
 def changes(name: str, id: str, conversation: object) -> tuple[dict[str, object], dict[str, str]]:
@@ -90,11 +88,7 @@ def new(name: str, conversation: object) -> New:
 
     scalars = {key: checked(field(key), given.get(key, _DEFAULTS.get(key))) for key, checked in SCALARS.items()}
     tenant_id = given.get("tenant_id")
-    dates = [
-        check.optional_date(field(f"{kind}_date"), given.get(f"{kind}_date"))
-        or _from_milliseconds(field(f"{kind}_time"), given.get(f"{kind}_time"))
-        for kind in ("create", "update")
-    ]
+    dates = [check.date_or_time(name, given, kind) for kind in ("create", "update")]
     created = dates[0] or "now"  # the server's, at the start of the transaction
     return New(
         name,
@@ -118,10 +112,3 @@ def new(name: str, conversation: object) -> New:
 def positions(entries: list[str] | str) -> list[tuple[int, str]]:
     """Return each entry with its position, from 1; a value that is not a list is at position 0."""
     return [(0, entries)] if isinstance(entries, str) else list(enumerate(entries, start=1))
-
-
-def _from_milliseconds(name: str, value: Any) -> str | None:
-    if value is None:
-        return None
-    number = check.integer(name, value, minimum=0, maximum=253_402_300_799_999)
-    return check.start(_EPOCH + timedelta(milliseconds=number), "UTC")

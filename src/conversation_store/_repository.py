@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from functools import wraps
 from types import MethodType
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 from conversation_store._runner import AsyncRunner, Runner, drive, drive_awaiting
 from conversation_store._statement import Statement
@@ -56,14 +58,30 @@ class AsyncRepository:
             return await drive_awaiting(statements, runner.run)
 
 
+_RESULT = re.compile(r"Generator\[Statement\[.*\], .*, (\w+)\]")
+
+
 class _Method(Generic[P, B, A]):
     """A method with one body, which blocks or is awaited as its owner is."""
 
+    # What a method returns, by what its body says that it describes; and in what it stands, in either world.
+    _returned = re.compile(r"Statement\[(.*)\]")
+    _blocking_in = _awaiting_in = "{}"
+
     def __init__(self, describe: Callable[..., Any], blocking: Callable[..., B], awaiting: Callable[..., A]) -> None:
         self.describe = describe
-        self._blocking = wraps(describe)(blocking)
-        self._awaiting = wraps(describe)(awaiting)
+        self._blocking = self._signed(blocking, self._blocking_in)
+        self._awaiting = self._signed(awaiting, self._awaiting_in)
         self.__doc__ = describe.__doc__
+
+    def _signed(self, method: Callable[..., T], inside: str) -> Callable[..., T]:
+        """Give a method the name, the docstring and the arguments of its body, and what it returns itself."""
+        wrapped: Any = wraps(self.describe)(method)
+        signature = inspect.signature(self.describe)
+        described = self._returned.fullmatch(signature.return_annotation)
+        returned = inside.format(described[1] if described else signature.return_annotation)
+        wrapped.__signature__ = signature.replace(return_annotation=returned)
+        return cast("Callable[..., T]", wrapped)
 
     @overload
     def __get__(self, repository: Repository, owner: type) -> Callable[P, B]: ...
@@ -93,6 +111,8 @@ class operation(_Method[P, T, Coroutine[Any, Any, T]]):  # noqa: N801  # used as
 class batches(_Method[P, T, Coroutine[Any, Any, T]]):  # noqa: N801
     """Turn a method that returns a generator of statements into one that runs each by itself."""
 
+    _returned = _RESULT
+
     def __init__(self, describe: Callable[Concatenate[Any, P], Generator[Statement[Any], Any, T]]) -> None:
         def blocking(self: Repository, /, *args: P.args, **kwargs: P.kwargs) -> T:
             return self.run_each(describe(self, *args, **kwargs))
@@ -105,6 +125,8 @@ class batches(_Method[P, T, Coroutine[Any, Any, T]]):  # noqa: N801
 
 class atomic(_Method[P, T, Coroutine[Any, Any, T]]):  # noqa: N801
     """Turn a method that returns a generator of statements into one that runs them in one transaction."""
+
+    _returned = _RESULT
 
     def __init__(self, describe: Callable[Concatenate[Any, P], Generator[Statement[Any], Any, T]]) -> None:
         def blocking(self: Repository, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -121,6 +143,9 @@ class stream(_Method[P, Iterator[T], AsyncIterator[T]]):  # noqa: N801
 
     Each statement runs when its items are asked for; no connection is held while the caller looks at them.
     """
+
+    _returned = re.compile(r"Generator\[Statement\[list\[(.*)\]\], list\[.*\], None\]")
+    _blocking_in, _awaiting_in = "Iterator[{}]", "AsyncIterator[{}]"
 
     def __init__(self, describe: Callable[Concatenate[Any, P], Generator[Statement[list[T]], Any, None]]) -> None:
         def blocking(self: Repository, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:

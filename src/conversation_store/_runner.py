@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import (
@@ -11,12 +13,11 @@ from contextlib import (
     AbstractContextManager,
     asynccontextmanager,
     contextmanager,
-    nullcontext,
 )
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
-from typing import Any, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, cast
 
 import psycopg
 from psycopg import AsyncConnection, AsyncRawCursor, Connection, RawCursor
@@ -136,7 +137,9 @@ def _translated(name: str, error: psycopg.Error) -> Exception | None:
         return DialogNotEmpty("the dialog has conversations; delete them first")
     if error.diag.schema_name == "conversation_store" and constraint in _CONSTRAINTS:
         kind, message = _CONSTRAINTS[constraint]
-        return kind(message)
+        # Of a token's row nothing may be quoted. The detail is translated, but for the key and its value.
+        key = None if name.startswith("api_token.") else re.search(r"\(id\)=\((.*)\)", error.diag.message_detail or "")
+        return kind(f"{message}: {key[1]!r}" if key else message)
     if isinstance(error, psycopg.errors.InvalidParameterValue) and error.diag.source_function in _ZONE_CHECKS:
         return ValueError("time_zone must be an IANA time zone that the server knows, such as 'Europe/Paris'")
     return None
@@ -152,10 +155,13 @@ def _is_stale_plan(error: psycopg.errors.FeatureNotSupported) -> bool:
 
 
 class _Observed:
-    """Time a statement, tell the hook, and raise the errors that callers know."""
+    """Time a statement, tell the hook, and find the errors that callers know."""
 
     def __init__(self, name: str, hook: OnStatement | None) -> None:
         self.rows = 0
+        # What to raise instead, outside of the block: the server's detail quotes the key, and of a token's row nothing
+        # may be quoted, not even in the context of an error.
+        self.translated: Exception | None = None
         self._name = name
         self._hook = hook
 
@@ -163,7 +169,7 @@ class _Observed:
         self._started = time.perf_counter()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
         if self._hook is not None:
             seconds = time.perf_counter() - self._started
             try:
@@ -172,9 +178,11 @@ class _Observed:
             except Exception:
                 # The statement has done its work; a hook must not make it look as if it had not.
                 _log.exception("on_statement raised")
-        if isinstance(error, psycopg.Error) and (translated := _translated(self._name, error)) is not None:
-            # The server's detail quotes the key; of a token's row nothing may be quoted.
-            raise translated from (None if self._name.startswith("api_token.") else error)
+        if isinstance(error, psycopg.Error):
+            self.translated = _translated(self._name, error)
+            if self.translated is not None and not self._name.startswith("api_token."):
+                self.translated.__cause__ = error
+        return self.translated is not None
 
 
 # -- the two worlds -----------------------------------------------------------------------
@@ -185,12 +193,13 @@ def drive(steps: Generator[Any, Any, T], run: Callable[[Any], Any]) -> T:
     try:
         step = next(steps)
         while True:
+            done, failed = None, cast("BaseException | None", None)
             try:
                 done = run(step)
             except BaseException as error:
-                step = steps.throw(error)
-            else:
-                step = steps.send(done)
+                failed = error
+            # Outside of the handler, so that what is raised then has no context that it does not want.
+            step = steps.send(done) if failed is None else steps.throw(failed)
     except StopIteration as result:
         return cast(T, result.value)
 
@@ -200,12 +209,13 @@ async def drive_awaiting(steps: Generator[Any, Any, T], run: Callable[[Any], Awa
     try:
         step = next(steps)
         while True:
+            done, failed = None, cast("BaseException | None", None)
             try:
                 done = await run(step)
             except BaseException as error:
-                step = steps.throw(error)
-            else:
-                step = steps.send(done)
+                failed = error
+            # Outside of the handler, so that what is raised then has no context that it does not want.
+            step = steps.send(done) if failed is None else steps.throw(failed)
     except StopIteration as result:
         return cast(T, result.value)
 
@@ -235,6 +245,7 @@ def _steps(
             yield cursor.execute(text, params, binary=True)
         observed.rows = cursor.rowcount
         return statement.read([] if statement.query.returns == "count" else (yield cursor.fetchall()), cursor.rowcount)
+    raise cast(Exception, observed.translated)
 
 
 def _copy(cursor: RawCursor[Any], text: bytes, rows: Sequence[Sequence[object]]) -> None:
@@ -271,11 +282,72 @@ def _opening(
     return ([b"SELECT 1"] if begun else []), behind
 
 
+class Level(Generic[ConnectionT]):
+    """A connection at one level of its transaction: used statement by statement, or lent to one nested transaction.
+
+    While that lasts, and after the end of its own transaction, it gives the connection to nobody: what ran then would
+    be part of somebody else's transaction, and be undone with it.
+    """
+
+    def __init__(self, connection: ConnectionT) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._nested = False
+        self._ended = False
+
+    @contextmanager
+    def one(self) -> Generator[ConnectionT]:
+        """Give the connection for one statement of one thread."""
+        with self._lock:
+            self._check()
+            yield self._connection
+
+    @asynccontextmanager
+    async def one_awaiting(self) -> AsyncGenerator[ConnectionT]:
+        """Give the connection for one statement; psycopg itself has one wait for the other on asyncio."""
+        self._check()
+        yield self._connection
+
+    @contextmanager
+    def nested(self) -> Generator[ConnectionT]:
+        """Give the connection for a transaction, alone."""
+        with self._lock:
+            self._check()
+            self._nested = True
+        try:
+            yield self._connection
+        finally:
+            self._nested = False
+
+    @asynccontextmanager
+    async def nested_awaiting(self) -> AsyncGenerator[ConnectionT]:
+        """Give the connection for a transaction, alone."""
+        with self.nested() as connection:
+            yield connection
+
+    @contextmanager
+    def ending(self) -> Generator[Self]:
+        """Give the level itself, until its transaction ends."""
+        try:
+            yield self
+        finally:
+            self._ended = True
+
+    def _check(self) -> None:
+        if self._ended:
+            raise OutsideTransaction("this transaction has ended: use the store, or another transaction")
+        if self._nested:
+            raise OutsideTransaction(
+                "a nested transaction, or a call that is one, is open here: use what it gave, or wait for its end"
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """Runs statements blocking. *connect* gives a connection for one statement, as `pool.connection` does."""
+    """Runs statements blocking. *connect* gives a connection for one statement, *enter* one for a transaction."""
 
     connect: Callable[[], AbstractContextManager[Connection[Any]]]
+    enter: Callable[[], AbstractContextManager[Connection[Any]]]
     on_statement: OnStatement | None = None
     callers: bool = False  # the connection is a caller's, and so is its transaction
 
@@ -287,21 +359,22 @@ class Runner:
     @contextmanager
     def transaction(self, isolation: Isolation | None = None, read_only: bool = False) -> Generator[Runner]:
         """Give a runner inside of one transaction, or of a savepoint where there is one already."""
-        with self.connect() as connection:
+        with self.enter() as connection:
             before, behind = _opening(connection, self.callers, isolation, read_only)
             for text in before:
                 connection.execute(text)
-            with connection.transaction(), _inside(connection) as inside:
+            with connection.transaction(), Level(connection).ending() as level:
                 for text in behind:
                     connection.execute(text)
-                yield replace(self, connect=inside)
+                yield replace(self, connect=level.one, enter=level.nested)
 
 
 @dataclass(frozen=True, slots=True)
 class AsyncRunner:
-    """Runs statements on asyncio. *connect* gives a connection for one statement, as `pool.connection` does."""
+    """Runs statements on asyncio. *connect* gives a connection for one statement, *enter* one for a transaction."""
 
     connect: Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
+    enter: Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
     on_statement: OnStatement | None = None
     callers: bool = False
 
@@ -316,33 +389,12 @@ class AsyncRunner:
         self, isolation: Isolation | None = None, read_only: bool = False
     ) -> AsyncGenerator[AsyncRunner]:
         """Give a runner inside of one transaction, or of a savepoint where there is one already."""
-        async with self.connect() as connection:
+        async with self.enter() as connection:
             before, behind = _opening(connection, self.callers, isolation, read_only)
             for text in before:
                 await connection.execute(text)
             async with connection.transaction():
-                with _inside(connection) as inside:
+                with Level(connection).ending() as level:
                     for text in behind:
                         await connection.execute(text)
-                    yield replace(self, connect=inside)
-
-
-@contextmanager
-def _inside(connection: ConnectionT) -> Generator[Callable[[], nullcontext[ConnectionT]]]:
-    """Give a *connect* that gives the same connection as long as its transaction lasts: then it is another's."""
-    ended = False
-
-    def connect() -> nullcontext[ConnectionT]:
-        if ended:
-            raise OutsideTransaction("this transaction has ended: use the store, or another transaction")
-        return nullcontext(connection)
-
-    try:
-        yield connect
-    finally:
-        ended = True
-
-
-def always(connection: ConnectionT) -> Callable[[], nullcontext[ConnectionT]]:
-    """Return a *connect* that gives the same connection each time."""
-    return lambda: nullcontext(connection)
+                    yield replace(self, connect=level.one_awaiting, enter=level.nested_awaiting)

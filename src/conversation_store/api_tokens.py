@@ -24,7 +24,7 @@ class ApiToken(Dated):
 
     `hint` is the end of the secret, for people to recognise it by. `beta` is the public key of embedded chat pages.
     `update_date` is that of the last change or use, `use_date` that of the last use, None before the first;
-    `expire_date` is when it ceases to authenticate, None for never.
+    `expire_date` is when it ceases to authenticate, None for never; `rotate_date` is when it got a successor.
     """
 
     id: int
@@ -37,6 +37,7 @@ class ApiToken(Dated):
     update_date: datetime
     use_date: datetime | None
     expire_date: datetime | None
+    rotate_date: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +96,9 @@ class _ApiTokens:
     ) -> Statement[IssuedToken]:
         """Issue a new token to a tenant, for one dialog or for all.
 
-        `.token` of the result is the plain secret and exists nowhere else. It authenticates until *expire_date*, in UTC
-        without an offset, or for ever. Raises `DialogNotFound` when the tenant has no such dialog.
-        SQL: `sql/api_token/save.sql`.
+        `.token` of the result is the plain secret and exists nowhere else. It authenticates until *expire_date*, or for
+        ever; a date is its first instant, and in UTC without an offset. Raises `DialogNotFound` when the tenant has no
+        such dialog. SQL: `sql/api_token/save.sql`.
         """
         token = _new_secret()
         return then(_save(tenant_id, token, dialog_id, source, None, expire_date), _issued(token))
@@ -117,9 +118,9 @@ class _ApiTokens:
     ) -> Statement[ApiToken]:
         """Adopt a secret that was issued elsewhere; its digest is stored.
 
-        *beta* is the public key of embedded chat pages, unique over all tenants. Dates without an offset are in UTC.
-        Raises `AlreadyExists` when the token or the beta is stored already, under whatever tenant, and `DialogNotFound`
-        when the tenant has no such dialog. SQL: `sql/api_token/save.sql`.
+        *beta* is the public key of embedded chat pages, unique over all tenants. Dates are as for `issue`. Raises
+        `AlreadyExists` when the token or the beta is stored already, under whatever tenant, and `DialogNotFound` when
+        the tenant has no such dialog. SQL: `sql/api_token/save.sql`.
         """
         return _save(tenant_id, token, dialog_id, source, beta, expire_date, create_date, update_date)
 
@@ -128,8 +129,8 @@ class _ApiTokens:
         """Return the live token with this secret and stamp its use, or None when there is none.
 
         Any text may be asked for. A use is stamped unless one was less than *stamp_every* ago, so that a hot token is
-        read and not fought over. Inside of a transaction a stamp keeps the token from being changed until the end.
-        SQL: `sql/api_token/authenticate.sql`.
+        read and not fought over. Inside of a transaction a stamp keeps the token from being changed until the end; a
+        read-only one cannot stamp, and so not authenticate. SQL: `sql/api_token/authenticate.sql`.
         """
         return optional(
             _AUTHENTICATE, ApiToken, token_digest=_digest(token), stamp_every=check.seconds("stamp_every", stamp_every)
@@ -194,9 +195,10 @@ class _ApiTokens:
 
     @operation
     def fill_beta(self, id: int, *, tenant_id: str | int) -> Statement[ApiToken]:
-        """Give a tenant's token a random beta unless it has one, and return the token.
+        """Give a tenant's live token a random beta unless it has one, and return the token.
 
-        Any number of callers at once get the same beta. Raises `TokenNotFound`. SQL: `sql/api_token/fill_beta.sql`.
+        Any number of callers at once get the same beta. Raises `TokenNotFound`, also when the token was rotated: the
+        beta is with its successor. SQL: `sql/api_token/fill_beta.sql`.
         """
         statement = optional(_FILL_BETA, ApiToken, **_one_of(tenant_id, id), beta=secrets.token_urlsafe(24))
         return then(statement, _found)
@@ -213,8 +215,9 @@ class _ApiTokens:
         """Issue a successor to a tenant's live token, and let the old one expire after a grace period.
 
         Until then both authenticate. The successor has the same dialog and source, takes over the beta, and expires at
-        *expire_date*, in UTC without an offset, or never; `.token` is its plain secret. Raises `TokenNotFound` when the
-        tenant has no such live token. SQL: `sql/api_token/rotate.sql`.
+        *expire_date*, by default when the old one was to; `.token` is its plain secret. A token is rotated once. Raises
+        `TokenNotFound` when the tenant has no such live token, or it was rotated already.
+        SQL: `sql/api_token/rotate.sql`.
         """
         token = _new_secret()
         statement = optional(
@@ -232,7 +235,8 @@ class _ApiTokens:
     def expire(self, id: int, *, tenant_id: str | int, expire_date: Moment | None) -> Statement[int]:
         """Set when a tenant's live token ceases to authenticate; return 1, or 0 when there is none.
 
-        *expire_date* is in UTC without an offset; None is never. A token that has expired stays so.
+        *expire_date* is as for `issue`; None is never. A token that has expired stays so, and one
+        that was rotated lives no longer than its grace period.
         SQL: `sql/api_token/expire.sql`.
         """
         return count(_EXPIRE, **_one_of(tenant_id, id), expire_date=check.optional_date("expire_date", expire_date))
@@ -316,7 +320,7 @@ def _one_of(tenant_id: object, id: object) -> dict[str, object]:
 
 def _found(token: ApiToken | None) -> ApiToken:
     if token is None:
-        raise TokenNotFound("the tenant has no such token")
+        raise TokenNotFound("the tenant has no such live token, or it was rotated already")
     return token
 
 

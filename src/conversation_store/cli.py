@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 try:
     import click
@@ -28,7 +30,7 @@ from conversation_store.ragflow import Report
 from conversation_store.ragflow import import_ragflow as move_from_ragflow
 from conversation_store.store import ConversationStore
 
-T = TypeVar("T")
+AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
 
 # The exit code where all was done, but some of it was set aside, altered or refused.
 _NOT_AS_IT_WAS = 3
@@ -42,24 +44,37 @@ class _ToStandardError(logging.Handler):
         click.echo(f"{record.levelname.lower()}: {record.getMessage()}", err=True)
 
 
+def _database(*, of_all: bool = False) -> Callable[[AnyCallable], AnyCallable]:
+    """Add the option that names the database, which may stand in front of a command or behind it."""
+
+    def inherited(context: click.Context, _: click.Parameter, value: str | None) -> str | None:
+        database: str | None = value or context.obj
+        context.obj = database
+        return database
+
+    return click.option(
+        "--database",
+        metavar="URL",
+        envvar="DATABASE_URL" if of_all else None,
+        show_envvar=True,
+        callback=inherited,
+        expose_value=not of_all,
+        help="The database, as a postgresql:// URL or libpq's key=value text.",
+    )
+
+
 @click.group()
-@click.option(
-    "--database",
-    metavar="URL",
-    envvar="DATABASE_URL",
-    show_envvar=True,
-    help="The database, as a postgresql:// URL or libpq's key=value text.",
-)
+@_database(of_all=True)
 @click.version_option(package_name="conversation-store")
-@click.pass_context
-def main(context: click.Context, database: str | None) -> None:
+def main() -> None:
     """Keep API tokens and conversations in PostgreSQL."""
-    context.obj = database
+    # As Ctrl-C, so that what was begun is undone.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.getLogger("conversation_store").addHandler(_ToStandardError())
 
 
 @main.command()
-@click.pass_obj
+@_database()
 def migrate(database: str | None) -> None:
     """Bring the schema up to date, and print the names of the migrations applied now."""
     with _said(database) as url:
@@ -78,8 +93,10 @@ def migrate(database: str | None) -> None:
     type=click.Path(path_type=Path),
     help="Write bad lines to this new file, as they are, and import the others.",
 )
-@click.option("--tenant", metavar="TENANT", help="Create dialogs that are not there for this tenant.")
-@click.pass_obj
+@click.option(
+    "--tenant", metavar="TENANT", help="Only for this tenant: create its missing dialogs, refuse others' lines."
+)
+@_database()
 def import_file(database: str | None, file: Path, set_aside: Path | None, tenant: str | None) -> None:
     """Import lines of JSON from FILE, or from standard input where it is -.
 
@@ -112,7 +129,7 @@ def import_file(database: str | None, file: Path, set_aside: Path | None, tenant
 )
 @click.option("--tenant", metavar="TENANT", help="Only what belongs to this tenant.")
 @click.option("--dialog", metavar="DIALOG", help="Only this dialog.")
-@click.pass_obj
+@_database()
 def export(database: str | None, output: Path | None, tenant: str | None, dialog: str | None) -> None:
     """Export dialogs and conversations as lines of JSON, all of one moment; tokens are not exported.
 
@@ -121,8 +138,12 @@ def export(database: str | None, output: Path | None, tenant: str | None, dialog
     dialogs = conversations = 0
     with _said(database) as url, _store(url) as store:
         expected = store.conversations.count(tenant_id=tenant, dialog_id=dialog)
-        with _written(output) as write, _progress("exporting", expected, counted=True) as advance:
-            for line, held in export_jsonl(store, tenant_id=tenant, dialog_id=dialog):
+        with (
+            _written(output) as write,
+            _progress("exporting", expected, counted=True) as advance,
+            store.transaction(isolation="repeatable read", read_only=True) as tx,
+        ):
+            for line, held in export_jsonl(tx, tenant_id=tenant, dialog_id=dialog):
                 write(line)
                 advance(held)
                 conversations += held
@@ -133,7 +154,7 @@ def export(database: str | None, output: Path | None, tenant: str | None, dialog
 @main.command("import-ragflow")
 @click.option("--from", "source", metavar="URL", required=True, help="The RAGFlow database in PostgreSQL.")
 @click.option("--time-zone", metavar="ZONE", default="UTC", show_default=True, help="The IANA time zone of its server.")
-@click.pass_obj
+@_database()
 def import_ragflow(database: str | None, source: str, time_zone: str) -> None:
     """Copy dialogs, agents, API tokens and API conversations from a RAGFlow database.
 
@@ -176,6 +197,10 @@ def _said(database: str | None) -> Generator[str]:
         # Whoever reads has enough; Python would complain once more when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+        raise click.ClickException(
+            f"{error.diag.message_primary}; has `conversation-store migrate` been run?"
+        ) from error
     except (StoreError, psycopg.Error, ValueError, OSError) as error:
         raise click.ClickException(str(error).strip()) from error
 
@@ -232,15 +257,23 @@ def _written(output: Path | None) -> Generator[Callable[[str], object]]:
         yield lambda text: sys.stdout.buffer.write(text.encode())
         sys.stdout.buffer.flush()
         return
-    part = output.with_name(f"{output.name}.part")
-    try:
-        with part.open("xb") as file:
+    with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}.", delete=False) as file:
+        part = Path(file.name)
+        try:
             yield lambda text: file.write(text.encode())
-        part.replace(output)
-    except BaseException as error:
-        if not isinstance(error, FileExistsError):
+            file.close()
+            part.chmod(0o666 & ~_umask())
+            part.replace(output)
+        except BaseException:
             part.unlink(missing_ok=True)
-        raise
+            raise
+
+
+def _umask() -> int:
+    """Return what the process keeps from new files: a temporary file is for its owner alone, an export as any other."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 @contextmanager

@@ -241,6 +241,7 @@ class _Conversations:
         `sql/conversation/insert_many.sql`, `sql/conversation_message/insert_many.sql`,
         `sql/conversation_reference/insert_many.sql`.
         """
+        check.callback("on_progress", on_progress)
         given = enumerate(check.rows("conversations", conversations))
         news = (fields.new(f"conversations[{index}]", conversation) for index, conversation in given)
         return bulk.insert_conversations(news, on_progress)
@@ -428,7 +429,7 @@ class _Conversations:
             # One more, to know whether there is a next page.
             limit=limit + 1,
             include_dsl=check.boolean("include_dsl", include_dsl),
-            after=None if cursor is None else cursors.decode(order, query, cursor),
+            after=None if cursor is None or cursor == "" else cursors.decode(order, query, cursor),
         )
 
     @stream
@@ -636,7 +637,7 @@ class _Conversations:
     @batches
     def delete_by_dialog_ids(
         self, ids: Iterable[str | int], *, batch_size: int = bulk.BATCH, on_progress: OnProgress | None = None
-    ) -> Generator[Statement[int], int, int]:
+    ) -> Generator[Statement[Any], Any, int]:
         """Delete every conversation of some dialogs; return how many there were.
 
         Each statement deletes *batch_size* at the most and is a transaction of its own, unless the call is made inside
@@ -644,7 +645,10 @@ class _Conversations:
         dialogs; of none, nothing is deleted. SQL: `sql/conversation/delete_by_dialog_ids.sql`.
         """
         return bulk.delete_in_batches(
-            _DELETE_BY_DIALOG_IDS, bulk.batch_size(batch_size), on_progress, ids=check.identifiers("ids", ids)
+            _DELETE_BY_DIALOG_IDS,
+            bulk.batch_size(batch_size, on_progress),
+            on_progress,
+            ids=check.identifiers("ids", ids),
         )
 
     @batches
@@ -667,7 +671,7 @@ class _Conversations:
         zone = check.time_zone("time_zone", time_zone)
         return bulk.delete_not_updated_since(
             check.start(check.moment("date", date), zone),
-            bulk.batch_size(batch_size),
+            bulk.batch_size(batch_size, on_progress),
             on_progress,
             **_owner(tenant_id, dialog_id),
         )

@@ -72,7 +72,8 @@ class _Dialogs:
         """Insert new dialogs, all of them or none, and return how many.
 
         Each is a mapping with `id`, `tenant_id` and, where given, `name`, `create_date` and `update_date` (in UTC
-        without an offset; now by default). At most 10,000. Raises `AlreadyExists`. SQL: `sql/dialog/insert_many.sql`.
+        without an offset; now by default), or `create_time` and `update_time` in milliseconds. At most 10,000. Raises
+        `AlreadyExists`. SQL: `sql/dialog/insert_many.sql`.
         """
         rows = [
             checked_dialog(f"dialogs[{index}]", dialog) for index, dialog in enumerate(check.rows("dialogs", dialogs))
@@ -84,8 +85,8 @@ class _Dialogs:
             ids=[row["id"] for row in rows],
             tenant_ids=[row["tenant_id"] for row in rows],
             names=[row["name"] for row in rows],
-            create_dates=[check.optional_date("create_date", row["create_date"]) for row in rows],
-            update_dates=[check.optional_date("update_date", row["update_date"]) for row in rows],
+            create_dates=[row["create_date"] for row in rows],
+            update_dates=[row["update_date"] for row in rows],
         )
 
     @operation
@@ -184,12 +185,10 @@ class AsyncDialogRepository(_Dialogs, AsyncRepository):
 def checked_dialog(name: str, dialog: object) -> dict[str, object]:
     """Return a dialog to insert with its ids as text; raises `ValueError` or `TypeError` naming what is wrong."""
     given = check.keys(name, dialog, _FIELDS)
-    for key in ("create_date", "update_date"):
-        check.optional_date(f"{name}[{key!r}]", given.get(key))
     return {
         "id": check.identifier(f"{name}['id']", given.get("id")),
         "tenant_id": check.identifier(f"{name}['tenant_id']", given.get("tenant_id")),
         "name": check.optional_text(f"{name}['name']", given.get("name")),
-        "create_date": given.get("create_date"),
-        "update_date": given.get("update_date"),
+        "create_date": check.date_or_time(name, given, "create"),
+        "update_date": check.date_or_time(name, given, "update"),
     }

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, cast
 from conversation_store import _arguments as check
 from conversation_store import _fields
 from conversation_store._bulk import insert_conversations
+from conversation_store._json import loads
 from conversation_store.dialogs import checked_dialog
 from conversation_store.store import ConversationStore, Transaction
 
@@ -51,8 +52,9 @@ def import_jsonl(
     """Import lines of JSON in one transaction, and return what came of them.
 
     A bad line is a `ValueError` that names it, with nothing imported, unless *on_bad_line* is given: then it is told of
-    each, and the others are imported. Blank lines are passed over. Dialogs that are not there are created for
-    *tenant_id* where it is given. *on_progress* hears of the number of bytes of each batch.
+    each, and the others are imported. Blank lines are passed over. Dialogs that are there already stay as they are.
+    With *tenant_id*, lines of other tenants are bad, and dialogs that are missing are created for this one.
+    *on_progress* hears of the number of bytes of each batch.
     """
     tenant = None if tenant_id is None else check.identifier("tenant_id", tenant_id)
     with store.transaction() as tx:
@@ -65,17 +67,17 @@ def import_jsonl(
 
 
 def export_jsonl(
-    store: ConversationStore, *, tenant_id: str | None = None, dialog_id: str | None = None
+    source: Transaction, *, tenant_id: str | None = None, dialog_id: str | None = None
 ) -> Iterator[tuple[str, int]]:
     """Iterate over the lines of an export, each with how many conversations it holds: 0 for a dialog, which come first.
 
-    All are of one moment: they are read in one transaction, which is open as long as the iterator.
+    *source* is a store, or a transaction of one: `transaction(isolation="repeatable read", read_only=True)` gives lines
+    that are all of one moment.
     """
-    with store.transaction(isolation="repeatable read", read_only=True) as tx:
-        for dialog in tx.dialogs.iter(tenant_id=tenant_id, id=dialog_id):
-            yield json.dumps({"dialog": dialog.to_dict()}, ensure_ascii=False) + "\n", 0
-        for line in tx.conversations.export(tenant_id=tenant_id, dialog_id=dialog_id):
-            yield line, 1
+    for dialog in source.dialogs.iter(tenant_id=tenant_id, id=dialog_id):
+        yield json.dumps({"dialog": dialog.to_dict()}, ensure_ascii=False) + "\n", 0
+    for line in source.conversations.export(tenant_id=tenant_id, dialog_id=dialog_id):
+        yield line, 1
 
 
 @dataclass(slots=True)
@@ -109,6 +111,7 @@ class _Import:
         self._tx = tx
         self._tenant_id = tenant_id
         self._on_bad_line = on_bad_line
+        self._lines: dict[str, int] = {}  # of the dialogs of this batch
 
     def store(self, batch: list[_Line]) -> None:
         """Store the good lines of a batch, and tell of the others in their order."""
@@ -127,29 +130,39 @@ class _Import:
     def _dialogs(self, lines: list[tuple[_Line, dict[str, Any]]]) -> None:
         there = {d.id: d.tenant_id for d in self._tx.dialogs.get_by_ids(dialog["id"] for _, dialog in lines)}
         stored = set(there)
+        self._lines.clear()
         new: dict[str, dict[str, Any]] = {}
         for line, dialog in lines:
             id, tenant_id = dialog["id"], dialog["tenant_id"]
-            if there.setdefault(id, tenant_id) != tenant_id:
+            if self._tenant_id not in (None, tenant_id):
+                line.reasons.append(f"the dialog {id!r} belongs to the tenant {tenant_id!r}")
+            elif there.setdefault(id, tenant_id) != tenant_id:
                 line.reasons.append(f"the dialog {id!r} exists under another tenant")
             elif id in stored or id in new:
                 self.imported.present += 1
             else:
                 new[id] = dialog
+                self._lines[id] = line.number
         self.imported.dialogs += self._tx.dialogs.insert_many(new.values())
 
     def _conversations(self, lines: list[tuple[_Line, _fields.New]]) -> None:
         if self._tenant_id is not None:
-            self._create_dialogs(self._tenant_id, [new for _, new in lines])
+            own = {new.dialog_id for _, new in lines if new.tenant_id in (None, self._tenant_id)}
+            self._create_dialogs(self._tenant_id, own)
         tenants = {d.id: d.tenant_id for d in self._tx.dialogs.get_by_ids({new.dialog_id for _, new in lines})}
         taken: dict[str, str] = dict.fromkeys(
             self._tx.conversations.get_dialog_ids(new.id for _, new in lines), "exists already"
         )
         good: list[_fields.New] = []
         for line, new in lines:
-            if new.dialog_id not in tenants:
-                line.reasons.append(f"there is no dialog {new.dialog_id!r}")
-            elif new.tenant_id not in (None, tenants[new.dialog_id]):
+            owner = tenants.get(new.dialog_id)
+            # As if the lines were stored one by one: whether a dialog stands behind is not for the batches to decide.
+            behind = self._tenant_id is None and line.number < self._lines.get(new.dialog_id, 0)
+            if new.tenant_id is not None and self._tenant_id not in (None, new.tenant_id):
+                line.reasons.append(f"the conversation {new.id!r} belongs to the tenant {new.tenant_id!r}")
+            elif owner is None or behind:
+                line.reasons.append(f"there is no dialog {new.dialog_id!r}, here or in a line before")
+            elif {self._tenant_id, new.tenant_id} - {None, owner}:
                 line.reasons.append(f"the dialog {new.dialog_id!r} exists under another tenant")
             elif new.id in taken:
                 line.reasons.append(f"the conversation {new.id!r} {taken[new.id]}")
@@ -158,10 +171,9 @@ class _Import:
                 good.append(new)
         self.imported.conversations += self._tx.conversations.run_as_one(insert_conversations(good, None))
 
-    def _create_dialogs(self, tenant_id: str, conversations: list[_fields.New]) -> None:
-        wanted = {new.dialog_id: new.tenant_id or tenant_id for new in conversations}
-        there = {dialog.id for dialog in self._tx.dialogs.get_by_ids(wanted.keys())}
-        missing = [{"id": id, "tenant_id": owner} for id, owner in wanted.items() if id not in there]
+    def _create_dialogs(self, tenant_id: str, dialog_ids: set[str]) -> None:
+        there = {dialog.id for dialog in self._tx.dialogs.get_by_ids(dialog_ids)}
+        missing = [{"id": id, "tenant_id": tenant_id} for id in sorted(dialog_ids - there)]
         self.imported.dialogs += self._tx.dialogs.insert_many(missing)
 
 
@@ -171,7 +183,10 @@ def _is_dialog(value: Any) -> bool:
 
 def _parse(line: _Line) -> None:
     try:
-        value: Any = json.loads(line.line.decode())
+        twice: list[str] = []
+        value = loads(line.line.decode(), twice)
+        if twice:
+            raise ValueError(f"has the key {twice[0]!r} twice in one object")
         if _is_dialog(value):
             line.dialog = checked_dialog("dialog", value["dialog"])
         else:

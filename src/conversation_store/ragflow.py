@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -17,14 +18,15 @@ import psycopg
 
 from conversation_store import _arguments as check
 from conversation_store import _fields
-from conversation_store._bulk import batch_size as checked_batch_size
 from conversation_store._bulk import insert_conversations
+from conversation_store._json import loads
 from conversation_store._query import load
 from conversation_store._rows import milliseconds
-from conversation_store._runner import Runner, always
+from conversation_store._runner import Level, Runner
 from conversation_store._statement import many
 from conversation_store.api_tokens import hint_of
-from conversation_store.errors import MigrationError
+from conversation_store.dialogs import checked_dialog
+from conversation_store.errors import MigrationError, StoreError
 from conversation_store.store import ConversationStore
 
 Outcome: TypeAlias = Literal["altered", "refused", "dates"]
@@ -67,6 +69,7 @@ class _Dialog:
     id: str
     tenant_id: str | None
     name: str | None
+    is_dialog: bool
     create_time: int | None
     update_time: int | None
     create_date: datetime | None
@@ -144,13 +147,17 @@ def import_ragflow(
     Raises `MigrationError` when the tables are not there. SQL: `sql/ragflow/`, and the statements of the store.
     """
     zone = check.time_zone("time_zone", time_zone)
-    limit = checked_batch_size(batch_size)
+    limit = check.integer("batch_size", batch_size, minimum=1, maximum=check.MAX_IDS)
     with (
-        psycopg.connect(source, autocommit=True) as reading,
+        # Never prepared, and so planned for its actual values.
+        psycopg.connect(source, autocommit=True, prepare_threshold=None) as reading,
         psycopg.connect(target, autocommit=True) as writing,
         ConversationStore(connection=writing) as store,
     ):
-        return _Import(Runner(always(reading)), store, zone, limit, on_report, on_progress).run()
+        # Where the dates are with a time zone after all, their wall clock in this one is taken, and so they stay.
+        reading.execute("SELECT set_config('TimeZone', %s, FALSE)", [zone])
+        level = Level(reading)
+        return _Import(Runner(level.one, level.nested), store, zone, limit, on_report, on_progress).run()
 
 
 class _Import:
@@ -172,6 +179,10 @@ class _Import:
         self._now = milliseconds(datetime.now(UTC))
         self._totals: dict[str, Totals] = {}
         self._estimates: dict[str, int] = {}
+        # The dialogs there that are dialogs of the same tenant here: only in these its conversations are at home.
+        self._dialogs_here: set[str] = set()
+        # Agents that were refused because a dialog there has the same id: their sessions are not the dialog's.
+        self._agents_refused: set[str] = set()
 
     def run(self) -> dict[str, Totals]:
         tables = self._source.run(many(_TABLES, _Table, names=[*_NEEDED, "user_canvas"]))
@@ -190,7 +201,7 @@ class _Import:
     # -- one table each -----------------------------------------------------------------------
 
     def _dialogs(self, table: str) -> None:
-        after_id = ""
+        after_id: str | None = None
         while page := self._source.run(
             many(_DIALOGS[table], _Dialog, after_id=after_id, time_zone=self._zone, limit=self._limit)
         ):
@@ -198,7 +209,11 @@ class _Import:
             there = {dialog.id: dialog.tenant_id for dialog in self._store.dialogs.get_by_ids(_usable(page))}
             new: list[_Row] = []
             for row in page:
-                if there.get(row.id) == row.tenant_id and row.tenant_id:
+                if row.is_dialog:
+                    self._agents_refused.add(row.id)
+                    self._refuse(table, row.id, "a dialog there has this id too")
+                elif there.get(row.id) == row.tenant_id and row.tenant_id:
+                    self._dialogs_here.add(row.id)
                     self._present(table)
                 elif row.id in there:
                     self._refuse(table, row.id, "a dialog with this id belongs to another tenant")
@@ -213,18 +228,33 @@ class _Import:
         good: list[_Row] = []
         for row in rows:
             try:
-                check.identifier("id", row.values["id"])
-                check.identifier("tenant_id", row.values["tenant_id"])
-            except ValueError as error:
+                checked_dialog("dialog", row.values)
+            except (ValueError, TypeError) as error:
                 self._refuse(table, row.id, str(error))
             else:
                 good.append(row)
-        self._store.dialogs.insert_many([row.values for row in good])
-        for row in good:
+        for row in self._stored(table, good, lambda some: self._store.dialogs.insert_many([r.values for r in some])):
+            self._dialogs_here.add(row.id)
+
+    def _stored(self, table: str, rows: list[_Row], store: Callable[[list[_Row]], object]) -> list[_Row]:
+        """Store rows together, or one by one where that fails: no single row stops the move. Return those taken."""
+        taken: list[_Row] = []
+        try:
+            store(rows)
+            taken = rows
+        except (StoreError, psycopg.DataError, psycopg.IntegrityError):
+            for row in rows:
+                try:
+                    store([row])
+                    taken.append(row)
+                except (StoreError, psycopg.DataError, psycopg.IntegrityError) as error:
+                    self._refuse(table, row.id, str(error).partition("\n")[0])
+        for row in taken:
             self._take(table, row)
+        return taken
 
     def _api_tokens(self, table: str) -> None:
-        after = {"after_position": "-infinity", "after_tenant_id": "", "after_token": ""}
+        after: dict[str, str | None] = dict.fromkeys(("after_position", "after_tenant_id", "after_token"))
         while page := self._source.run(many(_API_TOKENS, _ApiToken, **after, time_zone=self._zone, limit=self._limit)):
             last = page[-1]
             after = {"after_position": last.position, "after_tenant_id": last.tenant_id, "after_token": last.token}
@@ -244,13 +274,17 @@ class _Import:
             return
         values = {key: getattr(row, key) for key in ("tenant_id", "token", "source")}
         new = self._dated(table, id, row, values | {"dialog_id": row.dialog_id or None, "beta": row.beta or None})
+        if row.beta and not row.beta.strip():
+            new.values["beta"] = None
+            new.reasons.append("its beta is blank and was left out")
+
         if row.dialog_id:
             # Without its dialog it would open all of the tenant's.
-            dialog = self._store.dialogs.get_by_id(row.dialog_id)
+            dialog = self._store.dialogs.get_by_id(row.dialog_id) if _fits(row.dialog_id) else None
             if dialog is None or dialog.tenant_id != row.tenant_id:
                 self._refuse(table, id, f"the tenant has no dialog {row.dialog_id!r}, to which the token is bound")
                 return
-        if row.beta and tokens.query(beta=row.beta):
+        if new.values["beta"] and tokens.query(beta=new.values["beta"]):
             new.values["beta"] = None
             new.reasons.append("its beta is another token's already and was left out")
         try:
@@ -261,7 +295,7 @@ class _Import:
             self._take(table, new)
 
     def _conversations(self, table: str) -> None:
-        after_id = ""
+        after_id: str | None = None
         while page := self._source.run(many(_CONVERSATION_IDS, _ConversationId, after_id=after_id, limit=self._limit)):
             after_id = page[-1].id
             there = self._store.conversations.get_dialog_ids(_usable(page))
@@ -280,22 +314,26 @@ class _Import:
             self._progress(table, len(page) - (len(wanted) - len(found)))  # less those that are gone meanwhile
 
     def _store_conversations(self, table: str, found: list[_Conversation]) -> None:
-        dialog_ids = {row.dialog_id or "" for row in found if _fits(row.dialog_id)}
-        owners = {dialog.id for dialog in self._store.dialogs.get_by_ids(dialog_ids)}
-        good: list[tuple[_Row, _fields.New]] = []
+        good: list[_Row] = []
         for there in found:
-            if there.dialog_id not in owners:
-                self._refuse(table, there.id, f"its dialog {there.dialog_id!r} is missing")
+            of_agent = there.source == "agent" and there.dialog_id in self._agents_refused
+            if there.dialog_id not in self._dialogs_here or of_agent:
+                self._refuse(table, there.id, f"its dialog {there.dialog_id!r} is missing, or was refused")
                 continue
             row = self._dated(table, there.id, there, _conversation(there))
             _mend(row)
             try:
-                good.append((row, _fields.new("conversation", row.values)))
+                row.new = _fields.new("conversation", row.values)
             except (ValueError, TypeError) as error:
                 self._refuse(table, there.id, str(error))
-        self._store.conversations.run_as_one(insert_conversations((new for _, new in good), None))
-        for row, _ in good:
-            self._take(table, row)
+            else:
+                good.append(row)
+
+        def store(rows: list[_Row]) -> None:
+            news = (row.new for row in rows if row.new is not None)
+            self._store.conversations.run_as_one(insert_conversations(news, None))
+
+        self._stored(table, good, store)
 
     # -- counting and reporting -----------------------------------------------------------------
 
@@ -346,7 +384,7 @@ class _Import:
             self._on_progress(table, totals.read, estimate if estimate >= 0 else None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Row:
     """A row on its way: what is to be stored, what was altered, and how its dates contradict each other."""
 
@@ -354,6 +392,7 @@ class _Row:
     values: dict[str, Any]
     reasons: list[str]
     contradiction: str
+    new: _fields.New | None = None
 
 
 def _usable(rows: Iterable[_Dialog | _ConversationId]) -> list[str]:
@@ -390,15 +429,20 @@ def _mend(row: _Row) -> None:
             continue
         mended: list[str] = []
         try:
-            value = json.loads(text)
+            twice: list[str] = []
+            value = loads(text, twice)
+            mended = [f"{field} had the key {key!r} twice in one object, and has the last" for key in twice]
             try:
                 check.json_text(field, value)
             except ValueError:
                 value = _storable(field, value, mended)
                 check.json_text(field, value)
-        except (ValueError, RecursionError) as error:
-            why = "is not JSON" if isinstance(error, json.JSONDecodeError) else "is nested too deep"
-            value, mended = text, [f"{field} {why} and was kept as its text"]
+        except RecursionError:
+            value, mended = text, [f"{field} is nested too deep and was kept as its text"]
+        except json.JSONDecodeError:
+            value, mended = text, [f"{field} is not JSON and was kept as its text"]
+        except ValueError as error:  # of a number that is too long, or of the depth
+            value, mended = text, [f"{field} was kept as its text: {error}"]
         row.values[field] = value
         row.reasons.extend(mended)
 
@@ -406,7 +450,7 @@ def _mend(row: _Row) -> None:
 def _storable(path: str, value: Any, mended: list[str]) -> Any:
     """Return a JSON value without U+0000, lone surrogates, NaN and infinities, and note each in *mended*."""
     if isinstance(value, str):
-        text = value.replace("\0", "\ufffd").encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+        text = re.sub("[\0\ud800-\udfff]", "\ufffd", value)
         if text != value:
             mended.append(f"{path} had U+0000 or a lone surrogate, which is U+FFFD now")
         return text
@@ -417,9 +461,11 @@ def _storable(path: str, value: Any, mended: list[str]) -> Any:
         members = cast(Sequence[Any], value)
         return [_storable(f"{path}[{index}]", member, mended) for index, member in enumerate(members)]
     if isinstance(value, dict):
-        items = cast(Mapping[str, Any], value).items()
-        return {
-            _storable(f"a key of {path}", key, mended): _storable(f"{path}[{key!r}]", member, mended)
-            for key, member in items
-        }
+        result: dict[str, Any] = {}
+        for key, member in cast(Mapping[str, Any], value).items():
+            new = _storable(f"a key of {path}", key, mended)
+            while new != key and (new in result or new in value):
+                new += "\ufffd"  # it is another member, and stays one
+            result[new] = _storable(f"{path}[{key!r}]", member, mended)
+        return result
     return value

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar, cast
@@ -17,7 +24,7 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from conversation_store import _arguments as check
-from conversation_store._runner import AsyncRunner, Isolation, OnStatement, Runner, always
+from conversation_store._runner import AsyncRunner, Isolation, Level, OnStatement, Runner
 from conversation_store.api_tokens import ApiTokenRepository, AsyncApiTokenRepository
 from conversation_store.conversations import AsyncConversationRepository, ConversationRepository
 from conversation_store.dialogs import AsyncDialogRepository, DialogRepository
@@ -108,8 +115,14 @@ class ConversationStore(Transaction):
             pool = self._own_pool = ConnectionPool(
                 conninfo, min_size=min_size, max_size=max_size, timeout=timeout, kwargs={"autocommit": True}, open=False
             )
-        connect = cast("ConnectionPool[Any]", pool).connection if connection is None else always(connection)
-        runner = Runner(_guarded(self, connect), on_statement, callers=connection is not None)
+        connect: Callable[[], AbstractContextManager[Connection[Any]]]
+        enter: Callable[[], AbstractContextManager[Connection[Any]]]
+        if connection is None:
+            connect = enter = cast("ConnectionPool[Any]", pool).connection
+        else:
+            level = Level(connection)
+            connect, enter = level.one, level.nested
+        runner = Runner(_guarded(self, connect), _guarded(self, enter), on_statement, callers=connection is not None)
         super().__init__(runner, max_items_per_page=max_items_per_page)
 
     def open(self) -> None:
@@ -150,7 +163,11 @@ class ConversationStore(Transaction):
         while True:
             try:
                 with self.transaction(isolation=isolation, read_only=read_only) as tx:
-                    return function(tx)
+                    result = function(tx)
+                    if inspect.iscoroutine(result):
+                        result.close()
+                        raise TypeError("function must be a plain function: this is the blocking store")
+                    return result
             except _AGAIN:
                 pause = next(pauses, None)
                 if pause is None:
@@ -186,8 +203,16 @@ class AsyncConversationStore(AsyncTransaction):
             pool = self._own_pool = AsyncConnectionPool(
                 conninfo, min_size=min_size, max_size=max_size, timeout=timeout, kwargs={"autocommit": True}, open=False
             )
-        connect = cast("AsyncConnectionPool[Any]", pool).connection if connection is None else always(connection)
-        runner = AsyncRunner(_guarded(self, connect), on_statement, callers=connection is not None)
+        connect: Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
+        enter: Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
+        if connection is None:
+            connect = enter = cast("AsyncConnectionPool[Any]", pool).connection
+        else:
+            level = Level(connection)
+            connect, enter = level.one_awaiting, level.nested_awaiting
+        runner = AsyncRunner(
+            _guarded(self, connect), _guarded(self, enter), on_statement, callers=connection is not None
+        )
         super().__init__(runner, max_items_per_page=max_items_per_page)
 
     async def open(self) -> None:
@@ -222,7 +247,10 @@ class AsyncConversationStore(AsyncTransaction):
         while True:
             try:
                 async with self.transaction(isolation=isolation, read_only=read_only) as tx:
-                    return await function(tx)
+                    result = function(tx)
+                    if not inspect.isawaitable(result):
+                        raise TypeError("function must be a coroutine function: this is the store on asyncio")
+                    return await result
             except _AGAIN:
                 pause = next(pauses, None)
                 if pause is None:

@@ -11,7 +11,7 @@ from conversation_store import _bulk as bulk
 from conversation_store._query import load
 from conversation_store._repository import AsyncRepository, Repository, batches
 from conversation_store._rows import Row
-from conversation_store._statement import Statement, count
+from conversation_store._statement import Statement, count, one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +41,14 @@ class _Tenants:
     ) -> Generator[Statement[Any], Any, DeletedTenant]:
         """Delete everything that a tenant has: its tokens first, then its conversations and dialogs.
 
-        Each statement deletes *batch_size* rows at the most and is a transaction of its own, unless the call is made
-        inside of one; *on_progress* hears of each. What was interrupted is resumed by calling again. Raises
-        `DialogNotEmpty` when conversations are saved faster than they are deleted. Returns how many there were; tokens
-        that go with their dialog are counted when they are deleted first.
+        Each statement deletes *batch_size* rows at the most, but for the tokens, which cease to work all at once; each
+        is a transaction of its own, unless the call is made inside of one, and *on_progress* hears of it. What was
+        interrupted is resumed by calling again, and what is saved meanwhile goes too. Raises `DialogNotEmpty` when a
+        conversation is saved at the very moment at which its dialog goes: call again. Returns how many were deleted.
         SQL: `sql/api_token/delete_by_tenant_id.sql`, `sql/conversation/delete_by_tenant_id.sql`,
         `sql/dialog/delete_by_tenant_id.sql`.
         """
-        return _delete(check.identifier("tenant_id", tenant_id), bulk.batch_size(batch_size), on_progress)
+        return _delete(check.identifier("tenant_id", tenant_id), bulk.batch_size(batch_size, on_progress), on_progress)
 
 
 class TenantRepository(_Tenants, Repository):
@@ -61,24 +61,27 @@ class AsyncTenantRepository(_Tenants, AsyncRepository):
 
 def _delete(
     tenant_id: str, limit: int, on_progress: Callable[[DeletedTenant], object] | None
-) -> Generator[Statement[int], int, DeletedTenant]:
+) -> Generator[Statement[Any], Any, DeletedTenant]:
     tokens = conversations = dialogs = 0
 
     def deleted() -> DeletedTenant:
         return DeletedTenant(tokens=tokens, conversations=conversations, dialogs=dialogs)
 
-    def told(number: int) -> int:
+    def told(number: int) -> None:
         if number and on_progress is not None:
             on_progress(deleted())
-        return number
 
     while True:
-        # Tokens first: nobody comes in any more. And again, for one that was issued meanwhile.
+        # Tokens first: nobody comes in any more. And each time again, for one that was issued meanwhile.
         tokens += (issued := (yield count(_DELETE_TOKENS, tenant_id=tenant_id)))
         told(issued)
-        conversations += (saved := (yield count(_DELETE_CONVERSATIONS, tenant_id=tenant_id, limit=limit)))
-        if told(saved):
+        batch: bulk.Batch = yield one(_DELETE_CONVERSATIONS, bulk.Batch, tenant_id=tenant_id, limit=limit)
+        conversations += batch.deleted
+        told(batch.deleted)
+        if batch.found:
             continue
-        dialogs += (emptied := (yield count(_DELETE_DIALOGS, tenant_id=tenant_id, limit=limit)))
-        if not told(emptied) and not issued:
+        batch = yield one(_DELETE_DIALOGS, bulk.Batch, tenant_id=tenant_id, limit=limit)
+        dialogs += batch.deleted
+        told(batch.deleted)
+        if not batch.found and not issued:
             return deleted()
