@@ -258,8 +258,9 @@ def test_one_file_is_one_row_of_pg_stat_statements_and_one_prepared_statement(da
                 "t", "2024-01-01", date(2024, 1, 2), None if text is None else str(text), fill=flag
             )
         statements = connection.execute(
-            "SELECT query FROM pg_stat_statements WHERE query LIKE '%conversation_store.%' AND dbid ="
-            " (SELECT oid FROM pg_database WHERE datname = current_database())"
+            # To older servers the body of a function that folds while a statement is planned is a statement too.
+            "SELECT query FROM pg_stat_statements WHERE query LIKE '%conversation_store.%' AND query NOT LIKE 'SELECT CASE%'"
+            " AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
         ).fetchall()
         prepared = connection.execute(
             "SELECT statement FROM pg_prepared_statements WHERE statement LIKE '/*%'"
