@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conversation_store import ConversationStore, Slice
-from conversation_store.conversations import OrderBy
+from conversation_store._pages import OrderBy
 
 ORDERS: tuple[Any, ...] = get_args(OrderBy)
 FILTERS: list[dict[str, Any]] = [

@@ -2,17 +2,11 @@
 
 from conversation_store._bulk import OnProgress
 from conversation_store._migrate import migrate
+from conversation_store._pages import Page, Slice
+from conversation_store._rows import Conversation, ConversationName, DailyStats
 from conversation_store._runner import OnStatement
 from conversation_store.api_tokens import ApiToken, ApiTokenRepository, AsyncApiTokenRepository, IssuedToken
-from conversation_store.conversations import (
-    AsyncConversationRepository,
-    Conversation,
-    ConversationName,
-    ConversationRepository,
-    DailyStats,
-    Page,
-    Slice,
-)
+from conversation_store.conversations import AsyncConversationRepository, ConversationRepository
 from conversation_store.dialogs import AsyncDialogRepository, Dialog, DialogRepository
 from conversation_store.errors import (
     AlreadyExists,

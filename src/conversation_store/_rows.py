@@ -1,10 +1,13 @@
-"""What the rows of all tables have in common."""
+"""What the rows of all tables have in common, and the rows of conversations."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
+
+JsonValue: TypeAlias = Any
+"""What `json` reads and writes: None, bool, int, float, str, and lists and dicts (with str keys) of these."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -55,3 +58,56 @@ class Dated(Row):
 def milliseconds(instant: datetime) -> int:
     """Return an instant in milliseconds since 1970."""
     return (instant - _EPOCH) // timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation(Dated):
+    """One session of a dialog. Dates are aware, in UTC; `duration` is in seconds.
+
+    `message` and `reference` are as the caller gave them, usually lists with one entry per message and per answer.
+    `dsl` is None where a list was asked for without it.
+    """
+
+    id: str
+    tenant_id: str
+    dialog_id: str
+    name: str | None
+    user_id: str
+    exp_user_id: str | None
+    message: JsonValue
+    reference: JsonValue
+    tokens: int
+    source: str | None
+    dsl: JsonValue
+    duration: float
+    round: int
+    thumb_up: int
+    errors: str | None
+    version_title: str | None
+    create_date: datetime
+    update_date: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationName(Row):
+    """The id and name of a conversation."""
+
+    id: str
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DailyStats(Row):
+    """One day of a tenant's conversations, in the time zone that was asked for.
+
+    `pv` counts sessions and `uv` distinct users; `tokens`, `duration` (seconds) and `thumb_up` are sums, `round` is the
+    average.
+    """
+
+    dt: date
+    pv: int
+    uv: int
+    tokens: int
+    duration: float
+    round: float
+    thumb_up: int

@@ -6,110 +6,23 @@ import json
 import uuid
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
-
-from psycopg.rows import kwargs_row
+from typing import Any, TypeVar
 
 from conversation_store import _arguments as check
 from conversation_store import _bulk as bulk
-from conversation_store import _cursor as cursors
 from conversation_store import _fields as fields
+from conversation_store import _pages as pages
 from conversation_store._arguments import Moment
 from conversation_store._bulk import OnProgress
+from conversation_store._pages import DateField, OrderBy, Page, Slice, Total
 from conversation_store._query import load
 from conversation_store._repository import AsyncRepository, Repository, atomic, batches, operation, stream
-from conversation_store._rows import Dated, Row
+from conversation_store._rows import Conversation, ConversationName, DailyStats, JsonValue
 from conversation_store._runner import AsyncRunner, Runner
 from conversation_store._statement import Statement, count, many, one, optional, then
 from conversation_store.errors import ConversationNotFound, RoundConflict
 
 T = TypeVar("T")
-
-JsonValue: TypeAlias = Any
-"""What `json` reads and writes: None, bool, int, float, str, and lists and dicts (with str keys) of these."""
-
-OrderBy: TypeAlias = Literal[
-    "id",
-    "name",
-    "create_date",
-    "create_time",
-    "update_date",
-    "update_time",
-    "tokens",
-    "duration",
-    "round",
-    "thumb_up",
-]
-DateField: TypeAlias = Literal["create_date", "update_date"]
-Total: TypeAlias = Literal["exact", "capped", "none"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conversation(Dated):
-    """One session of a dialog. Dates are aware, in UTC; `duration` is in seconds.
-
-    `message` and `reference` are as the caller gave them, usually lists with one entry per message and per answer.
-    `dsl` is None where a list was asked for without it.
-    """
-
-    id: str
-    tenant_id: str
-    dialog_id: str
-    name: str | None
-    user_id: str
-    exp_user_id: str | None
-    message: JsonValue
-    reference: JsonValue
-    tokens: int
-    source: str | None
-    dsl: JsonValue
-    duration: float
-    round: int
-    thumb_up: int
-    errors: str | None
-    version_title: str | None
-    create_date: datetime
-    update_date: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConversationName(Row):
-    """The id and name of a conversation."""
-
-    id: str
-    name: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DailyStats(Row):
-    """One day of a tenant's conversations, in the time zone that was asked for.
-
-    `pv` counts sessions and `uv` distinct users; `tokens`, `duration` (seconds) and `thumb_up` are sums, `round` is the
-    average.
-    """
-
-    dt: date
-    pv: int
-    uv: int
-    tokens: int
-    duration: float
-    round: float
-    thumb_up: int
-
-
-class Page(NamedTuple):
-    """One page of conversations, and how many match over all pages; -1 where that was not counted."""
-
-    count: int  # type: ignore[assignment]  # the field's established name; tuple.count is of no use here
-    sessions: list[Conversation]
-
-
-class Slice(NamedTuple):
-    """The conversations behind a cursor, and the cursor of those behind them, or None at the end."""
-
-    sessions: list[Conversation]
-    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +55,6 @@ _GET_BY_IDS = load("conversation.get_by_ids")
 _GET_DIALOG_IDS = load("conversation.get_dialog_ids")
 _GET_OR_NONE = load("conversation.get_or_none")
 _QUERY = load("conversation.query")
-_GET_LIST = load("conversation.get_list")
 _GET_NAMES = load("conversation.get_names")
 _ITER = load("conversation.iter")
 _COUNT = load("conversation.count")
@@ -153,19 +65,6 @@ _STATS = load("conversation.stats")
 _DELETE_BY_ID = load("conversation.delete_by_id")
 _DELETE_BY_IDS = load("conversation.delete_by_ids")
 _DELETE_BY_DIALOG_IDS = load("conversation.delete_by_dialog_ids")
-
-_ORDERS: Mapping[str, str] = {
-    "id": "id",
-    "name": "name",
-    "create_date": "create_date",
-    "create_time": "create_date",
-    "update_date": "update_date",
-    "update_time": "update_date",
-    "tokens": "tokens",
-    "duration": "duration",
-    "round": "round",
-    "thumb_up": "thumb_up",
-}
 
 _MAX_DAYS = 3_660
 
@@ -346,7 +245,7 @@ class _Conversations:
         """
         limit = check.integer("items_per_page", items_per_page, minimum=0, maximum=self._max_items_per_page)
         page = check.integer("page_number", page_number, minimum=1, maximum=check.MAX_BIGINT // max(limit, 1))
-        order, query = _query(
+        order, query = pages.query(
             dialog_id,
             tenant_id,
             orderby,
@@ -360,7 +259,7 @@ class _Conversations:
             date_field,
             time_zone,
         )
-        return _list(
+        return pages.listed(
             order,
             query,
             lambda total, sessions: Page(-1 if total is None else total, sessions),
@@ -399,7 +298,7 @@ class _Conversations:
         *items_per_page* may change, from 1 to the store's `max_items_per_page`. SQL: `sql/conversation/get_list.sql`.
         """
         limit = check.integer("items_per_page", items_per_page, minimum=1, maximum=self._max_items_per_page)
-        order, query = _query(
+        order, query = pages.query(
             dialog_id,
             tenant_id,
             orderby,
@@ -413,24 +312,7 @@ class _Conversations:
             date_field,
             time_zone,
         )
-
-        def read(_: int | None, sessions: list[Conversation]) -> Slice:
-            if len(sessions) <= limit:
-                return Slice(sessions, None)
-            last = sessions[limit - 1]
-            key = getattr(last, order)
-            text = key.isoformat() if isinstance(key, datetime) else "" if key is None else str(key)
-            return Slice(sessions[:limit], cursors.encode(order, query, cursors.Position(text, last.id)))
-
-        return _list(
-            order,
-            query,
-            read,
-            # One more, to know whether there is a next page.
-            limit=limit + 1,
-            include_dsl=check.boolean("include_dsl", include_dsl),
-            after=None if cursor is None or cursor == "" else cursors.decode(order, query, cursor),
-        )
+        return pages.after(order, query, cursor, limit=limit, include_dsl=check.boolean("include_dsl", include_dsl))
 
     @stream
     def iter(
@@ -705,72 +587,6 @@ def _change(id: str | int, conversation: object, *, increment: int) -> Statement
     )
 
 
-def _query(
-    dialog_id: str | int,
-    tenant_id: str | int,
-    orderby: OrderBy,
-    desc: bool,
-    id: str | int | None,
-    user_id: str | int | None,
-    keywords: str,
-    from_date: Moment | None,
-    to_date: Moment | None,
-    exp_user_id: str | int | None,
-    date_field: DateField,
-    time_zone: str,
-) -> tuple[str, dict[str, object]]:
-    """Return the order and the filters of a list, as its statement takes them."""
-    zone = check.time_zone("time_zone", time_zone)
-    since = _filter_date("from_date", from_date)
-    until = _filter_date("to_date", to_date)
-    return _ORDERS[check.choice("orderby", orderby, tuple(_ORDERS))], {
-        "dialog_id": check.identifier("dialog_id", dialog_id),
-        "tenant_id": check.identifier("tenant_id", tenant_id),
-        "desc": check.boolean("desc", desc),
-        "id": check.optional_identifier("id", id) or None,
-        "user_id": check.optional_identifier("user_id", user_id, maximum=check.MAX_USER_ID) or None,
-        "exp_user_id": check.optional_identifier("exp_user_id", exp_user_id, maximum=check.MAX_USER_ID) or None,
-        "keywords": check.optional_text("keywords", keywords) or None,
-        "date_field": check.choice("date_field", date_field, ("create_date", "update_date")),
-        "from_date": None if since is None else check.start(since, zone),
-        "before_date": None if until is None else check.end(until, zone),
-    }
-
-
-def _list(
-    order: str,
-    query: Mapping[str, object],
-    read: Callable[[int | None, list[Conversation]], T],
-    *,
-    limit: int,
-    include_dsl: bool,
-    offset: int = 0,
-    total: str = "none",
-    total_limit: int = 0,
-    after: cursors.Position | None = None,
-) -> Statement[T]:
-    """Describe the list: each row carries the total, and an empty page is one row of it alone."""
-
-    def row(*, total: int | None, **columns: Any) -> tuple[int | None, Conversation | None]:
-        return total, None if columns["id"] is None else Conversation(**columns)
-
-    def rows(found: list[tuple[int | None, Conversation | None]], _: int) -> T:
-        return read(found[0][0], [conversation for _, conversation in found if conversation is not None])
-
-    params: dict[str, object] = {
-        **query,
-        "orderby": order,
-        "limit": limit,
-        "offset": offset,
-        "include_dsl": include_dsl,
-        "total": total,
-        "total_limit": total_limit,
-        "after_key": None if after is None else after.key,
-        "after_id": None if after is None else after.id,
-    }
-    return Statement(_GET_LIST, params, kwargs_row(row), rows)
-
-
 def _walk(
     tenant_id: str | int | None,
     dialog_id: str | int | None,
@@ -800,7 +616,3 @@ def _owner(tenant_id: object, dialog_id: object) -> dict[str, object]:
         "tenant_id": None if tenant_id is None else check.identifier("tenant_id", tenant_id),
         "dialog_id": None if dialog_id is None else check.identifier("dialog_id", dialog_id),
     }
-
-
-def _filter_date(name: str, value: Moment | None) -> date | datetime | None:
-    return None if value is None or value == "" else check.moment(name, value)

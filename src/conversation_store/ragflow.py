@@ -277,7 +277,6 @@ class _Import:
         if row.beta and not row.beta.strip():
             new.values["beta"] = None
             new.reasons.append("its beta is blank and was left out")
-
         if row.dialog_id:
             # Without its dialog it would open all of the tenant's.
             dialog = self._store.dialogs.get_by_id(row.dialog_id) if _fits(row.dialog_id) else None
@@ -301,7 +300,7 @@ class _Import:
             there = self._store.conversations.get_dialog_ids(_usable(page))
             wanted = [row.id for row in page if row.id not in there]
             for row in page:
-                if row.id in there and there[row.id] == row.dialog_id:
+                if row.id in there and there[row.id] == row.dialog_id and row.dialog_id in self._dialogs_here:
                     self._present(table)
                 elif row.id in there:
                     self._refuse(table, row.id, "a conversation with this id belongs to another dialog")
