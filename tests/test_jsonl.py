@@ -268,6 +268,20 @@ def test_a_killed_import_leaves_nothing_and_an_interrupted_export_no_file(filled
     assert (tmp_path / "there").stat().st_mode & 0o777 == 0o666 & ~0o022
 
 
+def test_an_export_takes_the_place_of_no_device_and_of_no_link(filled: str, tmp_path: Path) -> None:
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link", tmp_path / "target"
+    os.mkfifo(pipe)
+    target.write_text("before")
+    link.symlink_to(target)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        assert run("export", "-o", pipe, database=filled)[0] == 0
+        assert len(reader.communicate()[0].splitlines()) == 2
+    assert pipe.is_fifo()
+    assert run("export", "-o", link, database=filled)[0] == 0
+    assert link.is_symlink()
+    assert len(target.read_text().splitlines()) == 2
+
+
 def test_an_interrupted_import_leaves_nothing_and_sets_nothing_aside(filled: str, tmp_path: Path) -> None:
     aside = tmp_path / "aside"
     with subprocess.Popen(

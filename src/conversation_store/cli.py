@@ -257,6 +257,12 @@ def _written(output: Path | None) -> Generator[Callable[[str], object]]:
         yield lambda text: sys.stdout.buffer.write(text.encode())
         sys.stdout.buffer.flush()
         return
+    output = output.resolve()  # a link stays one
+    if output.exists() and not output.is_file():
+        # A pipe or a device is written to; nothing may take its place.
+        with output.open("wb") as file:
+            yield lambda text: file.write(text.encode())
+        return
     with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}.", delete=False) as file:
         part = Path(file.name)
         try:
