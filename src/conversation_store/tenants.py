@@ -73,7 +73,8 @@ def _delete(
 
     while True:
         # Tokens first: nobody comes in any more. And each time again, for one that was issued meanwhile.
-        tokens += (issued := (yield count(_DELETE_TOKENS, tenant_id=tenant_id)))
+        issued = yield count(_DELETE_TOKENS, tenant_id=tenant_id)
+        tokens += issued
         told(issued)
         batch: bulk.Batch = yield one(_DELETE_CONVERSATIONS, bulk.Batch, tenant_id=tenant_id, limit=limit)
         conversations += batch.deleted
@@ -83,5 +84,5 @@ def _delete(
         batch = yield one(_DELETE_DIALOGS, bulk.Batch, tenant_id=tenant_id, limit=limit)
         dialogs += batch.deleted
         told(batch.deleted)
-        if not batch.found and not issued:
+        if not batch.found:
             return deleted()
