@@ -134,7 +134,7 @@ def test_all_or_none_are_loaded(store: Any, dialog: str, tenant: str, monkeypatc
         ),
         ([*good, {}], ValueError, r"^conversations\[3\]\['dialog_id'\] must be given"),
         ([*good, {"dialog_id": dialog, "create_date": "now"}], ValueError, r"^conversations\[3\]\['create_date'\]"),
-        ([*good, {"dialog_id": dialog, "create_time": -1}], ValueError, r"^conversations\[3\]\['create_time'\]"),
+        ([*good, {"dialog_id": dialog, "create_time": -(10**15)}], ValueError, r"^conversations\[3\]\['create_time'\]"),
         ([*good, "text"], TypeError, r"^conversations\[3\] must be a mapping"),
         ([*good, {"dialog_id": "nowhere"}], DialogNotFound, r"^conversations\[3\]: there is no dialog 'nowhere'$"),
         (

@@ -327,7 +327,8 @@ def statement_of(call: Any, *answers: Any) -> Statement[Any]:
     class Catcher(Runner):
         def run(self, statement: Statement[Any]) -> Any:
             if remaining:
-                return statement.read(remaining.pop(0), 1)
+                answer = remaining.pop(0)
+                return statement.read(answer, len(answer))
             raise Captured(statement)
 
     store = ConversationStore("")

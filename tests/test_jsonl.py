@@ -134,6 +134,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "a bad dialog": (b'{"dialog": {"id": "x"}}', "dialog['tenant_id'] must be given"),
     "a dialog elsewhere": (b'{"dialog": {"id": "d", "tenant_id": "u"}}', "the dialog 'd' exists under another tenant"),
     "a key twice": (b'{"dialog_id": "d", "id": "1", "id": "2"}', "has the key 'id' twice in one object"),
+    "a mark": (b'\xef\xbb\xbf{"dialog_id": "d"}', "is not JSON"),
     "no time": (b'{"dialog_id": "d", "create_date": "2024-01-01", "create_time": "x"}', "conversation['create_time']"),
     "no year": (
         b'{"dialog_id": "d", "create_date": "0001-01-01T00:00:00+01:00"}',
@@ -174,7 +175,7 @@ def test_bad_lines_are_set_aside_as_they_are_and_the_others_imported(filled: str
     code, printed, said = run("import", path, "--set-aside", aside, database=filled)
     assert code == 3
     assert printed == f"imported 2 conversations and 1 dialogs\nset aside {len(BAD)} lines in {aside}\n"
-    assert aside.read_bytes() == b"".join(line + b"\n" for line in lines)
+    assert aside.read_bytes() == b"\r\n".join(lines) + b"\n"  # to the byte
     for number, (told, (_, reason)) in enumerate(zip(said.splitlines(), BAD.values(), strict=True), start=4):
         assert told.startswith(f"{path}:{number}: ")
         assert reason in told
@@ -221,6 +222,27 @@ def test_dialogs_that_are_missing_are_created_for_a_tenant_where_that_is_asked(f
     with ConversationStore(filled) as store:
         assert [(d.id, d.tenant_id) for d in store.dialogs.iter()] == [("d", "t"), ("x", "n"), ("y", "n")]
         assert store.conversations.get_dialog_ids(["1", "2", "3", "4"]) == {"1": "x", "2": "y"}
+
+
+def test_a_line_that_is_set_aside_changes_nothing_and_a_dialog_gets_its_name_later(filled: str, tmp_path: Path) -> None:
+    lines = b'{"dialog_id": "new", "id": "old", "tenant_id": "t"}\n'
+    lines += b'{"dialog_id": "late"}\n' * 700
+    lines += b'{"dialog": {"id": "late", "tenant_id": "t", "name": "Late"}}\n'
+    code, printed, _ = run("import", "-", "--tenant", "t", "--set-aside", tmp_path / "a", database=filled, stdin=lines)
+    assert (code, printed.splitlines()[0]) == (3, "imported 700 conversations and 1 dialogs")
+    assert "as they were" not in printed
+    with ConversationStore(filled) as store:
+        assert [(d.id, d.name) for d in store.dialogs.iter()] == [("d", None), ("late", "Late")]
+
+
+def test_an_export_is_imported_whatever_its_dates_and_a_byte_order_mark_is_passed_over(filled: str) -> None:
+    with ConversationStore(filled) as store:
+        store.conversations.save(dialog_id="d", id="moon", create_date="1969-07-20T20:17:40Z")
+    before = everything(filled)
+    exported = run("export", "-o", "-", database=filled)[1]
+    empty(filled)
+    assert run("import", "-", database=filled, stdin=b"\xef\xbb\xbf" + exported.encode())[0] == 0
+    assert everything(filled) == before
 
 
 def test_a_dialog_stands_before_its_conversations_in_small_files_too(filled: str) -> None:

@@ -94,23 +94,42 @@ def test_a_migration_that_fails_leaves_nothing_of_itself_and_the_next_run_goes_o
     works(empty_database)
 
 
-def test_a_use_that_was_stamped_before_uses_had_a_date_of_their_own_is_kept(
-    empty_database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def older(empty_database: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give a database as version 0.1.0 left it, with a token and a conversation."""
     before = [migration for migration in _migrate.migrations() if migration.version < "0004"]
     monkeypatch.setattr(_migrate, "migrations", lambda: before)
     migrate(empty_database)
     with psycopg.connect(empty_database) as connection:
         connection.execute(
-            "INSERT INTO conversation_store.api_token (tenant_id, token_digest, hint, create_date, update_date)"
-            " VALUES ('t', sha256('a'), '', '2024-01-01Z', '2024-01-02Z'), ('t', sha256('b'), '', '2024-01-01Z', '2024-01-01Z')"
+            "INSERT INTO conversation_store.api_token (tenant_id, token_digest, hint) VALUES ('t', sha256('a'), '');"
+            "INSERT INTO conversation_store.dialog (id, tenant_id) VALUES ('d', 't');"
+            "INSERT INTO conversation_store.conversation (id, tenant_id, dialog_id, user_id) VALUES ('c', 't', 'd', 'u')"
         )
     monkeypatch.undo()
-    migrate(empty_database)
-    with ConversationStore(empty_database) as store:
-        used, unused = sorted(store.tokens.query(tenant_id="t"), key=lambda token: token.id)
-        assert (used.use_date, unused.use_date) == (used.update_date, None)
+    return empty_database
+
+
+def test_what_was_there_before_works_after_an_upgrade(older: str) -> None:
+    assert migrate(older) == ["0004_token_life", "0005_user_index"]
+    with ConversationStore(older) as store:
+        (token,) = store.tokens.query(tenant_id="t")
+        assert (token.use_date, token.expire_date, token.rotate_date, token.revoke_date) == (None, None, None, None)
         assert store.tokens.authenticate("a") is not None
+        assert [c.id for c in store.conversations.query(tenant_id="t", user_id="u")] == ["c"]
+
+
+def test_an_index_that_was_built_by_hand_is_taken_unless_it_is_invalid(older: str) -> None:
+    create = next(m.up for m in _migrate.migrations() if m.name == "0005_user_index").partition("DO $$")[0]
+    with psycopg.connect(older, autocommit=True) as connection:
+        connection.execute(create.replace("CREATE INDEX IF", "CREATE INDEX CONCURRENTLY IF").encode())
+        name = "conversation_tenant_id_user_id_create_date_id_idx"
+        valid = f"UPDATE pg_index SET indisvalid = %s WHERE indexrelid = 'conversation_store.{name}'::regclass"
+        connection.execute(valid.encode(), [False])
+        with pytest.raises(psycopg.errors.RaiseException, match=f"{name} is invalid: drop it, and migrate again"):
+            migrate(older)
+        connection.execute(valid.encode(), [True])
+    assert migrate(older) == ["0005_user_index"]
 
 
 def test_a_statement_that_does_not_get_its_lock_gives_up(database: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,7 +124,15 @@ def test_the_public_names_are_these() -> None:
             "Conflict",
             "RoundConflict",
         ),
-        *("AlreadyExists", "DialogNotEmpty", "OutsideTransaction", "StalePlan", "MigrationError", "QueryError"),
+        *(
+            "AlreadyExists",
+            "DialogNotEmpty",
+            "OutsideTransaction",
+            "AbortedTransaction",
+            "StalePlan",
+            "MigrationError",
+            "QueryError",
+        ),
         *("TenantRepository", "AsyncTenantRepository", "DeletedTenant", "Slice", "OnProgress"),
     }
 

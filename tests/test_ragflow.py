@@ -355,6 +355,17 @@ def test_a_run_that_was_interrupted_is_resumed(old: str, database: str) -> None:
         assert store.conversations.count() == len(CONVERSATIONS) - 5
 
 
+def test_what_is_said_of_a_row_is_not_lost_by_an_interruption(old: str, database: str) -> None:
+    def stop(report: Report) -> None:
+        if report.outcome == "altered" and report.table == "api_4_conversation":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_ragflow(old, database, time_zone=ZONE, on_report=stop)
+    totals, _ = move(old, database)
+    assert totals["api_4_conversation"].altered == sum(of == "altered" for _, of, _, _ in CONVERSATIONS.values())
+
+
 def test_it_may_be_the_same_database_with_its_own_time_zone_and_without_agents(database: str) -> None:
     ragflow_layout.create(database)
     with psycopg.connect(database, autocommit=True) as connection:

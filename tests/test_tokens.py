@@ -14,7 +14,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from conversation_store import AlreadyExists, ApiToken, DialogNotFound, IssuedToken, TokenNotFound
-from worlds import Blocking, OnAsyncio
+from worlds import Blocking, OnAsyncio, commit_when_waited_for
 
 
 @pytest.fixture
@@ -221,6 +221,63 @@ def test_a_revoked_token_and_its_beta_no_longer_authenticate(store: Any, tenant:
     assert store.tokens.authenticate_beta(beta) is None
     assert store.tokens.expire(issued.id, tenant_id=tenant, expire_date=None) == 0
     assert [token.id for token in store.tokens.query(tenant_id=tenant)] == [issued.id]
+
+
+def test_whoever_waits_for_a_revocation_does_not_bring_the_token_back(
+    world: Blocking | OnAsyncio, db: str, store: Any, tenant: str
+) -> None:
+    """Each of these waits for the row, and looks again at what it has become."""
+    waiters: list[Any] = [
+        lambda s, id: s.tokens.expire(id, tenant_id=tenant, expire_date=None),
+        lambda s, id: s.tokens.rotate(id, tenant_id=tenant, expire_date="2100-01-01"),
+        lambda s, id: s.tokens.fill_beta(id, tenant_id=tenant),
+    ]
+    for end in ("revoke", "expire"):
+        for waiter in waiters:
+            issued = store.tokens.issue(tenant_id=tenant)
+            with psycopg.connect(db) as other, world.store(db) as waiting:
+                other.execute("SELECT FROM conversation_store.api_token WHERE id = %s FOR UPDATE", [issued.id])
+
+                def finish(other: Any = other, id: int = issued.id, end: str = end) -> None:
+                    # The end is later than the beginning of the statement that waits.
+                    column = "revoke_date" if end == "revoke" else "expire_date"
+                    change = f"UPDATE conversation_store.api_token SET {column} = clock_timestamp() WHERE id = %s"
+                    other.execute(change, [id])
+
+                calls: list[Any] = [
+                    lambda s, w=waiter, id=issued.id: w(s, id),
+                    lambda s, o=other, f=finish: commit_when_waited_for(world, db, o, f),
+                ]
+                result, _ = world.together(waiting, calls)
+            assert result == 0 or isinstance(result, TokenNotFound)
+            assert store.tokens.authenticate(issued.token) is None
+
+
+def test_no_clock_brings_a_revoked_token_back(store: Any, tenant: str, db: str) -> None:
+    issued = store.tokens.issue(tenant_id=tenant)
+    assert store.tokens.revoke(issued.id, tenant_id=tenant) == 1
+    with psycopg.connect(db) as connection:  # as if the clock had been set back since
+        connection.execute(
+            "UPDATE conversation_store.api_token SET revoke_date = revoke_date + interval '1 day' WHERE id = %s",
+            [issued.id],
+        )
+    assert store.tokens.authenticate(issued.token) is None
+    assert store.tokens.expire(issued.id, tenant_id=tenant, expire_date=None) == 0
+    (listed,) = store.tokens.query(tenant_id=tenant)
+    assert (listed.expire_date, listed.revoke_date is not None) == (None, True)
+
+
+def test_a_successor_that_is_issued_while_a_tenants_tokens_are_deleted_goes_too(
+    world: Blocking | OnAsyncio, db: str, tenant: str
+) -> None:
+    with world.store(db, min_size=2, max_size=2) as store:
+        for number in range(150):
+            owner = f"{tenant}{number}"
+            id = store.tokens.issue(tenant_id=owner).id
+            calls = [lambda s: s.tokens.rotate(id, tenant_id=owner), lambda s: s.tokens.delete_by_tenant_id(owner)]
+            rotated, deleted = world.together(store, calls)
+            assert deleted == (2 if isinstance(rotated, IssuedToken) else 1)
+            assert store.tokens.query(tenant_id=owner) == []
 
 
 def test_a_transaction_that_began_earlier_sees_that_a_token_was_revoked(

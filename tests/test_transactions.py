@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import threading
 import uuid
@@ -13,6 +14,7 @@ import pytest
 from psycopg.pq import TransactionStatus
 
 from conversation_store import (
+    AbortedTransaction,
     AsyncConversationStore,
     ConversationNotFound,
     ConversationStore,
@@ -273,6 +275,129 @@ def test_a_function_of_the_other_world_is_refused(db: str, dialog: str) -> None:
                 await store.run_in_transaction(function)
 
     asyncio.run(main())
+
+
+def test_an_error_that_is_caught_inside_is_said_at_the_end(
+    world: Blocking | OnAsyncio, store: Any, dialog: str
+) -> None:
+    """The server answers COMMIT with a rollback, and says nothing."""
+    with pytest.raises(AbortedTransaction, match="nothing is committed"), store.transaction() as tx:
+        tx.conversations.save(dialog_id=dialog)
+        with pytest.raises(DialogNotFound):
+            tx.conversations.save(dialog_id="nowhere")
+    assert store.conversations.count(dialog_id=dialog) == 0
+    with store.transaction() as tx:
+        with pytest.raises(AbortedTransaction), tx.transaction() as inner, contextlib.suppress(DialogNotFound):
+            inner.conversations.save(dialog_id="nowhere")
+        # Caught around a nested transaction, it has undone that alone.
+        with pytest.raises(DialogNotFound), tx.transaction() as inner:
+            inner.conversations.save(dialog_id="nowhere")
+        tx.conversations.save(dialog_id=dialog)
+    assert store.conversations.count(dialog_id=dialog) == 1
+
+    def blocking(tx: Any) -> str:
+        with contextlib.suppress(DialogNotFound):
+            tx.conversations.save(dialog_id="nowhere")
+        return "done"
+
+    async def awaiting(tx: Any) -> str:
+        with contextlib.suppress(DialogNotFound):
+            await tx.conversations.save(dialog_id="nowhere")
+        return "done"
+
+    with pytest.raises(AbortedTransaction):
+        run_in_transaction(world, store, blocking if isinstance(world, Blocking) else awaiting)
+
+
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_a_block_that_ends_while_a_task_has_a_nested_transaction_is_undone_as_a_whole(
+    db: str, dialog: str, autocommit: bool
+) -> None:
+    async def main() -> None:
+        async with await psycopg.AsyncConnection.connect(db, autocommit=autocommit) as connection:
+            store = AsyncConversationStore(connection=connection)
+
+            async def nested(tx: Any) -> None:
+                async with tx.transaction() as inner:
+                    await inner.conversations.save(dialog_id=dialog)
+                    begun.set()
+                    await failed.wait()
+                    await asyncio.sleep(0)
+                    with pytest.raises(OutsideTransaction):
+                        await inner.conversations.save(dialog_id=dialog)
+
+            async def bad() -> None:
+                await begun.wait()
+                failed.set()
+                raise KeyError("bad")
+
+            begun, failed = asyncio.Event(), asyncio.Event()
+            with pytest.raises(KeyError, match="bad"):
+                async with store.transaction() as tx:
+                    await tx.conversations.save(dialog_id=dialog)
+                    await asyncio.gather(nested(tx), bad())
+            await store.conversations.save(dialog_id=dialog, id="kept" + dialog)
+            if not autocommit:
+                await connection.commit()
+            assert connection.info.transaction_status == TransactionStatus.IDLE
+
+    asyncio.run(main())
+    with ConversationStore(db) as store:
+        assert [c.id for c in store.conversations.query(dialog_id=dialog)] == ["kept" + dialog]
+
+
+def test_a_block_that_ends_while_a_thread_has_a_nested_transaction_waits_for_it(db: str, dialog: str) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    with ConversationStore(db) as store:
+        with store.transaction() as tx:
+
+            def nested() -> None:
+                with tx.transaction() as inner:
+                    begun.set()
+                    go_on.wait()
+                    inner.conversations.save(dialog_id=dialog)
+
+            thread = threading.Thread(target=nested)
+            thread.start()
+            begun.wait()
+            go_on.set()
+        thread.join()
+        assert store.conversations.count(dialog_id=dialog) == 1
+
+
+def test_a_load_that_is_cancelled_leaves_a_connection_that_is_usable_or_closed(db: str, dialog: str) -> None:
+    async def main() -> None:
+        for steps in range(80):
+            async with await psycopg.AsyncConnection.connect(db, autocommit=True) as connection:
+                store = AsyncConversationStore(connection=connection)
+                load = store.conversations.insert_many([{"dialog_id": dialog, "message": ["x"]}] * 50)
+                task = asyncio.ensure_future(load)
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+                if not connection.closed:
+                    assert connection.info.transaction_status == TransactionStatus.IDLE
+                    await store.dialogs.get_by_id(dialog)
+
+    asyncio.run(main())
+    with ConversationStore(db) as store:
+        assert store.conversations.count(dialog_id=dialog) % 50 == 0
+
+
+def test_a_hook_may_use_the_store_that_calls_it(db: str, dialog: str) -> None:
+    heard: list[str] = []
+
+    def hook(name: str, *_: Any) -> None:
+        heard.append(name)
+        if len(heard) == 1:
+            assert store.dialogs.get_by_id(dialog) is not None
+
+    with psycopg.connect(db, autocommit=True) as connection:
+        store = ConversationStore(connection=connection, on_statement=hook)
+        assert store.conversations.count(dialog_id=dialog) == 0
+    assert heard == ["conversation.count", "dialog.get_by_id"]
 
 
 def test_another_thread_uses_the_store_while_a_transaction_is_open(db: str, dialog: str) -> None:

@@ -169,14 +169,17 @@ class Awaited:
             yield Awaited(transaction, self._world)
 
 
-def commit_when_waited_for(world: Blocking | OnAsyncio, db: str, writer: psycopg.Connection[Any]) -> Any:
-    """Commit a transaction as soon as somebody waits for its locks; one of the calls that are made together."""
+def commit_when_waited_for(
+    world: Blocking | OnAsyncio, db: str, writer: psycopg.Connection[Any], finish: Callable[[], None] = lambda: None
+) -> Any:
+    """Finish and commit a transaction as soon as somebody waits for its locks; one of the calls made together."""
 
     def commit() -> None:
         with psycopg.connect(db, autocommit=True) as connection:
             waiting = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
             while connection.execute(waiting, [writer.info.backend_pid]).fetchone() == (0,):
                 pass
+        finish()
         writer.commit()
 
     return commit() if isinstance(world, Blocking) else asyncio.to_thread(commit)

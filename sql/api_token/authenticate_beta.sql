@@ -3,7 +3,8 @@
 --
 -- The stamp is written only where the last one is at least :stamp_every seconds old, and
 -- whoever finds the row locked goes without it: a hot token is read by all and queued for by
--- none. Served by api_token_beta_key, then api_token_pkey.
+-- none. In read committed: a repeatable read transaction cannot stamp behind another.
+-- Served by api_token_beta_key, then api_token_pkey.
 -- returns: optional
 
 WITH found AS (
@@ -18,9 +19,11 @@ WITH found AS (
         t.update_date,
         t.use_date,
         t.expire_date,
-        t.rotate_date
+        t.rotate_date,
+        t.revoke_date
     FROM conversation_store.api_token AS t
     WHERE t.beta = :beta::text
+        AND t.revoke_date IS NULL
         -- Of the statement, not of the transaction: one that began long ago must see an end that
         -- came since, unless it is repeatable read and sees nothing new.
         AND (t.expire_date IS NULL OR t.expire_date > statement_timestamp())
@@ -59,6 +62,7 @@ SELECT
     coalesce(s.update_date, f.update_date) AS update_date,
     coalesce(s.use_date, f.use_date) AS use_date,
     f.expire_date,
-    f.rotate_date
+    f.rotate_date,
+    f.revoke_date
 FROM found AS f
 LEFT JOIN stamped AS s ON f.id = s.id;

@@ -1,8 +1,9 @@
 /* api_token.delete_by_tenant_id */
 -- Delete every token of a tenant.
 --
--- Served by api_token_tenant_id_dialog_id_idx. Not in batches: a tenant has a handful of
--- tokens, and after this statement none of them may work.
+-- Run until nothing is left: a statement that waits for a rotation does not see the
+-- successor. Served by api_token_tenant_id_dialog_id_idx. Not in batches: a tenant has a
+-- handful of tokens, and none of them may work any more.
 -- returns: count
 
 DELETE FROM conversation_store.api_token AS t

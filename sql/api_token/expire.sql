@@ -7,11 +7,13 @@
 
 UPDATE conversation_store.api_token AS t
 SET
-    update_date = now(),
+    update_date = statement_timestamp(),
     expire_date = CASE
         WHEN t.rotate_date IS NULL THEN :expire_date::timestamptz
         ELSE least(t.expire_date, :expire_date::timestamptz)
     END
 WHERE t.id = :id::bigint
     AND t.tenant_id = :tenant_id::text
-    AND (t.expire_date IS NULL OR t.expire_date > statement_timestamp());
+    AND t.revoke_date IS NULL
+    -- The clock, which goes on while this waits for the row.
+    AND (t.expire_date IS NULL OR t.expire_date > clock_timestamp());

@@ -8,11 +8,13 @@
 UPDATE conversation_store.api_token AS t
 SET
     beta = coalesce(t.beta, :beta::text),
-    update_date = CASE WHEN t.beta IS NULL THEN now() ELSE t.update_date END
+    update_date = CASE WHEN t.beta IS NULL THEN statement_timestamp() ELSE t.update_date END
 WHERE t.id = :id::bigint
     AND t.tenant_id = :tenant_id::text
     AND t.rotate_date IS NULL
-    AND (t.expire_date IS NULL OR t.expire_date > statement_timestamp())
+    AND t.revoke_date IS NULL
+    -- The clock, which goes on while this waits for the row.
+    AND (t.expire_date IS NULL OR t.expire_date > clock_timestamp())
 RETURNING
     t.id,
     t.tenant_id,
@@ -24,4 +26,5 @@ RETURNING
     t.update_date,
     t.use_date,
     t.expire_date,
-    t.rotate_date;
+    t.rotate_date,
+    t.revoke_date;

@@ -17,7 +17,8 @@ SELECT
     t.update_date,
     t.use_date,
     t.expire_date,
-    t.rotate_date
+    t.rotate_date,
+    t.revoke_date
 FROM conversation_store.api_token AS t
 -- Planned for its actual values, see conversation/get_list.sql.
 WHERE (:limit::bigint IS NOT NULL OR conversation_store.plan_for_actual_values(t.tenant_id))

@@ -30,7 +30,9 @@ old AS (
     WHERE t.id = :id::bigint
         AND t.tenant_id = :tenant_id::text
         AND t.rotate_date IS NULL
-        AND (t.expire_date IS NULL OR t.expire_date > statement_timestamp())
+        AND t.revoke_date IS NULL
+        -- The clock, which goes on while this waits for the row.
+        AND (t.expire_date IS NULL OR t.expire_date > clock_timestamp())
         AND (SELECT count(*) FROM held) >= 0
     FOR UPDATE
 ),
@@ -81,4 +83,5 @@ RETURNING
     t.update_date,
     t.use_date,
     t.expire_date,
-    t.rotate_date;
+    t.rotate_date,
+    t.revoke_date;

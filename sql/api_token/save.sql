@@ -38,4 +38,5 @@ RETURNING
     t.update_date,
     t.use_date,
     t.expire_date,
-    t.rotate_date;
+    t.rotate_date,
+    t.revoke_date;

@@ -19,6 +19,6 @@ SET
         WHEN :changes::jsonb ? 'beta' THEN :changes::jsonb ->> 'beta'
         ELSE t.beta
     END,
-    update_date = now()
+    update_date = statement_timestamp()
 WHERE t.id = :id::bigint
     AND t.tenant_id = :tenant_id::text;

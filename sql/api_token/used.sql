@@ -10,4 +10,6 @@ SET
     update_date = statement_timestamp(),
     use_date = statement_timestamp()
 WHERE t.token_digest = :token_digest::bytea
-    AND (t.expire_date IS NULL OR t.expire_date > statement_timestamp());
+    AND t.revoke_date IS NULL
+    -- The clock, which goes on while this waits for the row.
+    AND (t.expire_date IS NULL OR t.expire_date > clock_timestamp());

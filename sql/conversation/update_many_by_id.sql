@@ -1,7 +1,7 @@
 /* conversation.update_many_by_id */
 -- Apply the given fields to many conversations, to all of them or to none.
 --
--- :updates is a list of objects: the id, the scalar changes, and message, reference and dsl
+-- :updates is a list of objects: the id, once in the list, the scalar changes, and message, reference and dsl
 -- where they are given. When one of the conversations is not there, nothing changes. Every
 -- given entry is written; append_message.sql writes only what differs. Returns each id, and
 -- whether there is such a conversation. Rows are locked in order of the ids, then their

@@ -1,5 +1,8 @@
 -- migrate:up
--- A token expires, is rotated, and remembers its last use.
+-- A token expires, is rotated and revoked, and remembers its last use.
+--
+-- Four changes of the catalogue, in no time; but they wait for whoever holds the table, and
+-- authentication waits behind them, for lock_timeout at the most.
 
 -- NULL: it never expires.
 ALTER TABLE conversation_store.api_token ADD COLUMN expire_date timestamptz;
@@ -7,13 +10,11 @@ ALTER TABLE conversation_store.api_token ADD COLUMN expire_date timestamptz;
 -- NULL: it has no successor.
 ALTER TABLE conversation_store.api_token ADD COLUMN rotate_date timestamptz;
 
--- NULL: it was never used.
+-- NULL: it was not revoked.
+ALTER TABLE conversation_store.api_token ADD COLUMN revoke_date timestamptz;
+
+-- NULL: it was not used since there is this column; update_date may tell of a use before.
 ALTER TABLE conversation_store.api_token ADD COLUMN use_date timestamptz;
 
--- Until now update_date alone told of a use.
-UPDATE conversation_store.api_token
-SET use_date = update_date
-WHERE update_date > create_date;
-
 -- migrate:down
--- None on purpose: dropping the columns would bring expired tokens back to life.
+-- None on purpose: dropping the columns would bring dead tokens back to life.

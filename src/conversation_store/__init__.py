@@ -9,6 +9,7 @@ from conversation_store.api_tokens import ApiToken, ApiTokenRepository, AsyncApi
 from conversation_store.conversations import AsyncConversationRepository, ConversationRepository
 from conversation_store.dialogs import AsyncDialogRepository, Dialog, DialogRepository
 from conversation_store.errors import (
+    AbortedTransaction,
     AlreadyExists,
     Conflict,
     ConversationNotFound,
@@ -27,6 +28,7 @@ from conversation_store.store import AsyncConversationStore, AsyncTransaction, C
 from conversation_store.tenants import AsyncTenantRepository, DeletedTenant, TenantRepository
 
 __all__ = [
+    "AbortedTransaction",
     "AlreadyExists",
     "ApiToken",
     "ApiTokenRepository",

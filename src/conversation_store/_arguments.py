@@ -27,7 +27,7 @@ MAX_IDS = 10_000
 _MAX_DIGITS = 4_298
 _MAX_BITS = 14_281
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MAX_TIME = 253_402_300_799_999  # the end of the year 9999
+_MIN_TIME, _MAX_TIME = -62_135_596_800_000, 253_402_300_799_999  # the years 1 to 9999
 
 
 def text(name: str, value: object, *, maximum: int | None = None) -> str:
@@ -297,7 +297,7 @@ def date_or_time(name: str, given: Mapping[str, object], kind: str) -> str | Non
     date = optional_date(f"{name}[{date_key!r}]", given.get(date_key))
     if given.get(time_key) is None:
         return date
-    time = integer(f"{name}[{time_key!r}]", given[time_key], minimum=0, maximum=_MAX_TIME)
+    time = integer(f"{name}[{time_key!r}]", given[time_key], minimum=_MIN_TIME, maximum=_MAX_TIME)
     return date or (_EPOCH + timedelta(milliseconds=time)).isoformat(" ")
 
 

@@ -11,7 +11,7 @@ from psycopg.rows import kwargs_row
 from conversation_store import _arguments as check
 from conversation_store._fields import New, positions
 from conversation_store._query import Query, load
-from conversation_store._statement import Statement, copy, one, then
+from conversation_store._statement import Statement, copy, count, one, then
 from conversation_store.errors import DialogNotFound
 
 T = TypeVar("T")
@@ -92,6 +92,14 @@ def _tenants_of(dialog_ids: list[str]) -> Statement[dict[str, str]]:
         return id, tenant_id
 
     return Statement(_GET_DIALOGS, {"ids": dialog_ids}, kwargs_row(row), lambda rows, _: dict(rows))
+
+
+def delete_until_none(query: Query, **params: object) -> Generator[Statement[int], int, int]:
+    """Run a deletion until it deletes none; return how many rows were deleted."""
+    deleted = 0
+    while number := (yield count(query, **params)):
+        deleted += number
+    return deleted
 
 
 def delete_in_batches(

@@ -60,7 +60,7 @@ def migrate(conninfo: str) -> list[str]:
     logged as a warning. SQL: `sql/schema/`.
     """
     applied: list[str] = []
-    with psycopg.connect(conninfo, autocommit=True, row_factory=tuple_row) as connection:
+    with psycopg.connect(conninfo, autocommit=True, client_encoding="UTF8", row_factory=tuple_row) as connection:
         encoding = connection.info.parameter_status("server_encoding")
         if encoding != "UTF8":
             raise MigrationError(f"the database must be in UTF8, this one is in {encoding}")

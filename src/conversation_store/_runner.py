@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -28,6 +29,7 @@ from psycopg.types.string import StrDumperUnknown
 from conversation_store import _arguments as check
 from conversation_store._statement import Statement
 from conversation_store.errors import (
+    AbortedTransaction,
     AlreadyExists,
     DialogNotEmpty,
     DialogNotFound,
@@ -255,9 +257,15 @@ def _copy(cursor: RawCursor[Any], text: bytes, rows: Sequence[Sequence[object]])
 
 
 async def _copy_awaiting(cursor: AsyncRawCursor[Any], text: bytes, rows: Sequence[Sequence[object]]) -> None:
-    async with cursor.copy(text) as copy:
-        for row in rows:
-            await copy.write_row([untyped(value) for value in row])
+    try:
+        async with cursor.copy(text) as copy:
+            for row in rows:
+                await copy.write_row([untyped(value) for value in row])
+    except BaseException:
+        # A COPY that is cancelled while it ends leaves the connection in the middle of it, of no use to anybody.
+        if cursor.connection.info.transaction_status == TransactionStatus.ACTIVE:
+            await cursor.connection.close()
+        raise
 
 
 _ISOLATION: Mapping[str, bytes] = {
@@ -289,10 +297,15 @@ class Level(Generic[ConnectionT]):
     be part of somebody else's transaction, and be undone with it.
     """
 
-    def __init__(self, connection: ConnectionT) -> None:
+    def __init__(self, connection: ConnectionT, parent: Level[Any] | None = None) -> None:
         self._connection = connection
-        self._lock = threading.Lock()
+        self._parent = parent
+        # Reentrant: a hook may use the store that it is called by.
+        self._lock = threading.RLock()
+        self._free = threading.Condition(self._lock)
+        self._freed = asyncio.Event()
         self._nested = False
+        self._failed = False
         self._ended = False
 
     @contextmanager
@@ -314,10 +327,14 @@ class Level(Generic[ConnectionT]):
         with self._lock:
             self._check()
             self._nested = True
+            self._freed.clear()
         try:
             yield self._connection
         finally:
-            self._nested = False
+            with self._free:
+                self._nested = False
+                self._free.notify_all()
+                self._freed.set()
 
     @asynccontextmanager
     async def nested_awaiting(self) -> AsyncGenerator[ConnectionT]:
@@ -327,19 +344,51 @@ class Level(Generic[ConnectionT]):
 
     @contextmanager
     def ending(self) -> Generator[Self]:
-        """Give the level itself, until its transaction ends."""
+        """Give the level itself until its transaction ends, which is when a nested one of another thread has ended."""
         try:
-            yield self
+            with self._failing():
+                yield self
         finally:
+            with self._free:
+                self._free.wait_for(lambda: not self._nested)
+                self._ended = True
+
+    @asynccontextmanager
+    async def ending_awaiting(self) -> AsyncGenerator[Self]:
+        """Give the level itself until its transaction ends, which is when a nested one of another task has ended."""
+        try:
+            with self._failing():
+                yield self
+        finally:
+            while self._nested:
+                await self._freed.wait()
             self._ended = True
 
+    @contextmanager
+    def _failing(self) -> Generator[None]:
+        """Let nested transactions of others fail soon where this one fails."""
+        try:
+            yield
+        except BaseException:
+            self._failed = True
+            raise
+
     def _check(self) -> None:
-        if self._ended:
+        if self._ended or self._failed or (self._parent is not None and self._parent._failed):
             raise OutsideTransaction("this transaction has ended: use the store, or another transaction")
         if self._nested:
             raise OutsideTransaction(
                 "a nested transaction, or a call that is one, is open here: use what it gave, or wait for its end"
             )
+
+
+def _committed(connection: Connection[Any] | AsyncConnection[Any]) -> None:
+    """Check that the server will commit: it answers COMMIT after an error with a rollback, and says nothing."""
+    if connection.info.transaction_status == TransactionStatus.INERROR:
+        raise AbortedTransaction(
+            "an error inside of the transaction was caught, but the server has undone the whole: nothing is committed;"
+            " catch it around a nested transaction"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +399,7 @@ class Runner:
     enter: Callable[[], AbstractContextManager[Connection[Any]]]
     on_statement: OnStatement | None = None
     callers: bool = False  # the connection is a caller's, and so is its transaction
+    level: Level[Any] | None = None  # of the transaction that this is inside of
 
     def run(self, statement: Statement[T]) -> T:
         """Run a statement and return what it reads."""
@@ -363,10 +413,11 @@ class Runner:
             before, behind = _opening(connection, self.callers, isolation, read_only)
             for text in before:
                 connection.execute(text)
-            with connection.transaction(), Level(connection).ending() as level:
+            with connection.transaction(), Level(connection, self.level).ending() as level:
                 for text in behind:
                     connection.execute(text)
-                yield replace(self, connect=level.one, enter=level.nested)
+                yield replace(self, connect=level.one, enter=level.nested, level=level)
+                _committed(connection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,6 +428,7 @@ class AsyncRunner:
     enter: Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
     on_statement: OnStatement | None = None
     callers: bool = False
+    level: Level[Any] | None = None
 
     async def run(self, statement: Statement[T]) -> T:
         """Run a statement and return what it reads."""
@@ -393,8 +445,8 @@ class AsyncRunner:
             before, behind = _opening(connection, self.callers, isolation, read_only)
             for text in before:
                 await connection.execute(text)
-            async with connection.transaction():
-                with Level(connection).ending() as level:
-                    for text in behind:
-                        await connection.execute(text)
-                    yield replace(self, connect=level.one_awaiting, enter=level.nested_awaiting)
+            async with connection.transaction(), Level(connection, self.level).ending_awaiting() as level:
+                for text in behind:
+                    await connection.execute(text)
+                yield replace(self, connect=level.one_awaiting, enter=level.nested_awaiting, level=level)
+                _committed(connection)

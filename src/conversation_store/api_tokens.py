@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 
 from conversation_store import _arguments as check
+from conversation_store import _bulk as bulk
 from conversation_store._arguments import Moment
 from conversation_store._query import load
-from conversation_store._repository import AsyncRepository, Repository, operation
+from conversation_store._repository import AsyncRepository, Repository, batches, operation
 from conversation_store._rows import Dated
 from conversation_store._statement import Statement, count, many, one, optional, then
 from conversation_store.errors import TokenNotFound
@@ -24,7 +25,8 @@ class ApiToken(Dated):
 
     `hint` is the end of the secret, for people to recognise it by. `beta` is the public key of embedded chat pages.
     `update_date` is that of the last change or use, `use_date` that of the last use, None before the first;
-    `expire_date` is when it ceases to authenticate, None for never; `rotate_date` is when it got a successor.
+    `expire_date` is when it ceases to authenticate, None for never; `rotate_date` is when it got a successor, and
+    `revoke_date` when it was revoked, None where that was not.
     """
 
     id: int
@@ -38,6 +40,7 @@ class ApiToken(Dated):
     use_date: datetime | None
     expire_date: datetime | None
     rotate_date: datetime | None
+    revoke_date: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,8 +132,9 @@ class _ApiTokens:
         """Return the live token with this secret and stamp its use, or None when there is none.
 
         Any text may be asked for. A use is stamped unless one was less than *stamp_every* ago, so that a hot token is
-        read and not fought over. Inside of a transaction a stamp keeps the token from being changed until the end; a
-        read-only one cannot stamp, and so not authenticate. SQL: `sql/api_token/authenticate.sql`.
+        read and not fought over. Authenticate outside of other transactions: there a stamp keeps whoever changes the
+        token or deletes its dialog waiting until the end; and one that is read-only, or repeatable read with a stamp of
+        another's behind it, cannot stamp and so not authenticate. SQL: `sql/api_token/authenticate.sql`.
         """
         return optional(
             _AUTHENTICATE, ApiToken, token_digest=_digest(token), stamp_every=check.seconds("stamp_every", stamp_every)
@@ -243,9 +247,9 @@ class _ApiTokens:
 
     @operation
     def revoke(self, id: int, *, tenant_id: str | int) -> Statement[int]:
-        """Let a tenant's live token cease to authenticate now, for good; return 1, or 0 when there is none.
+        """End the life of a tenant's token now, for good; return 1, or 0 when there is none or it was revoked before.
 
-        It stays in lists, expired; `delete_by_id` removes it. SQL: `sql/api_token/revoke.sql`.
+        It stays in lists; `delete_by_id` removes it. SQL: `sql/api_token/revoke.sql`.
         """
         return count(_REVOKE, **_one_of(tenant_id, id))
 
@@ -265,13 +269,14 @@ class _ApiTokens:
         """
         return count(_DELETE_BY_ID, **_one_of(tenant_id, id))
 
-    @operation
-    def delete_by_tenant_id(self, tenant_id: str | int) -> Statement[int]:
+    @batches
+    def delete_by_tenant_id(self, tenant_id: str | int) -> Generator[Statement[int], int, int]:
         """Delete every token of a tenant, and return how many there were.
 
+        The statement is run until it deletes none: a successor that is issued at the same moment goes too.
         SQL: `sql/api_token/delete_by_tenant_id.sql`.
         """
-        return count(_DELETE_BY_TENANT_ID, tenant_id=check.identifier("tenant_id", tenant_id))
+        return bulk.delete_until_none(_DELETE_BY_TENANT_ID, tenant_id=check.identifier("tenant_id", tenant_id))
 
 
 class ApiTokenRepository(_ApiTokens, Repository):

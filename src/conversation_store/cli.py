@@ -208,7 +208,7 @@ def _said(database: str | None) -> Generator[str]:
 @contextmanager
 def _store(url: str) -> Generator[ConversationStore]:
     """Give a store on a connection of its own: a server that is not there is said at once."""
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(url, autocommit=True, client_encoding="UTF8") as connection:
         yield ConversationStore(connection=connection)
 
 
@@ -253,7 +253,7 @@ def _set_aside(path: Path | None) -> Generator[Callable[[bytes], None] | None]:
 @contextmanager
 def _written(output: Path | None) -> Generator[Callable[[str], object]]:
     """Give a function that writes to standard output, or to a file that is moved to its place when it is complete."""
-    if output is None:
+    if output is None or str(output) == "-":
         yield lambda text: sys.stdout.buffer.write(text.encode())
         sys.stdout.buffer.flush()
         return

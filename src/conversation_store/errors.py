@@ -10,6 +10,7 @@ StoreError
 │   ├── AlreadyExists
 │   └── DialogNotEmpty
 ├── OutsideTransaction
+├── AbortedTransaction
 ├── StalePlan
 ├── MigrationError
 └── QueryError
@@ -70,6 +71,10 @@ class DialogNotEmpty(Conflict):
 
 class OutsideTransaction(StoreError):
     """The store was used inside of its own transaction but not through it, or a transaction after its end."""
+
+
+class AbortedTransaction(StoreError):
+    """An error inside of the transaction was caught, but the server had undone the whole: nothing was committed."""
 
 
 class StalePlan(StoreError):

@@ -112,6 +112,7 @@ class _Import:
         self._tenant_id = tenant_id
         self._on_bad_line = on_bad_line
         self._lines: dict[str, int] = {}  # of the dialogs of this batch
+        self._made: set[str] = set()  # the dialogs that were made because they were missing
 
     def store(self, batch: list[_Line]) -> None:
         """Store the good lines of a batch, and tell of the others in their order."""
@@ -125,7 +126,7 @@ class _Import:
                 self.imported.bad += 1
                 if self._on_bad_line is None:
                     raise ValueError(f"line {line.number}: {line.reasons[0]}")
-                self._on_bad_line(BadLine(line.number, line.reasons[0], line.line.rstrip(b"\r\n")))
+                self._on_bad_line(BadLine(line.number, line.reasons[0], line.line.removesuffix(b"\n")))
 
     def _dialogs(self, lines: list[tuple[_Line, dict[str, Any]]]) -> None:
         there = {d.id: d.tenant_id for d in self._tx.dialogs.get_by_ids(dialog["id"] for _, dialog in lines)}
@@ -138,6 +139,10 @@ class _Import:
                 line.reasons.append(f"the dialog {id!r} belongs to the tenant {tenant_id!r}")
             elif there.setdefault(id, tenant_id) != tenant_id:
                 line.reasons.append(f"the dialog {id!r} exists under another tenant")
+            elif id in self._made:
+                # It was missing until here, and had to be made without its name.
+                self._made.remove(id)
+                self._tx.dialogs.update_by_id(id, {"name": dialog["name"]})
             elif id in stored or id in new:
                 self.imported.present += 1
             else:
@@ -146,16 +151,14 @@ class _Import:
         self.imported.dialogs += self._tx.dialogs.insert_many(new.values())
 
     def _conversations(self, lines: list[tuple[_Line, _fields.New]]) -> None:
-        if self._tenant_id is not None:
-            own = {new.dialog_id for _, new in lines if new.tenant_id in (None, self._tenant_id)}
-            self._create_dialogs(self._tenant_id, own)
-        tenants = {d.id: d.tenant_id for d in self._tx.dialogs.get_by_ids({new.dialog_id for _, new in lines})}
+        owners = {d.id: d.tenant_id for d in self._tx.dialogs.get_by_ids({new.dialog_id for _, new in lines})}
         taken: dict[str, str] = dict.fromkeys(
             self._tx.conversations.get_dialog_ids(new.id for _, new in lines), "exists already"
         )
         good: list[_fields.New] = []
+        missing: dict[str, dict[str, Any]] = {}
         for line, new in lines:
-            owner = tenants.get(new.dialog_id)
+            owner = owners.get(new.dialog_id, self._tenant_id)
             # As if the lines were stored one by one: whether a dialog stands behind is not for the batches to decide.
             behind = self._tenant_id is None and line.number < self._lines.get(new.dialog_id, 0)
             if new.tenant_id is not None and self._tenant_id not in (None, new.tenant_id):
@@ -169,12 +172,11 @@ class _Import:
             else:
                 taken[new.id] = f"stands in line {line.number} already"
                 good.append(new)
+                if new.dialog_id not in owners:
+                    missing[new.dialog_id] = {"id": new.dialog_id, "tenant_id": owner}
+        self._made |= missing.keys()
+        self.imported.dialogs += self._tx.dialogs.insert_many(missing.values())
         self.imported.conversations += self._tx.conversations.run_as_one(insert_conversations(good, None))
-
-    def _create_dialogs(self, tenant_id: str, dialog_ids: set[str]) -> None:
-        there = {dialog.id for dialog in self._tx.dialogs.get_by_ids(dialog_ids)}
-        missing = [{"id": id, "tenant_id": tenant_id} for id in sorted(dialog_ids - there)]
-        self.imported.dialogs += self._tx.dialogs.insert_many(missing)
 
 
 def _is_dialog(value: Any) -> bool:
@@ -184,7 +186,7 @@ def _is_dialog(value: Any) -> bool:
 def _parse(line: _Line) -> None:
     try:
         twice: list[str] = []
-        value = loads(line.line.decode(), twice)
+        value = loads(line.line.decode("utf-8-sig" if line.number == 1 else "utf-8"), twice)
         if twice:
             raise ValueError(f"has the key {twice[0]!r} twice in one object")
         if _is_dialog(value):

@@ -27,7 +27,7 @@ from conversation_store._statement import many
 from conversation_store.api_tokens import hint_of
 from conversation_store.dialogs import checked_dialog
 from conversation_store.errors import MigrationError, StoreError
-from conversation_store.store import ConversationStore
+from conversation_store.store import ConversationStore, Transaction
 
 Outcome: TypeAlias = Literal["altered", "refused", "dates"]
 
@@ -150,8 +150,8 @@ def import_ragflow(
     limit = check.integer("batch_size", batch_size, minimum=1, maximum=check.MAX_IDS)
     with (
         # Never prepared, and so planned for its actual values.
-        psycopg.connect(source, autocommit=True, prepare_threshold=None) as reading,
-        psycopg.connect(target, autocommit=True) as writing,
+        psycopg.connect(source, autocommit=True, client_encoding="UTF8", prepare_threshold=None) as reading,
+        psycopg.connect(target, autocommit=True, client_encoding="UTF8") as writing,
         ConversationStore(connection=writing) as store,
     ):
         # Where the dates are with a time zone after all, their wall clock in this one is taken, and so they stay.
@@ -233,25 +233,28 @@ class _Import:
                 self._refuse(table, row.id, str(error))
             else:
                 good.append(row)
-        for row in self._stored(table, good, lambda some: self._store.dialogs.insert_many([r.values for r in some])):
+        for row in self._stored(table, good, lambda tx, some: tx.dialogs.insert_many([r.values for r in some])):
             self._dialogs_here.add(row.id)
 
-    def _stored(self, table: str, rows: list[_Row], store: Callable[[list[_Row]], object]) -> list[_Row]:
-        """Store rows together, or one by one where that fails: no single row stops the move. Return those taken."""
-        taken: list[_Row] = []
+    def _stored(self, table: str, rows: list[_Row], store: Callable[[Transaction, list[_Row]], object]) -> list[_Row]:
+        """Store rows together, or one by one where that fails: no single row stops the move. Return those taken.
+
+        What is to be said of a row is said before it is committed: if that is interrupted, the next run says it.
+        """
         try:
-            store(rows)
-            taken = rows
-        except (StoreError, psycopg.DataError, psycopg.IntegrityError):
+            with self._store.transaction() as tx:
+                store(tx, rows)
+                for row in rows:
+                    self._say(table, row)
+        except (StoreError, psycopg.DataError, psycopg.IntegrityError) as error:
+            if len(rows) > 1:
+                return [taken for row in rows for taken in self._stored(table, [row], store)]
             for row in rows:
-                try:
-                    store([row])
-                    taken.append(row)
-                except (StoreError, psycopg.DataError, psycopg.IntegrityError) as error:
-                    self._refuse(table, row.id, str(error).partition("\n")[0])
-        for row in taken:
+                self._refuse(table, row.id, str(error).partition("\n")[0])
+            return []
+        for row in rows:
             self._take(table, row)
-        return taken
+        return rows
 
     def _api_tokens(self, table: str) -> None:
         after: dict[str, str | None] = dict.fromkeys(("after_position", "after_tenant_id", "after_token"))
@@ -287,11 +290,13 @@ class _Import:
             new.values["beta"] = None
             new.reasons.append("its beta is another token's already and was left out")
         try:
-            tokens.save(**new.values)
+            check.text("token", row.token)
+            if not row.token.strip():
+                raise ValueError("token must not be blank")
         except ValueError as error:
             self._refuse(table, id, str(error))
         else:
-            self._take(table, new)
+            self._stored(table, [new], lambda tx, some: [tx.tokens.save(**one.values) for one in some])
 
     def _conversations(self, table: str) -> None:
         after_id: str | None = None
@@ -328,9 +333,9 @@ class _Import:
             else:
                 good.append(row)
 
-        def store(rows: list[_Row]) -> None:
+        def store(tx: Transaction, rows: list[_Row]) -> None:
             news = (row.new for row in rows if row.new is not None)
-            self._store.conversations.run_as_one(insert_conversations(news, None))
+            tx.conversations.run_as_one(insert_conversations(news, None))
 
         self._stored(table, good, store)
 
@@ -354,15 +359,17 @@ class _Import:
             values[f"{kind}_date"] = date
         return _Row(id, values, reasons, "; ".join(contradictions))
 
-    def _take(self, table: str, row: _Row) -> None:
+    def _say(self, table: str, row: _Row) -> None:
         if row.contradiction:
-            self._totals[table].dates += 1
             self._report(Report(table, row.id, "dates", row.contradiction))
         if row.reasons:
-            self._totals[table].altered += 1
             self._report(Report(table, row.id, "altered", "; ".join(row.reasons)))
-        else:
-            self._totals[table].taken += 1
+
+    def _take(self, table: str, row: _Row) -> None:
+        totals = self._totals[table]
+        totals.dates += bool(row.contradiction)
+        totals.altered += bool(row.reasons)
+        totals.taken += not row.reasons
 
     def _refuse(self, table: str, id: str, reason: str) -> None:
         self._totals[table].refused += 1

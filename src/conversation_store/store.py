@@ -52,7 +52,9 @@ class Transaction:
         Inside of a transaction, and on a caller's connection without autocommit, it is a savepoint: what it did is
         committed with the transaction around it. *isolation* is "read committed", "repeatable read" or "serializable",
         by default the server's; a savepoint can have neither it nor *read_only*, which is a `ValueError`. Inside of the
-        block the store itself must not be used: that would be another transaction, and is `OutsideTransaction`.
+        block the store itself must not be used: that would be another transaction, and is `OutsideTransaction`. An
+        error of the server that is caught inside has undone the whole, and is `AbortedTransaction` at the end, unless
+        it was caught around a nested transaction.
         """
         with self._runner.transaction(isolation, read_only) as runner, self._inside():
             yield Transaction(runner, max_items_per_page=self._max_items_per_page)
@@ -113,7 +115,12 @@ class ConversationStore(Transaction):
         self._own_pool = None
         if conninfo is not None:
             pool = self._own_pool = ConnectionPool(
-                conninfo, min_size=min_size, max_size=max_size, timeout=timeout, kwargs={"autocommit": True}, open=False
+                conninfo,
+                min_size=min_size,
+                max_size=max_size,
+                timeout=timeout,
+                kwargs={"autocommit": True, "client_encoding": "UTF8"},
+                open=False,
             )
         connect: Callable[[], AbstractContextManager[Connection[Any]]]
         enter: Callable[[], AbstractContextManager[Connection[Any]]]
@@ -164,9 +171,9 @@ class ConversationStore(Transaction):
             try:
                 with self.transaction(isolation=isolation, read_only=read_only) as tx:
                     result = function(tx)
-                    if inspect.iscoroutine(result):
+                    if inspect.iscoroutine(result) or inspect.isgenerator(result):
                         result.close()
-                        raise TypeError("function must be a plain function: this is the blocking store")
+                        raise TypeError("function must be a plain function, which has done its work when it returns")
                     return result
             except _AGAIN:
                 pause = next(pauses, None)
@@ -201,7 +208,12 @@ class AsyncConversationStore(AsyncTransaction):
         self._own_pool = None
         if conninfo is not None:
             pool = self._own_pool = AsyncConnectionPool(
-                conninfo, min_size=min_size, max_size=max_size, timeout=timeout, kwargs={"autocommit": True}, open=False
+                conninfo,
+                min_size=min_size,
+                max_size=max_size,
+                timeout=timeout,
+                kwargs={"autocommit": True, "client_encoding": "UTF8"},
+                open=False,
             )
         connect: Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
         enter: Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]

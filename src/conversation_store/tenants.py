@@ -11,7 +11,7 @@ from conversation_store import _bulk as bulk
 from conversation_store._query import load
 from conversation_store._repository import AsyncRepository, Repository, batches
 from conversation_store._rows import Row
-from conversation_store._statement import Statement, count, one
+from conversation_store._statement import Statement, one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ def _delete(
 
     while True:
         # Tokens first: nobody comes in any more. And each time again, for one that was issued meanwhile.
-        issued = yield count(_DELETE_TOKENS, tenant_id=tenant_id)
+        issued = yield from bulk.delete_until_none(_DELETE_TOKENS, tenant_id=tenant_id)
         tokens += issued
         told(issued)
         batch: bulk.Batch = yield one(_DELETE_CONVERSATIONS, bulk.Batch, tenant_id=tenant_id, limit=limit)
