@@ -219,6 +219,7 @@ def test_a_revoked_token_and_its_beta_no_longer_authenticate(store: Any, tenant:
     assert store.tokens.revoke(issued.id, tenant_id=tenant) == 0
     assert store.tokens.authenticate(issued.token) is None
     assert store.tokens.authenticate_beta(beta) is None
+    assert store.tokens.used(issued.token) == 0
     assert store.tokens.expire(issued.id, tenant_id=tenant, expire_date=None) == 0
     assert [token.id for token in store.tokens.query(tenant_id=tenant)] == [issued.id]
 

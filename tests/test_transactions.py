@@ -268,6 +268,12 @@ def test_a_function_of_the_other_world_is_refused(db: str, dialog: str) -> None:
     with ConversationStore(db) as store, pytest.raises(TypeError, match="function must be a plain function"):
         store.run_in_transaction(blocking)
 
+    def generator(tx: Any) -> Any:
+        yield tx.conversations.save(dialog_id=dialog)
+
+    with ConversationStore(db) as store, pytest.raises(TypeError, match="function must be a plain function"):
+        store.run_in_transaction(generator)
+
     async def main() -> None:
         async with AsyncConversationStore(db) as store:
             function: Any = lambda tx: None  # noqa: E731
