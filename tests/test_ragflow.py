@@ -491,6 +491,9 @@ def test_what_cannot_work_is_said_before_anything_is_stored(old: str, database: 
             import_ragflow(old, database, time_zone=wrong)
     with pytest.raises(ValueError, match="batch_size"):
         import_ragflow(old, database, batch_size=0)
+    wrong_type: Any = "text"
+    with pytest.raises(TypeError, match="on_report must be None or a plain function"):
+        import_ragflow(old, database, on_report=wrong_type)
     with pytest.raises(psycopg.errors.UndefinedTable):
         import_ragflow(old, empty_database)
     with pytest.raises(psycopg.OperationalError):

@@ -1,7 +1,7 @@
 /* api_token.query */
 -- List the tokens of a tenant, of a dialog, with a digest or with a beta, newest first.
 --
--- Expired ones are there too. Each filter that is given folds into a condition of
+-- Expired and revoked ones are there too. Each filter that is given folds into a condition of
 -- api_token_tenant_id_dialog_id_idx, api_token_token_digest_key or api_token_beta_key.
 -- returns: many
 -- plan: custom

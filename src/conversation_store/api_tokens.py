@@ -171,8 +171,8 @@ class _ApiTokens:
     ) -> Statement[list[ApiToken]]:
         """Return the tokens of a tenant, of a dialog, with a secret or with a beta, newest first.
 
-        At least one of the four must be given; a token must fit all that are. Expired tokens are there too, no use is
-        stamped, and *limit* is the most that are returned. SQL: `sql/api_token/query.sql`.
+        At least one of the four must be given; a token must fit all that are. Expired and revoked tokens are there too,
+        no use is stamped, and *limit* is the most that are returned. SQL: `sql/api_token/query.sql`.
         """
         if tenant_id is None and dialog_id is None and token is None and beta is None:
             raise ValueError("one of tenant_id, dialog_id, token and beta must be given")

@@ -57,6 +57,8 @@ def import_jsonl(
     *on_progress* hears of the number of bytes of each batch.
     """
     tenant = None if tenant_id is None else check.identifier("tenant_id", tenant_id)
+    check.callback("on_bad_line", on_bad_line)
+    check.callback("on_progress", on_progress)
     with store.transaction() as tx:
         reading = _Import(tx, tenant, on_bad_line)
         for batch in _batches(file):

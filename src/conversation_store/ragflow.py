@@ -148,6 +148,8 @@ def import_ragflow(
     """
     zone = check.time_zone("time_zone", time_zone)
     limit = check.integer("batch_size", batch_size, minimum=1, maximum=check.MAX_IDS)
+    check.callback("on_report", on_report)
+    check.callback("on_progress", on_progress)
     with (
         # Never prepared, and so planned for its actual values.
         psycopg.connect(source, autocommit=True, client_encoding="UTF8", prepare_threshold=None) as reading,
