@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import typing
+from collections.abc import Generator
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import RawCursor, sql
+from pytest_postgresql.executors import NoopExecutor
 
+import ragflow_layout
 from conversation_store import (
     Conversation,
     ConversationStore,
@@ -19,8 +22,18 @@ from conversation_store import (
 from conversation_store._query import load_all
 from conversation_store._runner import Runner, untyped
 from conversation_store._statement import Statement
+from server import Server
+from server import database as new_database
 
 QUERIES = load_all()
+
+
+@pytest.fixture(scope="module")
+def db(server: Server, postgresql_noproc: NoopExecutor) -> Generator[str]:
+    """Give a database to these tests alone: what others store would change what the planner thinks best."""
+    with new_database(server, template=postgresql_noproc.template_dbname) as conninfo:
+        ragflow_layout.create(conninfo)
+        yield conninfo
 
 
 @pytest.fixture(scope="module")
