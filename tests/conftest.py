@@ -1,8 +1,9 @@
-"""The server, its databases, and a store in each of the two worlds."""
+"""The server, its databases, and a store of each of the two APIs."""
 
 from __future__ import annotations
 
 import signal
+import uuid
 from collections.abc import Generator
 from typing import Any
 
@@ -12,12 +13,12 @@ from psycopg.conninfo import make_conninfo
 from pytest_postgresql import factories
 from pytest_postgresql.executors import NoopExecutor
 
-import ragflow_layout
 from conversation_store import migrate
-from server import Server, random_name
-from server import database as new_database
-from server import server as running_server
-from worlds import Blocking, OnAsyncio
+from support import ragflow_layout
+from support.both_apis import AsyncApi, SyncApi
+from support.server import Server, random_name
+from support.server import database as new_database
+from support.server import server as running_server
 
 
 def pytest_configure() -> None:
@@ -71,15 +72,27 @@ def connection(server: Server) -> Generator[psycopg.Connection[Any]]:
         yield connection
 
 
-@pytest.fixture(params=[Blocking, OnAsyncio], ids=lambda world: world.name)
-def world(request: pytest.FixtureRequest) -> Generator[Blocking | OnAsyncio]:
-    """Give each of the two worlds."""
-    with request.param() as world:
-        yield world
+@pytest.fixture(scope="session", params=[SyncApi, AsyncApi], ids=lambda api: api.name)
+def api(request: pytest.FixtureRequest) -> Generator[SyncApi | AsyncApi]:
+    """Give the sync and the async API, called alike."""
+    with request.param() as api:
+        yield api
+
+
+@pytest.fixture(scope="session")
+def store(api: SyncApi | AsyncApi, db: str) -> Generator[Any]:
+    """Give a store of each API on the shared database."""
+    with api.store(db) as store:
+        yield store
 
 
 @pytest.fixture
-def store(world: Blocking | OnAsyncio, db: str) -> Generator[Any]:
-    """Give a store of each world on the shared database."""
-    with world.store(db) as store:
-        yield store
+def tenant() -> str:
+    """Give the id of a new tenant."""
+    return uuid.uuid4().hex
+
+
+@pytest.fixture
+def dialog(store: Any, tenant: str) -> str:
+    """Give the id of a new dialog of the tenant."""
+    return str(store.dialogs.save(id=uuid.uuid4().hex, tenant_id=tenant).id)

@@ -26,12 +26,12 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-import ragflow_layout
 from conversation_store import ConversationStore, migrate
-from conversation_store._query import sql_directory
+from conversation_store._sql_loader import sql_directory
 from conversation_store.jsonl import export_jsonl, import_jsonl
 from conversation_store.ragflow import import_ragflow
-from server import Server, database, server
+from support import ragflow_layout
+from support.server import Server, database, server
 
 INDEXES = [
     "conversation_message_dialog_id_search_idx",
@@ -248,7 +248,7 @@ def ragflow(conninfo: str) -> None:
         started = time.perf_counter()
         totals = import_ragflow(conninfo, conninfo, time_zone="Asia/Shanghai")["api_4_conversation"]
         seconds = time.perf_counter() - started
-        assert totals.read == totals.taken + totals.present == 5_000
+        assert totals.read == totals.imported + totals.skipped == 5_000
         print(f"| {title} | {seconds:.1f} s | {5_000 / seconds:,.0f} |")
 
 

@@ -15,9 +15,9 @@ from conversation_store import (
     AlreadyExists,
     ConversationStore,
     DialogNotFound,
-    _bulk,
+    _batches,
 )
-from worlds import Blocking, OnAsyncio
+from support.both_apis import AsyncApi, SyncApi
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_what_is_loaded_can_be_searched_and_appended_to(store: Any, dialog: str,
 def test_they_are_read_as_they_are_sent_and_progress_is_told(
     store: Any, dialog: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_bulk, "BATCH", 10)
+    monkeypatch.setattr(_batches, "BATCH", 10)
     asked: list[int] = []
     heard: list[tuple[int, int]] = []
 
@@ -97,7 +97,7 @@ def test_they_are_read_as_they_are_sent_and_progress_is_told(
 
     assert store.conversations.insert_many(rows(), on_progress=lambda done: heard.append((done, len(asked)))) == 25
     assert heard == [(10, 10), (20, 20), (25, 25)]
-    monkeypatch.setattr(_bulk, "_BATCH_CHARACTERS", 1000)  # large ones make small batches
+    monkeypatch.setattr(_batches, "_BATCH_CHARACTERS", 1000)  # large ones make small batches
     heard.clear()
     large = [{"dialog_id": dialog, field: "x" * 600} for field in ("message", "reference", "dsl", "errors", "name")]
     assert store.conversations.insert_many(large, on_progress=lambda done: heard.append((done, 0))) == 5
@@ -111,7 +111,7 @@ def test_none_are_loaded_of_none(store: Any) -> None:
 
 
 def test_all_or_none_are_loaded(store: Any, dialog: str, tenant: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_bulk, "BATCH", 2)
+    monkeypatch.setattr(_batches, "BATCH", 2)
     there = store.conversations.save(dialog_id=dialog)
     good = [{"dialog_id": dialog} for _ in range(3)]
 
@@ -164,9 +164,9 @@ def test_a_load_is_part_of_a_callers_transaction(store: Any, dialog: str) -> Non
     assert store.conversations.count(dialog_id=dialog) == 0
 
 
-def test_the_hook_hears_of_the_parts_of_a_load(world: Blocking | OnAsyncio, db: str, dialog: str) -> None:
+def test_the_hook_hears_of_the_parts_of_a_load(api: SyncApi | AsyncApi, db: str, dialog: str) -> None:
     heard: list[tuple[str, int]] = []
-    with world.store(db, on_statement=lambda name, _, rows, __: heard.append((name, rows))) as store:
+    with api.store(db, on_statement=lambda name, _, rows, __: heard.append((name, rows))) as store:
         store.conversations.insert_many(
             [{"dialog_id": dialog, "message": [1, 2]}, {"dialog_id": dialog, "reference": [3]}]
         )
@@ -214,10 +214,8 @@ def test_any_number_is_walked_over_in_order(store: Any, tenant: str) -> None:
             store.conversations.iter(**wrong)  # at once, not when the first is asked for
 
 
-def test_a_walk_can_be_left_and_holds_no_connection_in_between(
-    world: Blocking | OnAsyncio, db: str, dialog: str
-) -> None:
-    with world.store(db, max_size=1, timeout=2) as store:
+def test_a_walk_can_be_left_and_holds_no_connection_in_between(api: SyncApi | AsyncApi, db: str, dialog: str) -> None:
+    with api.store(db, max_size=1, timeout=2) as store:
         store.conversations.insert_many([{"dialog_id": dialog}] * 5)
         for seen, conversation in enumerate(store.conversations.iter(dialog_id=dialog, batch_size=2), start=1):
             store.conversations.append_round(conversation.id, ["seen"])  # on the only connection
@@ -238,8 +236,8 @@ def test_a_walk_goes_on_where_rows_come_and_go(store: Any, dialog: str) -> None:
     assert found == [f"{dialog}{day}" for day in days if day != "2024-01-05"]
 
 
-def test_a_walk_inside_of_repeatable_read_is_of_one_moment(world: Blocking | OnAsyncio, db: str, dialog: str) -> None:
-    with world.store(db) as store, world.store(db) as other:
+def test_a_walk_inside_of_repeatable_read_is_of_one_moment(api: SyncApi | AsyncApi, db: str, dialog: str) -> None:
+    with api.store(db) as store, api.store(db) as other:
         store.conversations.insert_many([{"dialog_id": dialog, "create_date": "2024-01-01"}] * 4)
         with store.transaction(isolation="repeatable read", read_only=True) as tx:
             walk = tx.conversations.iter(dialog_id=dialog, batch_size=1)

@@ -21,7 +21,7 @@ from psycopg.types.string import StrDumper, TextLoader
 from psycopg_pool import PoolTimeout
 
 from conversation_store import AlreadyExists, DialogNotFound, StalePlan
-from worlds import Blocking, OnAsyncio
+from support.both_apis import AsyncApi, SyncApi
 
 
 def everything(store: Any) -> list[Any]:
@@ -110,7 +110,7 @@ def expected(store: Any) -> list[Any]:
 @pytest.mark.parametrize("row_factory", [tuple_row, dict_row, namedtuple_row, args_row(lambda *values: len(values))])
 @pytest.mark.parametrize("prepare_threshold", [None, 0, 5])
 def test_a_callers_pool_gives_the_same_results_and_stays_as_it_was(
-    world: Blocking | OnAsyncio,
+    api: SyncApi | AsyncApi,
     db: str,
     expected: list[Any],
     autocommit: bool,
@@ -118,11 +118,11 @@ def test_a_callers_pool_gives_the_same_results_and_stays_as_it_was(
     prepare_threshold: Any,
 ) -> None:
     kwargs = {"autocommit": autocommit, "row_factory": row_factory, "prepare_threshold": prepare_threshold}
-    with world.pool(db, max_size=1, kwargs=kwargs) as pool:
-        with world.store(pool=pool) as store:
+    with api.pool(db, max_size=1, kwargs=kwargs) as pool:
+        with api.store(pool=pool) as store:
             assert everything(store) == expected
         assert not pool.closed
-        with world.connection_of(pool) as connection:
+        with api.connection_of(pool) as connection:
             assert connection.autocommit == autocommit
             assert connection.row_factory is row_factory
             assert connection.prepare_threshold == prepare_threshold
@@ -131,9 +131,9 @@ def test_a_callers_pool_gives_the_same_results_and_stays_as_it_was(
 
 @pytest.mark.parametrize("autocommit", [True, False])
 def test_a_callers_connection_gives_the_same_results_and_has_nothing_registered(
-    world: Blocking | OnAsyncio, db: str, expected: list[Any], autocommit: bool
+    api: SyncApi | AsyncApi, db: str, expected: list[Any], autocommit: bool
 ) -> None:
-    with world.connect(db, autocommit=autocommit, row_factory=dict_row) as connection:
+    with api.connect(db, autocommit=autocommit, row_factory=dict_row) as connection:
         # What a caller may have set up for itself.
         connection.adapters.register_dumper(str, StrDumper)
         connection.adapters.register_loader("timestamptz", TextLoader)
@@ -142,7 +142,7 @@ def test_a_callers_connection_gives_the_same_results_and_has_nothing_registered(
             connection.adapters.get_dumper(str, PyFormat.AUTO),
             connection.adapters.get_loader(1184, Format.TEXT),
         )
-        with world.store(connection=connection) as store:
+        with api.store(connection=connection) as store:
             assert everything(store) == expected
         after = (
             connection.adapters.get_dumper(str, PyFormat.AUTO),
@@ -158,10 +158,10 @@ def test_a_callers_connection_gives_the_same_results_and_has_nothing_registered(
 @pytest.mark.parametrize("autocommit", [True, False])
 @pytest.mark.parametrize("nested", [True, False])
 def test_an_open_transaction_of_the_callers_is_joined_and_never_committed(
-    world: Blocking | OnAsyncio, db: str, autocommit: bool, nested: bool
+    api: SyncApi | AsyncApi, db: str, autocommit: bool, nested: bool
 ) -> None:
     dialog = uuid.uuid4().hex
-    with world.connect(db, autocommit=autocommit) as connection, world.store(db) as other:
+    with api.connect(db, autocommit=autocommit) as connection, api.store(db) as other:
 
         def save(store: Any) -> None:
             if nested:
@@ -170,9 +170,9 @@ def test_an_open_transaction_of_the_callers_is_joined_and_never_committed(
             else:
                 store.dialogs.save(id=dialog, tenant_id="t")
 
-        with world.store(connection=connection) as store:
+        with api.store(connection=connection) as store:
             if autocommit:
-                with pytest.raises(ZeroDivisionError), world.entered(connection.transaction()):
+                with pytest.raises(ZeroDivisionError), api.entered(connection.transaction()):
                     save(store)
                     assert connection.info.transaction_status == TransactionStatus.INTRANS
                     assert other.dialogs.get_by_id(dialog) is None
@@ -181,30 +181,30 @@ def test_an_open_transaction_of_the_callers_is_joined_and_never_committed(
                 save(store)
                 assert connection.info.transaction_status == TransactionStatus.INTRANS
                 assert other.dialogs.get_by_id(dialog) is None
-                world.run(connection.rollback)
+                api.run(connection.rollback)
             assert other.dialogs.get_by_id(dialog) is None
             assert store.dialogs.get_by_id(dialog) is None
 
 
-def stores(world: Blocking | OnAsyncio, db: str) -> dict[str, Callable[[], AbstractContextManager[Any]]]:
+def stores(api: SyncApi | AsyncApi, db: str) -> dict[str, Callable[[], AbstractContextManager[Any]]]:
     """Return each way to have a store."""
 
     @contextmanager
     def on_pool(autocommit: bool) -> Any:
-        with world.pool(db, max_size=2, kwargs={"autocommit": autocommit}) as pool, world.store(pool=pool) as store:
+        with api.pool(db, max_size=2, kwargs={"autocommit": autocommit}) as pool, api.store(pool=pool) as store:
             yield store
 
     return {
-        "conninfo": lambda: world.store(db),
+        "conninfo": lambda: api.store(db),
         "pool in autocommit": lambda: on_pool(True),
         "pool": lambda: on_pool(False),
     }
 
 
 @pytest.mark.parametrize("way", ["conninfo", "pool in autocommit", "pool"])
-def test_a_transaction_is_committed_as_a_whole_or_not_at_all(world: Blocking | OnAsyncio, db: str, way: str) -> None:
+def test_a_transaction_is_committed_as_a_whole_or_not_at_all(api: SyncApi | AsyncApi, db: str, way: str) -> None:
     one, two = uuid.uuid4().hex, uuid.uuid4().hex
-    with stores(world, db)[way]() as store, world.store(db) as other:
+    with stores(api, db)[way]() as store, api.store(db) as other:
         with store.transaction() as tx:
             tx.dialogs.save(id=one, tenant_id="t")
             id = tx.conversations.save(dialog_id=one).id
@@ -219,28 +219,28 @@ def test_a_transaction_is_committed_as_a_whole_or_not_at_all(world: Blocking | O
         assert store.conversations.get_by_id(id).message == []
 
 
-def test_an_error_leaves_the_pool_usable(world: Blocking | OnAsyncio, db: str) -> None:
+def test_an_error_leaves_the_pool_usable(api: SyncApi | AsyncApi, db: str) -> None:
     for autocommit in (True, False):
-        with world.pool(db, max_size=1, kwargs={"autocommit": autocommit}) as pool, world.store(pool=pool) as store:
+        with api.pool(db, max_size=1, kwargs={"autocommit": autocommit}) as pool, api.store(pool=pool) as store:
             for _ in range(3):
                 with pytest.raises(DialogNotFound):
                     store.conversations.save(dialog_id="nowhere")
                 assert store.dialogs.get_by_id("nowhere") is None
 
 
-def test_a_server_that_is_not_there_is_the_pools_error(world: Blocking | OnAsyncio) -> None:
+def test_a_server_that_is_not_there_is_the_pools_error(api: SyncApi | AsyncApi) -> None:
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
-    with pytest.raises(PoolTimeout), world.store("host=/nowhere dbname=x", timeout=0.2):
+    with pytest.raises(PoolTimeout), api.store("host=/nowhere dbname=x", timeout=0.2):
         pass
 
 
 # -- the hook --------------------------------------------------------------------------------------
 
 
-def test_the_hook_hears_of_every_statement_and_never_of_a_value(world: Blocking | OnAsyncio, db: str) -> None:
+def test_the_hook_hears_of_every_statement_and_never_of_a_value(api: SyncApi | AsyncApi, db: str) -> None:
     heard: list[tuple[Any, ...]] = []
     value = "secret" + uuid.uuid4().hex
-    with world.store(db, on_statement=lambda *event: heard.append(event)) as store:
+    with api.store(db, on_statement=lambda *event: heard.append(event)) as store:
         store.dialogs.save(id=value, tenant_id=value)
         store.dialogs.get_by_id("nobody" + value)
         store.conversations.get_list(value, value)
@@ -266,13 +266,13 @@ def test_the_hook_hears_of_every_statement_and_never_of_a_value(world: Blocking 
 
 
 def test_a_hook_that_fails_is_logged_and_the_call_goes_on(
-    world: Blocking | OnAsyncio, db: str, caplog: pytest.LogCaptureFixture
+    api: SyncApi | AsyncApi, db: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("hook")
 
     dialog = uuid.uuid4().hex
-    with world.store(db, on_statement=fail) as store:
+    with api.store(db, on_statement=fail) as store:
         assert store.dialogs.save(id=dialog, tenant_id="t").id == dialog
         with pytest.raises(DialogNotFound):
             store.conversations.save(dialog_id="nowhere")
@@ -291,14 +291,12 @@ def retyped(database: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("autocommit", [True, False])
-def test_a_stale_plan_heals_outside_of_a_transaction(
-    world: Blocking | OnAsyncio, database: str, autocommit: bool
-) -> None:
+def test_a_stale_plan_heals_outside_of_a_transaction(api: SyncApi | AsyncApi, database: str, autocommit: bool) -> None:
     kwargs = {"autocommit": autocommit, "prepare_threshold": 0}
     heard: list[Any] = []
     with (
-        world.pool(database, max_size=1, kwargs=kwargs) as pool,
-        world.store(pool=pool, on_statement=lambda *e: heard.append(e)) as store,
+        api.pool(database, max_size=1, kwargs=kwargs) as pool,
+        api.store(pool=pool, on_statement=lambda *e: heard.append(e)) as store,
     ):
         saved = store.dialogs.save(id="d", tenant_id="t", name="n")
         for kind in ("varchar(50)", "text", "varchar(60)"):
@@ -310,10 +308,10 @@ def test_a_stale_plan_heals_outside_of_a_transaction(
 
 @pytest.mark.parametrize("autocommit", [True, False])
 def test_a_stale_plan_inside_of_a_transaction_says_to_run_it_again(
-    world: Blocking | OnAsyncio, database: str, autocommit: bool
+    api: SyncApi | AsyncApi, database: str, autocommit: bool
 ) -> None:
     kwargs = {"autocommit": autocommit, "prepare_threshold": 0}
-    with world.pool(database, max_size=1, kwargs=kwargs) as pool, world.store(pool=pool) as store:
+    with api.pool(database, max_size=1, kwargs=kwargs) as pool, api.store(pool=pool) as store:
         saved = store.dialogs.save(id="d", tenant_id="t", name="n")
         store.dialogs.get_by_id("d")
         retyped(database, "varchar(50)")
@@ -324,14 +322,14 @@ def test_a_stale_plan_inside_of_a_transaction_says_to_run_it_again(
             assert tx.dialogs.get_by_id("d") == saved
 
 
-def test_other_unsupported_features_are_not_taken_for_a_stale_plan(world: Blocking | OnAsyncio, database: str) -> None:
+def test_other_unsupported_features_are_not_taken_for_a_stale_plan(api: SyncApi | AsyncApi, database: str) -> None:
     with psycopg.connect(database, autocommit=True) as admin:
         admin.execute(
             "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS"
             " $$ BEGIN RAISE EXCEPTION 'cached plan must not change result type' USING ERRCODE = '0A000'; END $$;"
             "CREATE TRIGGER refuse BEFORE INSERT ON conversation_store.dialog FOR EACH ROW EXECUTE FUNCTION public.refuse()"
         )
-    with world.store(database) as store, pytest.raises(psycopg.errors.FeatureNotSupported):
+    with api.store(database) as store, pytest.raises(psycopg.errors.FeatureNotSupported):
         store.dialogs.save(id="d", tenant_id="t")
 
 
@@ -345,8 +343,8 @@ def test_a_dumper_of_text_set_for_the_whole_process_is_not_ours(db: str) -> None
     assert (done.stdout, done.stderr) == ("Page(count=0, sessions=[])\n", "")
 
 
-def test_a_json_reader_set_for_the_whole_process_is_not_ours(world: Blocking | OnAsyncio, db: str) -> None:
-    with world.store(db) as store:
+def test_a_json_reader_set_for_the_whole_process_is_not_ours(api: SyncApi | AsyncApi, db: str) -> None:
+    with api.store(db) as store:
         dialog = store.dialogs.save(id=uuid.uuid4().hex, tenant_id="t").id
         saved = store.conversations.save(dialog_id=dialog, message=[{"a": 1}])
         set_json_loads(lambda data: "loaded by the caller")

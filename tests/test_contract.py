@@ -22,12 +22,12 @@ from conversation_store import (
     ConversationStore,
     DailyStats,
     Dialog,
-    _bulk,
+    _batches,
     conversations,
-    ragflow,
 )
-from conversation_store._query import Query, load_all, sql_directory
-from conversation_store._runner import untyped
+from conversation_store._adapters import to_text
+from conversation_store._sql_loader import Query, load_all, sql_directory
+from conversation_store.ragflow import _reader as reader
 
 QUERIES = load_all()
 
@@ -48,12 +48,12 @@ ROWS: dict[str, type | None] = {
     "api_token.used": None,
     "conversation.append_message": None,
     "conversation.append_round": conversations._Appended,
-    "conversation.count": conversations._Count,
-    "conversation.delete_by_dialog_ids": _bulk.Batch,
+    "conversation.count": int,
+    "conversation.delete_by_dialog_ids": _batches.Batch,
     "conversation.delete_by_id": None,
     "conversation.delete_by_ids": None,
-    "conversation.delete_by_tenant_id": _bulk.Batch,
-    "conversation.delete_not_updated_since": _bulk._Retired,
+    "conversation.delete_by_tenant_id": _batches.Batch,
+    "conversation.delete_not_updated_since": _batches._Retired,
     "conversation.get_by_id": Conversation,
     "conversation.get_by_ids": Conversation,
     "conversation.get_dialog_ids": conversations._DialogId,
@@ -70,7 +70,7 @@ ROWS: dict[str, type | None] = {
     "conversation_reference.insert_many": None,
     "dialog.delete_by_id": None,
     "dialog.delete_by_ids": None,
-    "dialog.delete_by_tenant_id": _bulk.Batch,
+    "dialog.delete_by_tenant_id": _batches.Batch,
     "dialog.get_by_id": Dialog,
     "dialog.get_by_ids": Dialog,
     "dialog.insert_many": None,
@@ -78,12 +78,12 @@ ROWS: dict[str, type | None] = {
     "dialog.query": Dialog,
     "dialog.save": Dialog,
     "dialog.update_by_id": None,
-    "ragflow.api_tokens": ragflow._ApiToken,
-    "ragflow.conversation_ids": ragflow._ConversationId,
-    "ragflow.conversations": ragflow._Conversation,
-    "ragflow.dialogs": ragflow._Dialog,
-    "ragflow.tables": ragflow._Table,
-    "ragflow.user_canvas": ragflow._Dialog,
+    "ragflow.api_tokens": reader.SourceToken,
+    "ragflow.conversation_ids": reader.SourceConversationId,
+    "ragflow.conversations": reader.SourceConversation,
+    "ragflow.dialogs": reader.SourceDialog,
+    "ragflow.tables": reader.SourceTable,
+    "ragflow.user_canvas": reader.SourceDialog,
 }
 
 PYTHON_TYPES: dict[str, Any] = {
@@ -172,7 +172,7 @@ def test_every_list_has_an_order_and_a_limit() -> None:
 
 def test_the_header_says_plan_custom_where_the_guard_is_and_nowhere_else() -> None:
     for query in QUERIES.values():
-        assert (query.plan == "custom") == (b"plan_for_actual_values" in query.text), query.path
+        assert (query.plan == "custom") == (b"force_custom_plan" in query.text), query.path
     assert QUERIES["conversation.get_list"].plan == "custom"
 
 
@@ -221,13 +221,13 @@ def values_of_every_kind() -> list[object]:
 
 
 def test_a_value_of_any_kind_is_sent_without_a_type() -> None:
-    assert all(untyped(value) is None or isinstance(untyped(value), str) for value in values_of_every_kind())
+    assert all(to_text(value) is None or isinstance(to_text(value), str) for value in values_of_every_kind())
 
 
 def test_a_list_arrives_as_it_was(connection: psycopg.Connection[Any]) -> None:
     elements = ["a,b", 'quo"te', "back\\slash", "{}", "", None, "NULL", "检索", "new\nline"]
     cursor = RawCursor(connection)
-    cursor.execute(b"SELECT $1::text[]", [untyped(elements)])
+    cursor.execute(b"SELECT $1::text[]", [to_text(elements)])
     assert cursor.fetchone() == (elements,)
 
 

@@ -25,10 +25,11 @@ from conversation_store import (
     ConversationNotFound,
     ConversationStore,
     DialogNotFound,
+    NotAppendable,
     RoundConflict,
 )
-from conversation_store._query import load
-from worlds import Blocking, OnAsyncio
+from conversation_store._sql_loader import load
+from support.both_apis import AsyncApi, SyncApi
 
 
 @pytest.fixture
@@ -177,8 +178,8 @@ def test_saving_twice_is_said_and_the_first_is_kept(store: Any, dialog: str) -> 
     assert store.conversations.get_by_id(saved.id) == saved
 
 
-def test_an_outage_is_never_none(world: Blocking | OnAsyncio, database: str) -> None:
-    with world.store(database, timeout=0.5) as store, psycopg.connect(database, autocommit=True) as admin:
+def test_an_outage_is_never_none(api: SyncApi | AsyncApi, database: str) -> None:
+    with api.store(database, timeout=0.5) as store, psycopg.connect(database, autocommit=True) as admin:
         assert store.conversations.get_by_id("x") is None
         admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
@@ -469,20 +470,20 @@ def test_append_round_to_nothing_in_the_wrong_round_or_to_no_list_changes_nothin
     text = store.conversations.save(dialog_id=dialog, message="text", reference={"a": 1})
     appended: list[dict[str, Any]] = [{"messages": [1]}, {"messages": []}, {"messages": [1], "reference": [1]}]
     for arguments in appended:
-        with pytest.raises(ValueError, match="lists"):
+        with pytest.raises(NotAppendable, match="lists"):
             store.conversations.append_round(text.id, **arguments)
     assert store.conversations.get_by_id(text.id) == text
 
 
-def test_24_writers_append_at_once_and_nothing_is_lost(world: Blocking | OnAsyncio, db: str) -> None:
-    with world.store(db, min_size=24, max_size=24) as store:
+def test_24_writers_append_at_once_and_nothing_is_lost(api: SyncApi | AsyncApi, db: str) -> None:
+    with api.store(db, min_size=24, max_size=24) as store:
         dialog = store.dialogs.save(id=uuid.uuid4().hex, tenant_id="t").id
         id = store.conversations.save(dialog_id=dialog).id
         calls = [
             lambda s, i=i: s.conversations.append_round(id, [{"turn": i}, {"answer": i}], reference=[i])
             for i in range(24)
         ]
-        assert sorted(world.together(store, calls)) == list(range(1, 25))
+        assert sorted(api.together(store, calls)) == list(range(1, 25))
         read = store.conversations.get_by_id(id)
     assert read.round == 24
     assert sorted(entry["turn"] for entry in read.message[::2]) == list(range(24))
@@ -490,22 +491,20 @@ def test_24_writers_append_at_once_and_nothing_is_lost(world: Blocking | OnAsync
     assert read.reference == [entry["turn"] for entry in read.message[::2]]
 
 
-def test_of_16_writers_with_the_same_expected_round_one_wins(world: Blocking | OnAsyncio, db: str) -> None:
-    with world.store(db, min_size=16, max_size=16) as store:
+def test_of_16_writers_with_the_same_expected_round_one_wins(api: SyncApi | AsyncApi, db: str) -> None:
+    with api.store(db, min_size=16, max_size=16) as store:
         dialog = store.dialogs.save(id=uuid.uuid4().hex, tenant_id="t").id
         id = store.conversations.save(dialog_id=dialog, round=7).id
         calls = [lambda s, i=i: s.conversations.append_round(id, [i], expected_round=7) for i in range(16)]
-        results = world.together(store, calls)
+        results = api.together(store, calls)
         assert results.count(8) == 1
         conflicts = [result for result in results if isinstance(result, RoundConflict)]
         assert [(conflict.expected, conflict.current) for conflict in conflicts] == [(7, 8)] * 15
         assert len(store.conversations.get_by_id(id).message) == 1
 
 
-def test_whole_lists_written_at_once_leave_one_of_them_and_never_a_mixture(
-    world: Blocking | OnAsyncio, db: str
-) -> None:
-    with world.store(db, min_size=4, max_size=4) as store:
+def test_whole_lists_written_at_once_leave_one_of_them_and_never_a_mixture(api: SyncApi | AsyncApi, db: str) -> None:
+    with api.store(db, min_size=4, max_size=4) as store:
         dialog = store.dialogs.save(id=uuid.uuid4().hex, tenant_id="t").id
         for attempt in range(40):
             id = store.conversations.save(dialog_id=dialog, message=[{"w": "old"}] * 6).id
@@ -514,7 +513,7 @@ def test_whole_lists_written_at_once_leave_one_of_them_and_never_a_mixture(
             ]
             values = [*lists, "text", []]
             calls = [lambda s, v=v: s.conversations.append_message(id, {"message": v, "reference": v}) for v in values]
-            assert world.together(store, calls) == [1] * 4
+            assert api.together(store, calls) == [1] * 4
             read = store.conversations.get_by_id(id)
             assert read.message in values
             assert read.reference == read.message
@@ -667,11 +666,11 @@ def test_a_range_of_ten_years_is_allowed_and_a_day_more_is_not(store: Any, tenan
         store.conversations.stats(tenant, date(2014, 1, 1), date(2014, 1, 1) + timedelta(3660))
 
 
-def test_the_clock_of_the_session_changes_nothing(world: Blocking | OnAsyncio, db: str) -> None:
+def test_the_clock_of_the_session_changes_nothing(api: SyncApi | AsyncApi, db: str) -> None:
     options = (
         "-c timezone=Pacific/Auckland -c datestyle=German,DMY -c extra_float_digits=-5 -c intervalstyle=sql_standard"
     )
-    with world.store(db) as plain, world.store(make_conninfo(db, options=options)) as odd:
+    with api.store(db) as plain, api.store(make_conninfo(db, options=options)) as odd:
         dialog = plain.dialogs.save(id=uuid.uuid4().hex, tenant_id=uuid.uuid4().hex)
         saved = odd.conversations.save(
             dialog_id=dialog.id, create_date="2024-02-03T01:02:03.456789", duration=0.1234567890123456

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from conversation_store._query import load_all
-from server import Server
+from conversation_store._sql_loader import load_all
+from support.server import Server
 from test_server import as_url
 
 DEMO = Path(__file__).parent / "demo" / "demo.py"

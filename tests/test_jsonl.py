@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from conversation_store import ConversationStore
-from conversation_store.jsonl import BadLine, import_jsonl
+from conversation_store.jsonl import RejectedLine, import_jsonl
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "conversation-store"
 
@@ -133,7 +133,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "a date": (b'{"dialog_id": "d", "create_date": "yesterday"}', "conversation['create_date'] must be ISO 8601"),
     "a bad dialog": (b'{"dialog": {"id": "x"}}', "dialog['tenant_id'] must be given"),
     "a dialog elsewhere": (b'{"dialog": {"id": "d", "tenant_id": "u"}}', "the dialog 'd' exists under another tenant"),
-    "a key twice": (b'{"dialog_id": "d", "id": "1", "id": "2"}', "has the key 'id' twice in one object"),
+    "a key twice": (b'{"dialog_id": "d", "id": "1", "id": "2"}', "has the duplicate key 'id' in one object"),
     "a mark": (b'\xef\xbb\xbf{"dialog_id": "d"}', "is not JSON"),
     "no time": (b'{"dialog_id": "d", "create_date": "2024-01-01", "create_time": "x"}', "conversation['create_time']"),
     "no year": (
@@ -172,9 +172,9 @@ def test_bad_lines_are_set_aside_as_they_are_and_the_others_imported(filled: str
     lines = [line for line, _ in BAD.values()]
     path, aside = tmp_path / "in.jsonl", tmp_path / "bad lines.jsonl"
     path.write_bytes(GOOD + b"\r\n".join(lines) + b'\n   \n{"dialog_id": "e", "id": "last", "message": ["x"]}')
-    code, printed, said = run("import", path, "--set-aside", aside, database=filled)
+    code, printed, said = run("import", path, "--rejected", aside, database=filled)
     assert code == 3
-    assert printed == f"imported 2 conversations and 1 dialogs\nset aside {len(BAD)} lines in {aside}\n"
+    assert printed == f"imported 2 conversations and 1 dialogs\nrejected {len(BAD)} lines, which are in {aside}\n"
     assert aside.read_bytes() == b"\r\n".join(lines) + b"\n"  # to the byte
     for number, (told, (_, reason)) in enumerate(zip(said.splitlines(), BAD.values(), strict=True), start=4):
         assert told.startswith(f"{path}:{number}: ")
@@ -183,13 +183,13 @@ def test_bad_lines_are_set_aside_as_they_are_and_the_others_imported(filled: str
         assert store.conversations.get_dialog_ids(["old", "new", "last"]) == {"old": "d", "new": "d", "last": "e"}
         assert store.conversations.count() == 3
     # A second run of the same finds them there, and does not overwrite what was set aside.
-    code, _, said = run("import", path, "--set-aside", aside, database=filled)
-    assert (code, said) == (1, f"Error: {aside} exists already; bad lines are set aside in a new file\n")
-    code, printed, _ = run("import", path, "--set-aside", tmp_path / "more", database=filled)
+    code, _, said = run("import", path, "--rejected", aside, database=filled)
+    assert (code, said) == (1, f"Error: {aside} exists already; rejected lines are written to a new file\n")
+    code, printed, _ = run("import", path, "--rejected", tmp_path / "more", database=filled)
     assert code == 3
     assert printed.splitlines()[:2] == [
         "imported 0 conversations and 0 dialogs",
-        "left 1 dialogs as they were: they were there already",
+        "skipped 1 dialogs, which exist already",
     ]
     with ConversationStore(filled) as store:
         assert store.conversations.count() == 3
@@ -197,7 +197,7 @@ def test_bad_lines_are_set_aside_as_they_are_and_the_others_imported(filled: str
 
 def test_nothing_is_set_aside_where_nothing_is_bad(filled: str, tmp_path: Path) -> None:
     aside = tmp_path / "bad"
-    assert run("import", "-", "--set-aside", aside, database=filled, stdin=GOOD)[0] == 0
+    assert run("import", "-", "--rejected", aside, database=filled, stdin=GOOD)[0] == 0
     assert not aside.exists()
 
 
@@ -228,9 +228,9 @@ def test_a_line_that_is_set_aside_changes_nothing_and_a_dialog_gets_its_name_lat
     lines = b'{"dialog_id": "new", "id": "old", "tenant_id": "t"}\n'
     lines += b'{"dialog_id": "late"}\n' * 700
     lines += b'{"dialog": {"id": "late", "tenant_id": "t", "name": "Late"}}\n'
-    code, printed, _ = run("import", "-", "--tenant", "t", "--set-aside", tmp_path / "a", database=filled, stdin=lines)
+    code, printed, _ = run("import", "-", "--tenant", "t", "--rejected", tmp_path / "a", database=filled, stdin=lines)
     assert (code, printed.splitlines()[0]) == (3, "imported 700 conversations and 1 dialogs")
-    assert "as they were" not in printed
+    assert "skipped" not in printed
     with ConversationStore(filled) as store:
         assert [(d.id, d.name) for d in store.dialogs.iter()] == [("d", None), ("late", "Late")]
 
@@ -255,13 +255,13 @@ def test_a_dialog_stands_before_its_conversations_in_small_files_too(filled: str
 def test_a_line_of_many_batches_is_told_by_its_number(filled: str) -> None:
     lines = [b'{"dialog_id": "d", "id": "%d"}\n' % number for number in range(1200)]
     lines[1100] = lines[3]
-    bad: list[BadLine] = []
+    bad: list[RejectedLine] = []
     with ConversationStore(filled) as store:
         read: list[int] = []
-        done = import_jsonl(store, iter_file(lines), on_bad_line=bad.append, on_progress=read.append)
-        assert (done.conversations, done.bad) == (1199, 1)
+        done = import_jsonl(store, iter_file(lines), on_rejected=bad.append, on_progress=read.append)
+        assert (done.conversations, done.rejected) == (1199, 1)
         assert sum(read) == sum(map(len, lines))
-        assert bad == [BadLine(1101, "the conversation '3' exists already", lines[3].rstrip(b"\n"))]
+        assert bad == [RejectedLine(1101, "the conversation '3' exists already", lines[3].rstrip(b"\n"))]
         assert store.conversations.count() == 1200
 
 
@@ -272,11 +272,11 @@ def iter_file(lines: list[bytes]) -> Any:
 def test_a_killed_import_leaves_nothing_and_an_interrupted_export_no_file(filled: str, tmp_path: Path) -> None:
     with ConversationStore(filled) as store:
 
-        def stop(line: BadLine) -> None:
+        def stop(line: RejectedLine) -> None:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            import_jsonl(store, iter_file([GOOD, b"bad\n"]), on_bad_line=stop)
+            import_jsonl(store, iter_file([GOOD, b"bad\n"]), on_rejected=stop)
         assert store.conversations.count() == 1
     code, _, said = run("export", "-o", tmp_path / "nowhere" / "x", database=filled)
     assert code == 1
@@ -307,7 +307,7 @@ def test_an_export_takes_the_place_of_no_device_and_of_no_link(filled: str, tmp_
 def test_an_interrupted_import_leaves_nothing_and_sets_nothing_aside(filled: str, tmp_path: Path) -> None:
     aside = tmp_path / "aside"
     with subprocess.Popen(
-        [COMMAND, "--database", filled, "import", "-", "--set-aside", aside],
+        [COMMAND, "--database", filled, "import", "-", "--rejected", aside],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from worlds import Blocking, OnAsyncio
+from support.both_apis import AsyncApi, SyncApi
 
 
 @pytest.fixture
-def store(world: Blocking | OnAsyncio, database: str) -> Any:
-    with world.store(database) as store:
+def store(api: SyncApi | AsyncApi, database: str) -> Any:
+    with api.store(database) as store:
         store.dialogs.save(id=123, tenant_id=1, name="Support")
         store.tokens.save(tenant_id=1, token="abc123token")
         for id, user_id, text, day in [

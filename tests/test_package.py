@@ -16,9 +16,9 @@ import pytest
 
 import conversation_store
 from conversation_store import StoreError, errors
-from conversation_store._query import load_all, sql_directory
-from server import Server
-from server import database as new_database
+from conversation_store._sql_loader import load_all, sql_directory
+from support.server import Server
+from support.server import database as new_database
 
 CHECKOUT = Path(__file__).parents[1]
 VERSION = version("conversation-store")
@@ -28,7 +28,7 @@ USE = """
 import sys
 import conversation_store
 from conversation_store import ConversationStore, migrate
-from conversation_store._query import load_all
+from conversation_store._sql_loader import load_all
 assert str(conversation_store.__file__).startswith(sys.argv[1]), conversation_store.__file__
 print(len(load_all()), *migrate(sys.argv[2]))
 with ConversationStore(sys.argv[2]) as store:
@@ -111,7 +111,15 @@ def test_the_checkout_reads_the_files_that_are_reviewed() -> None:
 def test_the_public_names_are_these() -> None:
     assert conversation_store.__all__ == sorted(conversation_store.__all__)
     assert set(conversation_store.__all__) == {
-        *("ConversationStore", "AsyncConversationStore", "Transaction", "AsyncTransaction", "OnStatement", "migrate"),
+        *(
+            "ConversationStore",
+            "AsyncConversationStore",
+            "Transaction",
+            "AsyncTransaction",
+            "OnStatement",
+            "migrate",
+            "migrate_async",
+        ),
         *("ConversationRepository", "DialogRepository", "ApiTokenRepository"),
         *("AsyncConversationRepository", "AsyncDialogRepository", "AsyncApiTokenRepository"),
         *("Conversation", "ConversationName", "DailyStats", "Page", "Dialog", "ApiToken", "IssuedToken"),
@@ -123,6 +131,9 @@ def test_the_public_names_are_these() -> None:
             "TokenNotFound",
             "Conflict",
             "RoundConflict",
+            "NotAppendable",
+            "InvalidArgument",
+            "InvalidArgumentType",
         ),
         *(
             "AlreadyExists",
@@ -133,7 +144,7 @@ def test_the_public_names_are_these() -> None:
             "MigrationError",
             "QueryError",
         ),
-        *("TenantRepository", "AsyncTenantRepository", "DeletedTenant", "Slice", "OnProgress"),
+        *("TenantRepository", "AsyncTenantRepository", "DeletedTenant", "CursorPage", "OnProgress"),
     }
 
 

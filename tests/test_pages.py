@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conversation_store import ConversationStore, Slice
-from conversation_store._pages import OrderBy
+from conversation_store import ConversationStore, CursorPage
+from conversation_store._pagination import OrderBy
 
 ORDERS: tuple[Any, ...] = get_args(OrderBy)
 FILTERS: list[dict[str, Any]] = [
@@ -144,11 +144,11 @@ def test_a_cursor_survives_its_row_and_new_rows_move_no_page(
 
 
 def test_an_empty_list_and_a_list_that_fits_have_no_next_cursor(store: Any, dialog: str, tenant: str) -> None:
-    assert store.conversations.list_after(dialog, tenant) == Slice([], None)
+    assert store.conversations.list_after(dialog, tenant) == CursorPage([], None)
     one = store.conversations.save(dialog_id=dialog, dsl={"a": 1})
-    assert store.conversations.list_after(dialog, tenant, items_per_page=1) == Slice([one], None)
+    assert store.conversations.list_after(dialog, tenant, items_per_page=1) == CursorPage([one], None)
     assert store.conversations.list_after(dialog, tenant, include_dsl=False).sessions[0].dsl is None
-    assert store.conversations.list_after(dialog, "foreign") == Slice([], None)
+    assert store.conversations.list_after(dialog, "foreign") == CursorPage([], None)
 
 
 def test_a_cursor_is_bound_to_the_query_the_order_and_the_filters(store: Any, dialog: str, tenant: str) -> None:
@@ -225,7 +225,7 @@ def test_any_text_is_a_cursor_or_a_value_error(text: str) -> None:
 def test_a_cursor_does_not_open_another_tenants_dialog(store: Any, dialog: str, tenant: str) -> None:
     store.conversations.insert_many([{"dialog_id": dialog} for _ in range(2)])
     other = store.conversations.list_after(dialog, "foreign", items_per_page=1)
-    assert other == Slice([], None)
+    assert other == CursorPage([], None)
     mine = store.conversations.list_after(dialog, tenant, items_per_page=1).next_cursor
     with pytest.raises(ValueError, match="cursor"):
         store.conversations.list_after(dialog, "foreign", cursor=mine)
@@ -249,5 +249,5 @@ def test_a_total_is_exact_capped_or_not_counted(store: Any, dialog: str, tenant:
         count(total="about")
     with pytest.raises(ValueError, match="total_limit"):
         count(total="capped", total_limit=-1)
-    with pytest.raises(ValueError, match="items_per_page must be between 1 and 1000"):
+    with pytest.raises(ValueError, match="items_per_page must be at least 1"):
         store.conversations.list_after(dialog, tenant, items_per_page=0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import typing
 from collections.abc import Generator
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -14,16 +13,16 @@ import pytest
 from psycopg import RawCursor, sql
 from pytest_postgresql.executors import NoopExecutor
 
-import ragflow_layout
 from conversation_store import (
     Conversation,
     ConversationStore,
 )
-from conversation_store._query import load_all
-from conversation_store._runner import Runner, untyped
-from conversation_store._statement import Statement
-from server import Server
-from server import database as new_database
+from conversation_store._adapters import to_text
+from conversation_store._sql_loader import load_all
+from support import ragflow_layout
+from support.server import Server
+from support.server import database as new_database
+from support.statements import statement_of
 
 QUERIES = load_all()
 
@@ -71,34 +70,10 @@ def filled(db: str) -> None:
         )
 
 
-class Captured(Exception):
-    """Carries a statement out of the call that would run it."""
-
-
-def statement_of(call: Any, *answers: Any) -> Statement[Any]:
-    """Return the statement that a call on a store describes behind those that are answered, without running any."""
-    remaining = list(answers)
-
-    class Catcher(Runner):
-        def run(self, statement: Statement[Any]) -> Any:
-            if remaining:
-                answer = remaining.pop(0)
-                return statement.read(answer, len(answer))
-            raise Captured(statement)
-
-    store = ConversationStore("")
-    for repository in (store.dialogs, store.conversations, store.tokens, store.tenants):
-        connect = lambda: pytest.fail("connects")  # noqa: E731
-        repository._runner = Catcher(connect, connect)
-    with pytest.raises(Captured) as caught:
-        call(store)
-    return typing.cast("Statement[Any]", caught.value.args[0])
-
-
 def plan(conninfo: str, call: Any, *answers: Any, generic: bool = False) -> str:
     """Return the plan of the statement that a call describes: for its actual values, or the generic one."""
     statement = statement_of(call, *answers)
-    values = [untyped(value) for value in statement.query.bind(statement.params)]
+    values = [to_text(value) for value in statement.query.bind(statement.params)]
     with psycopg.connect(conninfo, autocommit=True) as connection:
         if generic:
             types_ = ", ".join(["unknown"] * len(values))
@@ -358,9 +333,9 @@ def counted_plans(connection: psycopg.Connection[Any], tag: str) -> list[tuple[i
 
 def test_without_the_guard_a_list_is_frozen_in_a_generic_plan_and_with_it_never(db: str, filled: None) -> None:
     statement = statement_of(lambda store: store.conversations.get_list("large", "owner", items_per_page=1_000))
-    guard = re.compile(rb"\(\$\d+::text IS NOT NULL OR conversation_store\.plan_for_actual_values\(c\.id\)\)")
+    guard = re.compile(rb"\(\$\d+::text IS NOT NULL OR conversation_store\.force_custom_plan\(c\.id\)\)")
     assert guard.search(statement.query.text)
-    values = [untyped(value) for value in statement.query.bind(statement.params)]
+    values = [to_text(value) for value in statement.query.bind(statement.params)]
     with psycopg.connect(db, autocommit=True) as connection:
         cursor = RawCursor(connection)
         for text in (

@@ -17,11 +17,11 @@ from typing import Any
 import psycopg
 import pytest
 
-import ragflow_layout
 from conversation_store import ConversationStore, MigrationError
 from conversation_store.ragflow import Report, Totals, import_ragflow
-from server import Server
-from server import database as new_database
+from support import ragflow_layout
+from support.server import Server
+from support.server import database as new_database
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "conversation-store"
 ZONE = "Asia/Shanghai"
@@ -75,105 +75,105 @@ def text(value: Any, **arguments: Any) -> str:
 
 # Each conversation with what becomes of it: the outcome, part of the reason, and the values that differ from the usual.
 CONVERSATIONS: dict[str, tuple[dict[str, Any], str, str, dict[str, Any]]] = {
-    "escaped": ({"message": text(MESSAGE)}, "taken", "", {}),
-    "raw": ({"message": text(MESSAGE, ensure_ascii=False), "dialog_id": "d2"}, "taken", "", {"tenant_id": "t2"}),
-    "into another's": ({"dialog_id": "d2"}, "taken", "", {"tenant_id": "t2"}),
-    "of an agent": ({"dialog_id": "a1", "source": "agent"}, "taken", "", {"source": "agent"}),
+    "escaped": ({"message": text(MESSAGE)}, "imported", "", {}),
+    "raw": ({"message": text(MESSAGE, ensure_ascii=False), "dialog_id": "d2"}, "imported", "", {"tenant_id": "t2"}),
+    "into another's": ({"dialog_id": "d2"}, "imported", "", {"tenant_id": "t2"}),
+    "of an agent": ({"dialog_id": "a1", "source": "agent"}, "imported", "", {"source": "agent"}),
     "null": (
         {"message": None, "reference": None, "dsl": None, "name": None, "exp_user_id": None, "errors": None},
-        "taken",
+        "imported",
         "",
         {"message": [], "reference": [], "dsl": {}},
     ),
-    "empty text": ({"message": "", "dsl": ""}, "taken", "", {"message": [], "dsl": {}}),
-    "json null": ({"message": "null", "dsl": "null"}, "taken", "", {"message": None, "dsl": None}),
+    "empty text": ({"message": "", "dsl": ""}, "imported", "", {"message": [], "dsl": {}}),
+    "json null": ({"message": "null", "dsl": "null"}, "imported", "", {"message": None, "dsl": None}),
     "json in a string": (
         {"message": text(text(MESSAGE)), "dsl": text(text({"graph": "图"}))},
-        "taken",
+        "imported",
         "",
         {"message": text(MESSAGE), "dsl": text({"graph": "图"})},
     ),
-    "no list": ({"message": "{}", "reference": '{"a": 1e5}'}, "taken", "", {"message": {}, "reference": {"a": 1e5}}),
-    "a float4": ({"duration": 0.1, "tokens": 2**31 - 1}, "taken", "", {"duration": 0.1, "tokens": 2**31 - 1}),
+    "no list": ({"message": "{}", "reference": '{"a": 1e5}'}, "imported", "", {"message": {}, "reference": {"a": 1e5}}),
+    "a float4": ({"duration": 0.1, "tokens": 2**31 - 1}, "imported", "", {"duration": 0.1, "tokens": 2**31 - 1}),
     "malformed": (
         {"message": '[{"role": "user", ', "reference": "检索"},
-        "altered",
+        "repaired",
         "message is not JSON and was kept as its text; reference is not JSON",
         {"message": '[{"role": "user", ', "reference": "检索"},
     ),
     "nul": (
         {"message": '[{"content": "a\\u0000b", "c\\u0000": 1}]'},
-        "altered",
+        "repaired",
         "message[0]['content'] had U+0000",
         {"message": [{"content": "a\ufffdb", "c\ufffd": 1}]},
     ),
     "surrogate": (
         {"dsl": '{"a": ["\\ud83d", "\\ud83d\\ude00"]}'},
-        "altered",
+        "repaired",
         "dsl['a'][0] had U+0000 or a lone surrogate",
         {"dsl": {"a": ["\ufffd", "\U0001f600"]}},
     ),
     "nan": (
         {"reference": '[NaN, {"a": -Infinity}, 1e999]', "duration": float("nan")},
-        "altered",
+        "repaired",
         "duration was nan and is 0; reference[0] was nan and is null; reference[1]['a'] was -inf",
         {"reference": [None, {"a": None}, None], "duration": 0.0},
     ),
-    "deep": ({"dsl": "[" * 600 + "]" * 600}, "altered", "dsl is nested too deep", {"dsl": "[" * 600 + "]" * 600}),
-    "deeper": ({"dsl": "[" * 10**5}, "altered", "dsl is nested too deep", {"dsl": "[" * 10**5}),
+    "deep": ({"dsl": "[" * 600 + "]" * 600}, "repaired", "dsl is nested too deep", {"dsl": "[" * 600 + "]" * 600}),
+    "deeper": ({"dsl": "[" * 10**5}, "repaired", "dsl is nested too deep", {"dsl": "[" * 10**5}),
     "keys": (
         {"dsl": '{"\\u0000": 1, "\ufffd": 2, "a": 3, "a": 4}', "message": "[" + "9" * 5000 + "]"},
-        "altered",
-        "had the key 'a' twice in one object, and has the last",
+        "repaired",
+        "had the duplicate key 'a' in one object and has its last value",
         {"dsl": {"\ufffd\ufffd": 1, "\ufffd": 2, "a": 4}, "message": "[" + "9" * 5000 + "]"},
     ),
-    "": ({}, "refused", "conversation['id'] must be given and not be empty", {}),
+    "": ({}, "rejected", "conversation['id'] must be given and not be empty", {}),
     "of a refused agent": (
         {"dialog_id": "d2", "source": "agent"},
-        "refused",
-        "its dialog 'd2' is missing, or was refused",
+        "rejected",
+        "its dialog 'd2' is missing, or was rejected",
         {},
     ),
-    "orphan": ({"dialog_id": "missing"}, "refused", "its dialog 'missing' is missing, or was refused", {}),
-    "of no dialog": ({"dialog_id": ""}, "refused", "its dialog '' is missing", {}),
-    "of nobody's dialog": ({"dialog_id": "nobodys"}, "refused", "its dialog 'nobodys' is missing", {}),
+    "orphan": ({"dialog_id": "missing"}, "rejected", "its dialog 'missing' is missing, or was rejected", {}),
+    "of no dialog": ({"dialog_id": ""}, "rejected", "its dialog '' is missing", {}),
+    "of nobody's dialog": ({"dialog_id": "nobodys"}, "rejected", "its dialog 'nobodys' is missing", {}),
     "only times": (
         {"create_date": None, "update_date": None},
-        "altered",
+        "repaired",
         "it had no usable create_date and got create_time; it had no usable update_date and got update_time",
         {"create_date": IN_UTC + timedelta(milliseconds=123), "update_date": IN_UTC + timedelta(milliseconds=123)},
     ),
     "no update": (
         {"update_date": None, "update_time": None},
-        "altered",
+        "repaired",
         "it had no usable update_date and got the date of its creation",
         {},
     ),
     "no dates": (
         dict.fromkeys(DATES),
-        "altered",
+        "repaired",
         "it had no usable create_date and got now",
         {"create_date": None, "update_date": None},
     ),
     "no calendar": (
         {"create_date": "infinity", "update_date": "0044-03-15 BC"},
-        "altered",
+        "repaired",
         "it had no usable create_date and got create_time; it had no usable update_date and got update_time",
         {"create_date": IN_UTC + timedelta(milliseconds=123), "update_date": IN_UTC + timedelta(milliseconds=123)},
     ),
     "two dates": (
         {"create_time": TIME - 8 * 3_600_000},
-        "dates",
+        "date_conflict",
         "create_date is 2024-01-31 04:00:00+00:00, create_time is 2024-01-30 20:00:00.123+00:00",
         {},
     ),
-    "two updates": ({"update_time": TIME + 1_001}, "dates", "update_date is", {}),
-    "a second apart": ({"create_time": TIME + 877, "update_time": TIME - 1_123}, "taken", "", {}),
-    "implausible times": ({"create_time": TIME // 1000, "update_time": 0}, "taken", "", {}),
-    "from the future": ({"create_time": TIME * 10, "update_time": -1}, "taken", "", {}),
+    "two updates": ({"update_time": TIME + 1_001}, "date_conflict", "update_date is", {}),
+    "a second apart": ({"create_time": TIME + 877, "update_time": TIME - 1_123}, "imported", "", {}),
+    "implausible times": ({"create_time": TIME // 1000, "update_time": 0}, "imported", "", {}),
+    "from the future": ({"create_time": TIME * 10, "update_time": -1}, "imported", "", {}),
     "two dates and altered": (
         {"create_time": TIME + 60_000, "message": "{"},
-        "altered",
+        "repaired",
         "message is not JSON",
         {"message": "{"},
     ),
@@ -210,10 +210,12 @@ def move(old: str, new: str, **arguments: Any) -> tuple[dict[str, Totals], list[
     arguments = {"time_zone": ZONE, "on_report": reports.append, **arguments}
     totals = import_ragflow(old, new, **arguments)
     for of in totals.values():
-        assert of.read == of.taken + of.altered + of.present + of.refused
+        assert of.read == of.imported + of.repaired + of.skipped + of.rejected
     by_table = Counter((report.table, report.outcome) for report in reports)
     for table, of in totals.items():
-        assert (of.altered, of.refused, of.dates) == tuple(by_table[table, o] for o in ("altered", "refused", "dates"))
+        assert (of.repaired, of.rejected, of.date_conflicts) == tuple(
+            by_table[table, o] for o in ("repaired", "rejected", "date_conflict")
+        )
     return totals, reports
 
 
@@ -226,10 +228,11 @@ def test_every_kind_of_row_is_taken_altered_or_refused_with_its_reason(
     with ConversationStore(database) as store:
         for id, (given, outcome, reason, changed) in CONVERSATIONS.items():
             read = store.conversations.get_by_id(id) if id else None
-            assert (read is None) == (outcome == "refused"), id
-            assert ((id, "altered") in told, (id, "refused") in told) == (outcome == "altered", outcome == "refused"), (
-                id
-            )
+            assert (read is None) == (outcome == "rejected"), id
+            assert ((id, "repaired") in told, (id, "rejected") in told) == (
+                outcome == "repaired",
+                outcome == "rejected",
+            ), id
             assert reason in told.get((id, outcome), ""), (id, told)
             if read is not None:
                 usual = {"tenant_id": "t1", "create_date": IN_UTC, "update_date": IN_UTC}
@@ -245,15 +248,19 @@ def test_every_kind_of_row_is_taken_altered_or_refused_with_its_reason(
                     elif value is not None or key not in ("create_date", "update_date"):
                         assert getattr(read, key) == value, (id, key)
         assert list(store.conversations.get_by_id("escaped").dsl) == ["z", "a"]  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
-    assert {id for id, outcome in told if outcome == "dates"} == {"two dates", "two updates", "two dates and altered"}
+    assert {id for id, outcome in told if outcome == "date_conflict"} == {
+        "two dates",
+        "two updates",
+        "two dates and altered",
+    }
     kinds = Counter(outcome for _, outcome, _, _ in CONVERSATIONS.values())
     assert asdict(totals["api_4_conversation"]) == {
         "read": len(CONVERSATIONS),
-        "taken": kinds["taken"] + kinds["dates"],
-        "altered": kinds["altered"],
+        "imported": kinds["imported"] + kinds["date_conflict"],
+        "repaired": kinds["repaired"],
         "present": 0,
-        "refused": kinds["refused"],
-        "dates": 3,
+        "rejected": kinds["rejected"],
+        "date_conflict": 3,
     }
 
 
@@ -268,14 +275,21 @@ def test_dialogs_and_agents_are_dialogs(old: str, database: str) -> None:
         ]
         days = store.conversations.stats("t1", "2024-01-31", "2024-01-31", source="agent", time_zone=ZONE)
         assert [day.pv for day in days] == [1]  # a session of an agent counts
-    assert asdict(totals["dialog"]) == {"read": 4, "taken": 2, "altered": 0, "present": 0, "refused": 2, "dates": 0}
+    assert asdict(totals["dialog"]) == {
+        "read": 4,
+        "imported": 2,
+        "repaired": 0,
+        "present": 0,
+        "rejected": 2,
+        "date_conflict": 0,
+    }
     assert asdict(totals["user_canvas"]) == {
         "read": 3,
-        "taken": 1,
-        "altered": 0,
+        "imported": 1,
+        "repaired": 0,
         "present": 0,
-        "refused": 2,
-        "dates": 0,
+        "rejected": 2,
+        "date_conflict": 0,
     }
     assert [(r.id, r.reason) for r in reports if r.table in ("dialog", "user_canvas")] == [
         ("", "dialog['id'] must be given and not be empty"),
@@ -304,7 +318,14 @@ def test_tokens_authenticate_as_before_and_are_never_told(old: str, database: st
         "ragflow-without-dates": ("t2", None, None, None),
         "ragflow-with-two-dates": ("t2", None, None, None),
     }
-    assert asdict(totals["api_token"]) == {"read": 12, "taken": 5, "altered": 3, "present": 0, "refused": 4, "dates": 1}
+    assert asdict(totals["api_token"]) == {
+        "read": 12,
+        "imported": 5,
+        "repaired": 3,
+        "present": 0,
+        "rejected": 4,
+        "date_conflict": 1,
+    }
     first = found["ragflow-one-of-the-first"]
     assert first is not None
     assert first.create_date == IN_UTC
@@ -336,8 +357,8 @@ def test_a_second_run_takes_nothing_twice_and_changes_nothing(old: str, database
     assert everything() == before
     for table, of in second.items():
         was = first[table]
-        assert (of.taken, of.altered, of.dates) == (0, 0, 0)
-        assert (of.read, of.present, of.refused) == (was.read, was.taken + was.altered, was.refused)
+        assert (of.imported, of.repaired, of.date_conflicts) == (0, 0, 0)
+        assert (of.read, of.skipped, of.rejected) == (was.read, was.imported + was.repaired, was.rejected)
 
 
 def test_a_run_that_was_interrupted_is_resumed(old: str, database: str) -> None:
@@ -351,19 +372,19 @@ def test_a_run_that_was_interrupted_is_resumed(old: str, database: str) -> None:
         before = store.conversations.count()
         assert 0 < before < len(CONVERSATIONS) - 5
         totals, _ = move(old, database)
-        assert totals["api_4_conversation"].present == before
+        assert totals["api_4_conversation"].skipped == before
         assert store.conversations.count() == len(CONVERSATIONS) - 5
 
 
 def test_what_is_said_of_a_row_is_not_lost_by_an_interruption(old: str, database: str) -> None:
     def stop(report: Report) -> None:
-        if report.outcome == "altered" and report.table == "api_4_conversation":
+        if report.outcome == "repaired" and report.table == "api_4_conversation":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         import_ragflow(old, database, time_zone=ZONE, on_report=stop)
     totals, _ = move(old, database)
-    assert totals["api_4_conversation"].altered == sum(of == "altered" for _, of, _, _ in CONVERSATIONS.values())
+    assert totals["api_4_conversation"].repaired == sum(of == "repaired" for _, of, _, _ in CONVERSATIONS.values())
 
 
 def test_it_may_be_the_same_database_with_its_own_time_zone_and_without_agents(database: str) -> None:
@@ -396,13 +417,13 @@ def test_what_the_store_has_under_the_same_ids_is_left_alone(old: str, database:
         assert store.dialogs.get_by_id("d1").name == "mine"  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
     told = {(report.table, report.id): report.reason for report in reports}
     # What is in a dialog that is another tenant's here would be another tenant's.
-    assert told["api_4_conversation", "into another's"] == "its dialog 'd2' is missing, or was refused"
+    assert told["api_4_conversation", "into another's"] == "its dialog 'd2' is missing, or was rejected"
     assert told["api_4_conversation", "escaped"] == "a conversation with this id belongs to another dialog"
     assert told["dialog", "d2"] == "a dialog with this id belongs to another tenant"
     assert told["api_token", "t1 …irst"] == "the same token is another tenant's already"
     # Of the same dialog by its id, but of another tenant.
     assert told["api_4_conversation", "raw"] == "a conversation with this id belongs to another dialog"
-    assert totals["api_4_conversation"].present == 0
+    assert totals["api_4_conversation"].skipped == 0
 
 
 def test_dates_with_a_time_zone_stay_the_instants_that_they_are(database: str) -> None:
@@ -431,7 +452,7 @@ def test_no_single_row_stops_the_move(database: str) -> None:
     ragflow_layout.insert(database, "api_4_conversation", rows)
     totals, reports = move(database, database)
     for table in ("dialog", "api_4_conversation"):
-        assert (totals[table].read, totals[table].taken, totals[table].refused) == (4, 3, 1)
+        assert (totals[table].read, totals[table].imported, totals[table].rejected) == (4, 3, 1)
     assert [report.reason for report in reports] == [
         "a dialog with this id exists already, perhaps under another tenant: 'b'",
         "a conversation with this id exists already: '2'",
@@ -477,7 +498,7 @@ def test_any_json_comes_over_as_python_reads_it(database: str) -> None:
     )
     totals, reports = move(database, database)
     assert reports == []
-    assert totals["api_4_conversation"].taken == 300
+    assert totals["api_4_conversation"].imported == 300
     with ConversationStore(database) as store:
         for read in store.conversations.iter():
             assert [repr(v) for v in (read.message, read.reference, read.dsl)] == [repr(v) for v in documents[read.id]]
@@ -515,7 +536,7 @@ def test_the_command_reports_each_row_and_its_totals_add_up(old: str, database: 
     done = run(old, database, "--time-zone", ZONE)
     assert done.returncode == 3, done.stderr
     rows = [line.split() for line in done.stdout.splitlines()]
-    assert rows[0] == ["table", "read", "taken", "altered", "present", "refused", "dates"]
+    assert rows[0] == ["table", "read", "imported", "repaired", "present", "rejected", "date_conflict"]
     assert [row[0] for row in rows[1:5]] == ["dialog", "user_canvas", "api_token", "api_4_conversation"]
     for _, read, taken, altered, present, refused, _ in rows[1:5]:
         assert int(read) == int(taken) + int(altered) + int(present) + int(refused)

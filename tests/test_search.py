@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conversation_store import ConversationStore, migrate
-from server import Server
-from server import database as new_database
+from support.server import Server
+from support.server import database as new_database
 
 # Few letters of many scripts, so that keywords are found often; cases that fold oddly; blanks, wildcards, quotes.
 WORDS = [

@@ -16,8 +16,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from server import Server, find_bindir
-from server import database as new_database
+from support.server import Server, find_bindir
+from support.server import database as new_database
 
 TESTS = Path(__file__).parent
 
@@ -26,7 +26,7 @@ WAIT = """
 import signal, sys, time
 sys.path.insert(0, sys.argv[1])
 import psycopg
-from server import database, server
+from support.server import database, server
 # Both: whoever runs the tests in the background ignores SIGINT, and a child inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -128,7 +128,7 @@ USE = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import psycopg
-from server import database, server
+from support.server import database, server
 with server() as callers, database(callers) as conninfo, psycopg.connect(conninfo) as connection:
     print(connection.info.dbname)
 """

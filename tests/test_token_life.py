@@ -12,7 +12,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from conversation_store import AlreadyExists, DialogNotFound, IssuedToken, TokenNotFound
-from worlds import Blocking, OnAsyncio, commit_when_waited_for
+from support.both_apis import AsyncApi, SyncApi, commit_when_waited_for
 
 
 @pytest.fixture
@@ -48,10 +48,10 @@ def test_a_use_is_stamped_once_in_a_while(store: Any, tenant: str, db: str) -> N
 
 @pytest.mark.parametrize("method", ["authenticate", "authenticate_beta"])
 def test_who_finds_the_row_locked_is_authenticated_without_waiting(
-    world: Blocking | OnAsyncio, db: str, tenant: str, method: str
+    api: SyncApi | AsyncApi, db: str, tenant: str, method: str
 ) -> None:
     token = secret()
-    with world.store(make_conninfo(db, options="-c statement_timeout=5s")) as store, psycopg.connect(db) as other:
+    with api.store(make_conninfo(db, options="-c statement_timeout=5s")) as store, psycopg.connect(db) as other:
         id = store.tokens.save(tenant_id=tenant, token=token, beta=token).id
         other.execute("SELECT 1 FROM conversation_store.api_token WHERE id = %s FOR UPDATE", [id])
         found = getattr(store.tokens, method)(token)
@@ -106,7 +106,7 @@ def test_a_revoked_token_and_its_beta_no_longer_authenticate(store: Any, tenant:
 
 
 def test_whoever_waits_for_a_revocation_does_not_bring_the_token_back(
-    world: Blocking | OnAsyncio, db: str, store: Any, tenant: str
+    api: SyncApi | AsyncApi, db: str, store: Any, tenant: str
 ) -> None:
     """Each of these waits for the row, and looks again at what it has become."""
     waiters: list[Any] = [
@@ -117,7 +117,7 @@ def test_whoever_waits_for_a_revocation_does_not_bring_the_token_back(
     for end in ("revoke", "expire"):
         for waiter in waiters:
             issued = store.tokens.issue(tenant_id=tenant)
-            with psycopg.connect(db) as other, world.store(db) as waiting:
+            with psycopg.connect(db) as other, api.store(db) as waiting:
                 other.execute("SELECT FROM conversation_store.api_token WHERE id = %s FOR UPDATE", [issued.id])
 
                 def finish(other: Any = other, id: int = issued.id, end: str = end) -> None:
@@ -128,9 +128,9 @@ def test_whoever_waits_for_a_revocation_does_not_bring_the_token_back(
 
                 calls: list[Any] = [
                     lambda s, w=waiter, id=issued.id: w(s, id),
-                    lambda s, o=other, f=finish: commit_when_waited_for(world, db, o, f),
+                    lambda s, o=other, f=finish: commit_when_waited_for(api, db, o, f),
                 ]
-                result, _ = world.together(waiting, calls)
+                result, _ = api.together(waiting, calls)
             assert result == 0 or isinstance(result, TokenNotFound)
             assert store.tokens.authenticate(issued.token) is None
 
@@ -150,22 +150,22 @@ def test_no_clock_brings_a_revoked_token_back(store: Any, tenant: str, db: str) 
 
 
 def test_a_successor_that_is_issued_while_a_tenants_tokens_are_deleted_goes_too(
-    world: Blocking | OnAsyncio, db: str, tenant: str
+    api: SyncApi | AsyncApi, db: str, tenant: str
 ) -> None:
-    with world.store(db, min_size=2, max_size=2) as store:
+    with api.store(db, min_size=2, max_size=2) as store:
         for number in range(150):
             owner = f"{tenant}{number}"
             id = store.tokens.issue(tenant_id=owner).id
             calls = [lambda s: s.tokens.rotate(id, tenant_id=owner), lambda s: s.tokens.delete_by_tenant_id(owner)]
-            rotated, deleted = world.together(store, calls)
+            rotated, deleted = api.together(store, calls)
             assert deleted == (2 if isinstance(rotated, IssuedToken) else 1)
             assert store.tokens.query(tenant_id=owner) == []
 
 
 def test_a_transaction_that_began_earlier_sees_that_a_token_was_revoked(
-    world: Blocking | OnAsyncio, db: str, tenant: str
+    api: SyncApi | AsyncApi, db: str, tenant: str
 ) -> None:
-    with world.store(db) as store, world.store(db) as other:
+    with api.store(db) as store, api.store(db) as other:
         issued = other.tokens.issue(tenant_id=tenant)
         other.tokens.authenticate(issued.token)  # so that the transaction stamps nothing, and holds no lock
         with store.transaction() as tx:
@@ -212,14 +212,14 @@ def test_a_grace_period_may_be_none_and_never_prolongs_a_life(store: Any, tenant
 
 
 def test_a_token_is_rotated_once_and_its_life_not_prolonged_afterwards(
-    world: Blocking | OnAsyncio, db: str, tenant: str
+    api: SyncApi | AsyncApi, db: str, tenant: str
 ) -> None:
-    with world.store(db, min_size=8, max_size=8) as store:
+    with api.store(db, min_size=8, max_size=8) as store:
         for grace in (timedelta(0), timedelta(hours=1)):
             old = store.tokens.issue(tenant_id=tenant, expire_date="2100-01-01")
             beta = store.tokens.fill_beta(old.id, tenant_id=tenant).beta
             calls = [lambda s, g=grace: s.tokens.rotate(old.id, tenant_id=tenant, grace=g)] * 8
-            results = world.together(store, calls)
+            results = api.together(store, calls)
             (new,) = [result for result in results if isinstance(result, IssuedToken)]
             assert sum(isinstance(result, TokenNotFound) for result in results) == 7
             assert (new.beta, new.expire_date) == (beta, datetime(2100, 1, 1, tzinfo=UTC))  # as the old one was to
@@ -244,23 +244,23 @@ def test_a_beta_is_not_filled_into_a_token_that_is_not_live(store: Any, tenant: 
 
 
 def test_rotating_tokens_while_their_dialog_is_deleted_does_not_deadlock(
-    world: Blocking | OnAsyncio, db: str, tenant: str
+    api: SyncApi | AsyncApi, db: str, tenant: str
 ) -> None:
-    with world.store(db, min_size=6, max_size=6) as store:
+    with api.store(db, min_size=6, max_size=6) as store:
         for number in range(60):
             dialog = store.dialogs.save(id=f"{tenant}{number}", tenant_id=tenant).id
             ids = [store.tokens.issue(tenant_id=tenant, dialog_id=dialog).id for _ in range(5)]
             calls: list[Any] = [lambda s, id=id: s.tokens.rotate(id, tenant_id=tenant) for id in ids]
-            *rotated, deleted = world.together(store, [*calls, lambda s: s.dialogs.delete_by_id(dialog)])
+            *rotated, deleted = api.together(store, [*calls, lambda s: s.dialogs.delete_by_id(dialog)])
             assert deleted == 1
             assert all(isinstance(result, (IssuedToken, TokenNotFound)) for result in rotated), rotated
 
 
-def test_a_beta_is_filled_in_once_however_many_ask(world: Blocking | OnAsyncio, db: str, tenant: str) -> None:
-    with world.store(db, min_size=16, max_size=16) as store:
+def test_a_beta_is_filled_in_once_however_many_ask(api: SyncApi | AsyncApi, db: str, tenant: str) -> None:
+    with api.store(db, min_size=16, max_size=16) as store:
         for _ in range(10):
             id = store.tokens.issue(tenant_id=tenant).id
-            filled = world.together(store, [lambda s: s.tokens.fill_beta(id, tenant_id=tenant)] * 16)
+            filled = api.together(store, [lambda s: s.tokens.fill_beta(id, tenant_id=tenant)] * 16)
             assert len({token.beta for token in filled}) == 1
             assert len(filled[0].beta) >= 32
             (listed,) = store.tokens.query(beta=filled[0].beta)
@@ -330,7 +330,7 @@ def test_no_tenant_touches_anothers_token(store: Any, tenant: str) -> None:
     assert store.tokens.query(tenant_id=tenant) == before
     assert store.tokens.query(**foreign) == []
     for wrong in (-1, 2**63):
-        with pytest.raises(ValueError, match="id must be between"):
+        with pytest.raises(ValueError, match="id must be at"):
             store.tokens.delete_by_id(wrong, tenant_id=tenant)
     for no_number in ("1", True, None):
         with pytest.raises(TypeError, match="id must be an int"):

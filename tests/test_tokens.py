@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from conversation_store import AlreadyExists, ApiToken, DialogNotFound, IssuedToken
-from worlds import Blocking, OnAsyncio
+from support.both_apis import AsyncApi, SyncApi
 
 
 @pytest.fixture
@@ -98,12 +98,12 @@ def test_a_tenants_tokens_are_listed_newest_first_and_deleted(store: Any, tenant
 
 
 def test_no_secret_is_in_the_database_in_a_repr_or_in_an_error(
-    world: Blocking | OnAsyncio, db: str, tenant: str, caplog: pytest.LogCaptureFixture
+    api: SyncApi | AsyncApi, db: str, tenant: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     token, beta = secret(), "beta-" + tenant
     heard: list[Any] = []
     shown: list[str] = []
-    with caplog.at_level(logging.DEBUG), world.store(db, on_statement=lambda *event: heard.append(event)) as store:
+    with caplog.at_level(logging.DEBUG), api.store(db, on_statement=lambda *event: heard.append(event)) as store:
         saved = store.tokens.save(tenant_id=tenant, token=token, beta=beta)
         issued = store.tokens.issue(tenant_id=tenant)
         rotated = store.tokens.rotate(issued.id, tenant_id=tenant)

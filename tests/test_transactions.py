@@ -21,7 +21,7 @@ from conversation_store import (
     DialogNotFound,
     OutsideTransaction,
 )
-from worlds import Blocking, OnAsyncio
+from support.both_apis import AsyncApi, SyncApi
 
 
 @pytest.fixture
@@ -29,16 +29,16 @@ def dialog(store: Any) -> Any:
     return store.dialogs.save(id=uuid.uuid4().hex, tenant_id="t").id
 
 
-def run_in_transaction(world: Blocking | OnAsyncio, store: Any, function: Any, **arguments: Any) -> Any:
+def run_in_transaction(api: SyncApi | AsyncApi, store: Any, function: Any, **arguments: Any) -> Any:
     """Run a function that sees a transaction as blocking; on asyncio it runs in a thread of its own."""
-    if isinstance(world, Blocking):
+    if isinstance(api, SyncApi):
         return store.run_in_transaction(function, **arguments)
 
     async def awaiting(tx: Any) -> Any:
         result = function(tx)
         return await result if inspect.isawaitable(result) else result
 
-    return world.run(lambda: store.awaited.run_in_transaction(awaiting, **arguments))
+    return api.run(lambda: store.awaited.run_in_transaction(awaiting, **arguments))
 
 
 def test_a_nested_transaction_is_a_savepoint(store: Any, dialog: str) -> None:
@@ -68,12 +68,12 @@ def test_an_outer_rollback_takes_what_a_nested_transaction_did(store: Any, dialo
 
 @pytest.mark.parametrize("autocommit", [True, False])
 def test_isolation_and_read_only_hold_for_the_transaction_and_no_longer(
-    world: Blocking | OnAsyncio, db: str, dialog: str, autocommit: bool
+    api: SyncApi | AsyncApi, db: str, dialog: str, autocommit: bool
 ) -> None:
     with (
-        world.pool(db, max_size=1, kwargs={"autocommit": autocommit}) as pool,
-        world.store(pool=pool) as store,
-        world.store(db) as other,
+        api.pool(db, max_size=1, kwargs={"autocommit": autocommit}) as pool,
+        api.store(pool=pool) as store,
+        api.store(db) as other,
     ):
         with store.transaction(isolation="repeatable read", read_only=True) as tx:
             assert tx.conversations.count(dialog_id=dialog) == 0
@@ -90,11 +90,11 @@ def test_isolation_and_read_only_hold_for_the_transaction_and_no_longer(
 
 
 def test_serializable_transactions_that_contradict_each_other_do_not_both_commit(
-    world: Blocking | OnAsyncio, db: str, dialog: str
+    api: SyncApi | AsyncApi, db: str, dialog: str
 ) -> None:
     with (
-        world.store(db) as one,
-        world.store(db) as two,
+        api.store(db) as one,
+        api.store(db) as two,
         pytest.raises(psycopg.errors.SerializationFailure),
         one.transaction(isolation="serializable") as tx,
         two.transaction(isolation="serializable") as other,
@@ -102,7 +102,7 @@ def test_serializable_transactions_that_contradict_each_other_do_not_both_commit
         assert tx.conversations.count(dialog_id=dialog) == other.conversations.count(dialog_id=dialog) == 0
         tx.conversations.save(dialog_id=dialog)
         other.conversations.save(dialog_id=dialog)
-    with world.store(db) as store:
+    with api.store(db) as store:
         assert store.conversations.count(dialog_id=dialog) == 1
 
 
@@ -115,21 +115,21 @@ def test_an_unknown_isolation_is_said_and_nothing_is_begun(store: Any, wrong: An
         pass
 
 
-def test_a_savepoint_has_no_isolation_of_its_own(world: Blocking | OnAsyncio, db: str, dialog: str) -> None:
-    with world.store(db) as store, store.transaction(isolation="serializable") as tx:
+def test_a_savepoint_has_no_isolation_of_its_own(api: SyncApi | AsyncApi, db: str, dialog: str) -> None:
+    with api.store(db) as store, store.transaction(isolation="serializable") as tx:
         for arguments in ({"isolation": "serializable"}, {"read_only": True}):
             with pytest.raises(ValueError, match="outermost"), tx.transaction(**arguments):
                 pass
         assert tx.conversations.save(dialog_id=dialog).id
-    with world.connect(db) as connection, world.store(connection=connection) as store:
+    with api.connect(db) as connection, api.store(connection=connection) as store:
         with pytest.raises(ValueError, match="outermost"), store.transaction(read_only=True):
             pass
         assert store.conversations.save(dialog_id=dialog).id
-    with world.connect(db, autocommit=True) as connection, world.store(connection=connection) as store:
+    with api.connect(db, autocommit=True) as connection, api.store(connection=connection) as store:
         with store.transaction(read_only=True) as tx:
             assert tx.conversations.count(dialog_id=dialog) == 2
         with (
-            world.entered(connection.transaction()),
+            api.entered(connection.transaction()),
             pytest.raises(ValueError, match="outermost"),
             store.transaction(read_only=True),
         ):
@@ -139,9 +139,9 @@ def test_a_savepoint_has_no_isolation_of_its_own(world: Blocking | OnAsyncio, db
 # -- the store inside of its own transaction ---------------------------------------------------------
 
 
-def test_the_store_inside_of_its_own_transaction_is_refused(world: Blocking | OnAsyncio, db: str, dialog: str) -> None:
+def test_the_store_inside_of_its_own_transaction_is_refused(api: SyncApi | AsyncApi, db: str, dialog: str) -> None:
     # A pool of one: without the check, this would wait for itself.
-    with world.store(db, max_size=1, timeout=5) as store, world.store(db) as other:
+    with api.store(db, max_size=1, timeout=5) as store, api.store(db) as other:
         for use in (
             lambda: store.conversations.save(dialog_id=dialog),
             lambda: store.tokens.issue(tenant_id="t"),
@@ -283,9 +283,7 @@ def test_a_function_of_the_other_world_is_refused(db: str, dialog: str) -> None:
     asyncio.run(main())
 
 
-def test_an_error_that_is_caught_inside_is_said_at_the_end(
-    world: Blocking | OnAsyncio, store: Any, dialog: str
-) -> None:
+def test_an_error_that_is_caught_inside_is_said_at_the_end(api: SyncApi | AsyncApi, store: Any, dialog: str) -> None:
     """The server answers COMMIT with a rollback, and says nothing."""
     with pytest.raises(AbortedTransaction, match="nothing is committed"), store.transaction() as tx:
         tx.conversations.save(dialog_id=dialog)
@@ -312,7 +310,7 @@ def test_an_error_that_is_caught_inside_is_said_at_the_end(
         return "done"
 
     with pytest.raises(AbortedTransaction):
-        run_in_transaction(world, store, blocking if isinstance(world, Blocking) else awaiting)
+        run_in_transaction(api, store, blocking if isinstance(api, SyncApi) else awaiting)
 
 
 @pytest.mark.parametrize("autocommit", [True, False])
@@ -457,12 +455,12 @@ def test_tasks_are_told_apart_on_asyncio(db: str, dialog: str) -> None:
 
 
 def test_a_function_runs_in_a_transaction_and_its_result_is_returned(
-    world: Blocking | OnAsyncio, store: Any, dialog: str
+    api: SyncApi | AsyncApi, store: Any, dialog: str
 ) -> None:
     def work(tx: Any) -> Any:
         return tx.conversations.save(dialog_id=dialog, name="n")
 
-    saved = run_in_transaction(world, store, work)
+    saved = run_in_transaction(api, store, work)
     assert store.conversations.get_by_id(saved.id) == saved
 
     async def failing_async(tx: Any) -> None:
@@ -474,13 +472,13 @@ def test_a_function_runs_in_a_transaction_and_its_result_is_returned(
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run_in_transaction(world, store, failing if isinstance(world, Blocking) else failing_async)
+        run_in_transaction(api, store, failing if isinstance(api, SyncApi) else failing_async)
     assert store.conversations.get_by_id("failed" + dialog) is None
 
 
-def test_concurrent_serializable_counts_lose_nothing(world: Blocking | OnAsyncio, db: str, dialog: str) -> None:
+def test_concurrent_serializable_counts_lose_nothing(api: SyncApi | AsyncApi, db: str, dialog: str) -> None:
     """Each call reads the number of conversations and saves the next: as one after the other."""
-    with world.store(db, min_size=8, max_size=8) as store:
+    with api.store(db, min_size=8, max_size=8) as store:
 
         def blocking(tx: Any) -> None:
             number = tx.conversations.count(dialog_id=dialog)
@@ -490,14 +488,14 @@ def test_concurrent_serializable_counts_lose_nothing(world: Blocking | OnAsyncio
             number = await tx.conversations.count(dialog_id=dialog)
             await tx.conversations.save(dialog_id=dialog, name=str(number))
 
-        function = blocking if isinstance(world, Blocking) else awaiting
+        function = blocking if isinstance(api, SyncApi) else awaiting
         call = lambda s: s.run_in_transaction(function, isolation="serializable", attempts=100)  # noqa: E731
-        assert world.together(store, [call] * 8) == [None] * 8
+        assert api.together(store, [call] * 8) == [None] * 8
         assert sorted(c.name for c in store.conversations.query(dialog_id=dialog)) == [*"01234567"]
 
 
 def test_only_serialization_failures_and_deadlocks_are_run_again_and_not_for_ever(
-    world: Blocking | OnAsyncio, store: Any
+    api: SyncApi | AsyncApi, store: Any
 ) -> None:
     for error, attempts, wanted in (
         (psycopg.errors.SerializationFailure, 3, 3),
@@ -515,11 +513,11 @@ def test_only_serialization_failures_and_deadlocks_are_run_again_and_not_for_eve
             raise error
 
         with pytest.raises(error):
-            run_in_transaction(world, store, work, attempts=attempts)
+            run_in_transaction(api, store, work, attempts=attempts)
         assert len(calls) == len(set(map(id, calls))) == wanted
     for wrong in (0, -1):
         with pytest.raises(ValueError, match="attempts"):
-            run_in_transaction(world, store, lambda tx: None, attempts=wrong)
+            run_in_transaction(api, store, lambda tx: None, attempts=wrong)
 
 
 def test_two_that_lock_in_a_circle_are_both_done_in_the_end(db: str, dialog: str) -> None:
@@ -549,19 +547,19 @@ def test_two_that_lock_in_a_circle_are_both_done_in_the_end(db: str, dialog: str
 
 @pytest.mark.parametrize("autocommit", [True, False])
 def test_inside_of_a_callers_transaction_nothing_is_run_again(
-    world: Blocking | OnAsyncio, db: str, autocommit: bool
+    api: SyncApi | AsyncApi, db: str, autocommit: bool
 ) -> None:
-    with world.connect(db, autocommit=autocommit) as connection, world.store(connection=connection) as store:
+    with api.connect(db, autocommit=autocommit) as connection, api.store(connection=connection) as store:
         calls: list[int] = []
 
         def work(tx: Any) -> None:
             calls.append(1)
             raise psycopg.errors.SerializationFailure
 
-        with pytest.raises(psycopg.errors.SerializationFailure), world.entered(connection.transaction()):
-            run_in_transaction(world, store, work)
+        with pytest.raises(psycopg.errors.SerializationFailure), api.entered(connection.transaction()):
+            run_in_transaction(api, store, work)
         assert len(calls) == 1
         if autocommit:
             with pytest.raises(psycopg.errors.SerializationFailure):
-                run_in_transaction(world, store, work, attempts=3)
+                run_in_transaction(api, store, work, attempts=3)
             assert len(calls) == 4

@@ -13,12 +13,12 @@ from conversation_store import (
     Conversation,
     ConversationName,
     ConversationStore,
+    CursorPage,
     DailyStats,
     DeletedTenant,
     Dialog,
     IssuedToken,
     Page,
-    Slice,
     migrate,
 )
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         assert_type(store.conversations.get_or_none(id="c", dialog_id="d"), Conversation | None)
         assert_type(store.conversations.get_dialog_ids(["c"]), dict[str, str])
         assert_type(store.conversations.query(dialog_id="d"), list[Conversation])
-        assert_type(store.conversations.list_after("d", "t", orderby="name", cursor=None), Slice)
+        assert_type(store.conversations.list_after("d", "t", orderby="name", cursor=None), CursorPage)
         assert_type(store.conversations.list_after("d", "t").next_cursor, str | None)
         assert_type(store.conversations.iter(), Iterator[Conversation])
         assert_type(store.conversations.export(), Iterator[str])
@@ -92,7 +92,7 @@ if TYPE_CHECKING:
         async for line in store.conversations.export(tenant_id="t"):
             assert_type(line, str)
         assert_type(await store.conversations.insert_many([{"dialog_id": "d"}]), int)
-        assert_type(await store.conversations.list_after("d", "t"), Slice)
+        assert_type(await store.conversations.list_after("d", "t"), CursorPage)
         assert_type(await store.tenants.delete_by_id("t"), DeletedTenant)
 
         async def work(tx: AsyncTransaction) -> list[Dialog]:

@@ -1,6 +1,7 @@
 /* api_token.authenticate_beta */
 -- Return the live token with this beta and stamp its use.
 --
+-- The twin of authenticate.sql: only the condition and the index differ.
 -- The stamp is written only where the last one is at least :stamp_every seconds old, and
 -- whoever finds the row locked goes without it: a hot token is read by all and queued for by
 -- none. In read committed: a repeatable read transaction cannot stamp behind another.

@@ -21,7 +21,7 @@ SELECT
     t.revoke_date
 FROM conversation_store.api_token AS t
 -- Planned for its actual values, see conversation/get_list.sql.
-WHERE (:limit::bigint IS NOT NULL OR conversation_store.plan_for_actual_values(t.tenant_id))
+WHERE (:limit::bigint IS NOT NULL OR conversation_store.force_custom_plan(t.tenant_id))
     AND (:tenant_id::text IS NULL OR t.tenant_id = :tenant_id::text)
     AND (:token_digest::bytea IS NULL OR t.token_digest = :token_digest::bytea)
     AND (:beta::text IS NULL OR t.beta = :beta::text)

@@ -33,6 +33,7 @@ old AS (
         AND t.revoke_date IS NULL
         -- The clock, which goes on while this waits for the row.
         AND (t.expire_date IS NULL OR t.expire_date > clock_timestamp())
+        -- Always true: it makes the server lock the dialog before this row.
         AND (SELECT count(*) FROM held) >= 0
     FOR UPDATE
 ),

@@ -64,16 +64,8 @@ updated AS (
             ELSE c.version_title
         END,
         update_date = now(),
-        message_count = CASE
-            WHEN :message::json IS NULL THEN c.message_count
-            WHEN json_typeof(:message::json) = 'array' THEN json_array_length(:message::json)
-            ELSE -1
-        END,
-        reference_count = CASE
-            WHEN :reference::json IS NULL THEN c.reference_count
-            WHEN json_typeof(:reference::json) = 'array' THEN json_array_length(:reference::json)
-            ELSE -1
-        END,
+        message_count = coalesce(conversation_store.entry_count(:message::json), c.message_count),
+        reference_count = coalesce(conversation_store.entry_count(:reference::json), c.reference_count),
         revision = c.revision + 1
     WHERE c.id = :id::text
     RETURNING
@@ -83,19 +75,6 @@ updated AS (
         c.message_count,
         c.reference_count,
         c.revision - 1 = (SELECT b.revision FROM before AS b) AS snapshot_is_current
-),
-
--- A list is its entries from position 1; any other value is the entry at position 0.
-given_message AS (
-    SELECT
-        CASE WHEN json_typeof(:message::json) = 'array' THEN e.ordinality ELSE 0 END AS position,
-        e.value AS body
-    FROM json_array_elements(
-            CASE
-                WHEN json_typeof(:message::json) = 'array' THEN :message::json
-                WHEN :message::json IS NOT NULL THEN json_build_array(:message::json)
-            END
-        ) WITH ORDINALITY AS e (value, ordinality)
 ),
 
 written_message AS (
@@ -113,7 +92,7 @@ written_message AS (
         u.dialog_id,
         g.body
     FROM updated AS u
-    CROSS JOIN given_message AS g
+    CROSS JOIN conversation_store.entries(:message::json) AS g
     LEFT JOIN conversation_store.conversation_message AS old
         ON u.id = old.conversation_id AND g.position = old.position
     WHERE old.body IS NULL
@@ -134,18 +113,6 @@ removed_message AS (
         END
 ),
 
-given_reference AS (
-    SELECT
-        CASE WHEN json_typeof(:reference::json) = 'array' THEN e.ordinality ELSE 0 END AS position,
-        e.value AS body
-    FROM json_array_elements(
-            CASE
-                WHEN json_typeof(:reference::json) = 'array' THEN :reference::json
-                WHEN :reference::json IS NOT NULL THEN json_build_array(:reference::json)
-            END
-        ) WITH ORDINALITY AS e (value, ordinality)
-),
-
 written_reference AS (
     INSERT INTO conversation_store.conversation_reference (
         conversation_id,
@@ -159,7 +126,7 @@ written_reference AS (
         u.tenant_id,
         g.body
     FROM updated AS u
-    CROSS JOIN given_reference AS g
+    CROSS JOIN conversation_store.entries(:reference::json) AS g
     LEFT JOIN conversation_store.conversation_reference AS old
         ON u.id = old.conversation_id AND g.position = old.position
     WHERE old.body IS NULL

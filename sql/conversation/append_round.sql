@@ -55,12 +55,12 @@ messages AS (
     )
     SELECT
         a.id,
-        a.message_count - json_array_length(:messages::json) + e.ordinality,
+        a.message_count - json_array_length(:messages::json) + e.position,
         a.tenant_id,
         a.dialog_id,
-        e.value
+        e.body
     FROM appended AS a
-    CROSS JOIN LATERAL json_array_elements(:messages::json) WITH ORDINALITY AS e (value, ordinality)
+    CROSS JOIN conversation_store.entries(:messages::json) AS e
     ON CONFLICT ON CONSTRAINT conversation_message_pkey DO UPDATE
         SET body = excluded.body
 ),
@@ -74,11 +74,11 @@ refs AS (
     )
     SELECT
         a.id,
-        a.reference_count - json_array_length(:reference::json) + e.ordinality,
+        a.reference_count - json_array_length(:reference::json) + e.position,
         a.tenant_id,
-        e.value
+        e.body
     FROM appended AS a
-    CROSS JOIN LATERAL json_array_elements(:reference::json) WITH ORDINALITY AS e (value, ordinality)
+    CROSS JOIN conversation_store.entries(:reference::json) AS e
     ON CONFLICT ON CONSTRAINT conversation_reference_pkey DO UPDATE
         SET body = excluded.body
 )

@@ -11,7 +11,7 @@ FROM conversation_store.conversation AS c
 -- Planned for its actual values, see get_list.sql; the constant is there to fold away.
 WHERE (
     coalesce(:tenant_id::text, :dialog_id::text, '') IS NOT NULL
-    OR conversation_store.plan_for_actual_values(c.id)
+    OR conversation_store.force_custom_plan(c.id)
 )
 AND (:tenant_id::text IS NULL OR c.tenant_id = :tenant_id::text)
 AND (

@@ -26,4 +26,5 @@ SELECT
 FROM conversation_store.conversation_with_entries AS c
 WHERE c.id = ANY(:ids::text[])
 ORDER BY c.id
+-- It limits nothing; with a limit here, entries are read after a sort and not carried through it.
 LIMIT cardinality(:ids::text[]);

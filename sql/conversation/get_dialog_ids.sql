@@ -9,5 +9,4 @@ SELECT
     c.dialog_id
 FROM conversation_store.conversation AS c
 WHERE c.id = ANY(:ids::text[])
-ORDER BY c.id
-LIMIT cardinality(:ids::text[]);
+ORDER BY c.id;

@@ -27,11 +27,11 @@ WITH found AS MATERIALIZED (
         AND (m.position BETWEEN 1 AND o.message_count OR (m.position = 0 AND o.message_count = -1))
         AND (
             conversation_store.search_pattern(:keywords::text) IS NULL
-            OR conversation_store.search_text(conversation_store.said(m.body))
+            OR conversation_store.search_text(conversation_store.message_text(m.body))
             LIKE conversation_store.search_pattern(:keywords::text)
         )
         AND strpos(
-            conversation_store.fold(conversation_store.said(m.body)),
+            conversation_store.fold(conversation_store.message_text(m.body)),
             conversation_store.fold(:keywords::text)
         ) > 0
     UNION
@@ -65,7 +65,7 @@ matching AS NOT MATERIALIZED (
     FROM conversation_store.conversation AS c
     -- Planned for its actual values: with a generic plan this term would cost more than
     -- anything, and with actual values it folds away.
-    WHERE (:tenant_id::text IS NOT NULL OR conversation_store.plan_for_actual_values(c.id))
+    WHERE (:tenant_id::text IS NOT NULL OR conversation_store.force_custom_plan(c.id))
         AND c.tenant_id = :tenant_id::text
         AND c.dialog_id = :dialog_id::text
         AND (:id::text IS NULL OR c.id = :id::text)

@@ -38,7 +38,7 @@ WITH page AS MATERIALIZED (
             LIMIT :limit::bigint
         ) AS c
     -- Planned for its actual values, see get_list.sql.
-    WHERE (:limit::bigint IS NOT NULL OR conversation_store.plan_for_actual_values(d.id))
+    WHERE (:limit::bigint IS NOT NULL OR conversation_store.force_custom_plan(d.id))
         AND (:after_dialog_id::text IS NULL OR d.id >= :after_dialog_id::text)
         AND (:tenant_id::text IS NULL OR d.tenant_id = :tenant_id::text)
         AND (:dialog_id::text IS NULL OR d.id = :dialog_id::text)

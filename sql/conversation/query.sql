@@ -28,7 +28,7 @@ SELECT
     c.update_date
 FROM conversation_store.conversation_with_entries AS c
 -- Planned for its actual values, see get_list.sql.
-WHERE (:limit::bigint IS NOT NULL OR conversation_store.plan_for_actual_values(c.id))
+WHERE (:limit::bigint IS NOT NULL OR conversation_store.force_custom_plan(c.id))
     AND (:id::text IS NULL OR c.id = :id::text)
     AND (:tenant_id::text IS NULL OR c.tenant_id = :tenant_id::text)
     AND (:user_id::text IS NULL OR c.user_id = :user_id::text)

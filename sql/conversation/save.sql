@@ -51,14 +51,8 @@ WITH inserted AS (
         :version_title::text,
         coalesce(:create_date::timestamptz, now()),
         coalesce(:update_date::timestamptz, :create_date::timestamptz, now()),
-        CASE
-            WHEN json_typeof(:message::json) = 'array' THEN json_array_length(:message::json)
-            ELSE -1
-        END,
-        CASE
-            WHEN json_typeof(:reference::json) = 'array' THEN json_array_length(:reference::json)
-            ELSE -1
-        END
+        conversation_store.entry_count(:message::json),
+        conversation_store.entry_count(:reference::json)
     )
     RETURNING
         c.id,
@@ -81,7 +75,6 @@ WITH inserted AS (
         c.reference_count
 ),
 
--- A list is its entries from position 1; any other value is the entry at position 0.
 messages AS (
     INSERT INTO conversation_store.conversation_message (
         conversation_id,
@@ -92,14 +85,12 @@ messages AS (
     )
     SELECT
         i.id,
-        CASE WHEN i.message_count >= 0 THEN e.ordinality ELSE 0 END,
+        e.position,
         i.tenant_id,
         i.dialog_id,
-        e.value
+        e.body
     FROM inserted AS i
-    CROSS JOIN LATERAL json_array_elements(
-        CASE WHEN i.message_count >= 0 THEN :message::json ELSE json_build_array(:message::json) END
-    ) WITH ORDINALITY AS e (value, ordinality)
+    CROSS JOIN conversation_store.entries(:message::json) AS e
 ),
 
 refs AS (
@@ -111,13 +102,11 @@ refs AS (
     )
     SELECT
         i.id,
-        CASE WHEN i.reference_count >= 0 THEN e.ordinality ELSE 0 END,
+        e.position,
         i.tenant_id,
-        e.value
+        e.body
     FROM inserted AS i
-    CROSS JOIN LATERAL json_array_elements(
-        CASE WHEN i.reference_count >= 0 THEN :reference::json ELSE json_build_array(:reference::json) END
-    ) WITH ORDINALITY AS e (value, ordinality)
+    CROSS JOIN conversation_store.entries(:reference::json) AS e
 )
 
 SELECT

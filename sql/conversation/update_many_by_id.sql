@@ -29,42 +29,26 @@ locked AS MATERIALIZED (
 updated AS (
     UPDATE conversation_store.conversation AS c
     SET
-        (
-            name,
-            user_id,
-            exp_user_id,
-            tokens,
-            source,
-            duration,
-            thumb_up,
-            errors,
-            version_title
-        ) = (
-            -- What is not given is taken from the row, which the linter does not know (RF).
-            SELECT
-                n.name,
-                n.user_id,
-                n.exp_user_id,
-                n.tokens,
-                n.source,
-                n.duration,
-                n.thumb_up,
-                n.errors,
-                n.version_title
-            FROM jsonb_populate_record(c, g.changes) AS n -- noqa: RF01,RF03
-        ),
+        -- One CASE a column: a reference to the whole row would read its dsl, however large.
+        name = CASE WHEN g.changes ? 'name' THEN g.changes ->> 'name' ELSE c.name END,
+        user_id = CASE WHEN g.changes ? 'user_id' THEN g.changes ->> 'user_id' ELSE c.user_id END,
+        exp_user_id
+        = CASE WHEN g.changes ? 'exp_user_id' THEN g.changes ->> 'exp_user_id' ELSE c.exp_user_id END,
+        tokens = CASE WHEN g.changes ? 'tokens' THEN (g.changes ->> 'tokens')::bigint ELSE c.tokens END,
+        source = CASE WHEN g.changes ? 'source' THEN g.changes ->> 'source' ELSE c.source END,
         dsl = coalesce(g.dsl, c.dsl),
+        duration
+        = CASE
+            WHEN g.changes ? 'duration' THEN (g.changes ->> 'duration')::double precision ELSE c.duration
+        END,
+        thumb_up
+        = CASE WHEN g.changes ? 'thumb_up' THEN (g.changes ->> 'thumb_up')::integer ELSE c.thumb_up END,
+        errors = CASE WHEN g.changes ? 'errors' THEN g.changes ->> 'errors' ELSE c.errors END,
+        version_title
+        = CASE WHEN g.changes ? 'version_title' THEN g.changes ->> 'version_title' ELSE c.version_title END,
         update_date = now(),
-        message_count = CASE
-            WHEN g.message IS NULL THEN c.message_count
-            WHEN json_typeof(g.message) = 'array' THEN json_array_length(g.message)
-            ELSE -1
-        END,
-        reference_count = CASE
-            WHEN g.reference IS NULL THEN c.reference_count
-            WHEN json_typeof(g.reference) = 'array' THEN json_array_length(g.reference)
-            ELSE -1
-        END,
+        message_count = coalesce(conversation_store.entry_count(g.message), c.message_count),
+        reference_count = coalesce(conversation_store.entry_count(g.reference), c.reference_count),
         revision = c.revision + 1
     FROM given AS g
     WHERE c.id = g.id
@@ -77,7 +61,6 @@ updated AS (
         c.reference_count
 ),
 
--- A list is its entries from position 1; any other value is the entry at position 0.
 written_message AS (
     INSERT INTO conversation_store.conversation_message (
         conversation_id,
@@ -88,17 +71,13 @@ written_message AS (
     )
     SELECT
         u.id,
-        CASE WHEN u.message_count >= 0 THEN e.ordinality ELSE 0 END,
+        e.position,
         u.tenant_id,
         u.dialog_id,
-        e.value
+        e.body
     FROM updated AS u
     INNER JOIN given AS g ON u.id = g.id
-    CROSS JOIN
-        LATERAL json_array_elements(
-            CASE WHEN u.message_count >= 0 THEN g.message ELSE json_build_array(g.message) END
-        ) WITH ORDINALITY AS e (value, ordinality)
-    WHERE g.message IS NOT NULL
+    CROSS JOIN LATERAL conversation_store.entries(g.message) AS e
     ON CONFLICT ON CONSTRAINT conversation_message_pkey DO UPDATE
         SET body = excluded.body
 ),
@@ -115,7 +94,6 @@ removed_message AS (
         END
 ),
 
--- A list is its entries from position 1; any other value is the entry at position 0.
 written_reference AS (
     INSERT INTO conversation_store.conversation_reference (
         conversation_id,
@@ -125,16 +103,12 @@ written_reference AS (
     )
     SELECT
         u.id,
-        CASE WHEN u.reference_count >= 0 THEN e.ordinality ELSE 0 END,
+        e.position,
         u.tenant_id,
-        e.value
+        e.body
     FROM updated AS u
     INNER JOIN given AS g ON u.id = g.id
-    CROSS JOIN
-        LATERAL json_array_elements(
-            CASE WHEN u.reference_count >= 0 THEN g.reference ELSE json_build_array(g.reference) END
-        ) WITH ORDINALITY AS e (value, ordinality)
-    WHERE g.reference IS NOT NULL
+    CROSS JOIN LATERAL conversation_store.entries(g.reference) AS e
     ON CONFLICT ON CONSTRAINT conversation_reference_pkey DO UPDATE
         SET body = excluded.body
 ),
@@ -156,5 +130,4 @@ SELECT
     l.id IS NOT NULL AS found
 FROM given AS g
 LEFT JOIN locked AS l ON g.id = l.id
-ORDER BY g.id
-LIMIT json_array_length(:updates::json);
+ORDER BY g.id;

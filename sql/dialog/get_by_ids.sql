@@ -12,5 +12,4 @@ SELECT
     d.update_date
 FROM conversation_store.dialog AS d
 WHERE d.id = ANY(:ids::text[])
-ORDER BY d.id
-LIMIT cardinality(:ids::text[]);
+ORDER BY d.id;

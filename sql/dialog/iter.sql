@@ -14,7 +14,7 @@ SELECT
     d.update_date
 FROM conversation_store.dialog AS d
 -- Planned for its actual values, see conversation/get_list.sql.
-WHERE (:limit::bigint IS NOT NULL OR conversation_store.plan_for_actual_values(d.id))
+WHERE (:limit::bigint IS NOT NULL OR conversation_store.force_custom_plan(d.id))
     AND d.id > :after_id::text
     AND (:tenant_id::text IS NULL OR d.tenant_id = :tenant_id::text)
     AND (:id::text IS NULL OR d.id = :id::text)

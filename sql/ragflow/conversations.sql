@@ -34,5 +34,4 @@ SELECT
     END AS update_date
 FROM public.api_4_conversation AS s
 WHERE s.id = ANY(:ids::text[])
-ORDER BY s.id
-LIMIT cardinality(:ids::text[]);
+ORDER BY s.id;

@@ -94,7 +94,16 @@ CREATE TABLE conversation_store.api_token (
     source text COLLATE "C",
     beta text COLLATE "C",
     create_date timestamptz NOT NULL DEFAULT now(),
+    -- The last change or use.
     update_date timestamptz NOT NULL DEFAULT now(),
+    -- NULL: it was never used.
+    use_date timestamptz,
+    -- NULL: it never expires.
+    expire_date timestamptz,
+    -- NULL: it has no successor.
+    rotate_date timestamptz,
+    -- NULL: it was not revoked.
+    revoke_date timestamptz,
     CONSTRAINT api_token_pkey PRIMARY KEY (id),
     -- One secret belongs to one tenant.
     CONSTRAINT api_token_token_digest_key UNIQUE (token_digest),

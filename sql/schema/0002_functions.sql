@@ -1,13 +1,32 @@
 -- migrate:up
--- The functions: what is searched and how, and the pin that keeps a statement planned for its actual values.
+-- The functions: what a list is, what is searched and how, and the guard against generic plans.
 --
 -- Every name in a body is qualified or from pg_catalog: a restored dump and any
 -- search_path find them.
 
--- What a message says: its content, the texts of its parts, or the message itself when
+-- How many entries a message or reference has: a list is its entries from position 1, and
+-- any other value is the one entry at position 0, which counts as -1. NULL: no value is given.
+CREATE FUNCTION conversation_store.entry_count(value json) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN json_typeof(value) = 'array' THEN json_array_length(value) WHEN value IS NOT NULL THEN -1 END
+$$;
+
+-- The entries of a message or reference, by the rule of entry_count; none of NULL. The
+-- server inlines both functions into the statements that call them.
+CREATE FUNCTION conversation_store.entries(value json)
+-- A keyword that has to be quoted here, and nowhere else, which the linter does not know (RF).
+RETURNS TABLE ("position" integer, body json) -- noqa: RF06
+LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 10 AS $$
+    SELECT e.ordinality::integer, e.body
+    FROM json_array_elements(CASE WHEN json_typeof(value) = 'array' THEN value END) WITH ORDINALITY AS e (body, ordinality)
+    UNION ALL
+    SELECT 0, value WHERE json_typeof(value) <> 'array'
+$$;
+
+-- The text of a message: its content, the texts of its parts, or the message itself when
 -- it is a plain string. PL/pgSQL, because an SQL function with a subquery is never
 -- inlined and then costs several times as much a row.
-CREATE FUNCTION conversation_store.said(body json) RETURNS text
+CREATE FUNCTION conversation_store.message_text(body json) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 10 AS $$
 DECLARE
     content json;
@@ -69,7 +88,7 @@ $$;
 -- True, at a price that no plan can bear. A statement that contains it is planned for the
 -- actual values of its parameters, in which the term folds away, and never frozen into a
 -- generic plan. PL/pgSQL, because an inlined function would have no price.
-CREATE FUNCTION conversation_store.plan_for_actual_values(t text) RETURNS boolean
+CREATE FUNCTION conversation_store.force_custom_plan(t text) RETURNS boolean
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1e12 AS $$ BEGIN RETURN true; END $$;
 
 -- migrate:down

@@ -29,15 +29,20 @@ CREATE INDEX conversation_dialog_id_exp_user_id_create_date_id_idx
 ON conversation_store.conversation (dialog_id, exp_user_id, create_date DESC, id DESC)
 WHERE exp_user_id IS NOT NULL;
 
+-- One user's sessions over all dialogs of a tenant; conversations without a user cost nothing here.
+CREATE INDEX conversation_tenant_id_user_id_create_date_id_idx
+ON conversation_store.conversation (tenant_id, user_id, create_date DESC, id DESC)
+WHERE user_id <> '';
+
 -- The statistics, answered from the index alone.
 CREATE INDEX conversation_tenant_id_create_date_idx
 ON conversation_store.conversation (tenant_id, create_date)
 INCLUDE (source, user_id, tokens, duration, round, thumb_up);
 
--- The keyword search: what was said, and the id and name of each conversation.
+-- The keyword search: the text of each message, and the id and name of each conversation.
 CREATE INDEX conversation_message_dialog_id_search_idx
 ON conversation_store.conversation_message
-USING gin (dialog_id, conversation_store.search_text(conversation_store.said(body)) gin_trgm_ops);
+USING gin (dialog_id, conversation_store.search_text(conversation_store.message_text(body)) gin_trgm_ops);
 
 CREATE INDEX conversation_dialog_id_search_idx
 ON conversation_store.conversation

@@ -1,13 +1,10 @@
 """API tokens and conversation sessions of a RAG or chat backend in PostgreSQL, through reviewed SQL files."""
 
-from conversation_store._bulk import OnProgress
-from conversation_store._migrate import migrate
-from conversation_store._pages import Page, Slice
-from conversation_store._rows import Conversation, ConversationName, DailyStats
-from conversation_store._runner import OnStatement
-from conversation_store.api_tokens import ApiToken, ApiTokenRepository, AsyncApiTokenRepository, IssuedToken
+from conversation_store._batches import OnProgress
+from conversation_store._executor import OnStatement
+from conversation_store.api_tokens import ApiTokenRepository, AsyncApiTokenRepository
 from conversation_store.conversations import AsyncConversationRepository, ConversationRepository
-from conversation_store.dialogs import AsyncDialogRepository, Dialog, DialogRepository
+from conversation_store.dialogs import AsyncDialogRepository, DialogRepository
 from conversation_store.errors import (
     AbortedTransaction,
     AlreadyExists,
@@ -15,7 +12,10 @@ from conversation_store.errors import (
     ConversationNotFound,
     DialogNotEmpty,
     DialogNotFound,
+    InvalidArgument,
+    InvalidArgumentType,
     MigrationError,
+    NotAppendable,
     NotFound,
     OutsideTransaction,
     QueryError,
@@ -24,8 +24,20 @@ from conversation_store.errors import (
     StoreError,
     TokenNotFound,
 )
+from conversation_store.migrations import migrate, migrate_async
+from conversation_store.models import (
+    ApiToken,
+    Conversation,
+    ConversationName,
+    CursorPage,
+    DailyStats,
+    DeletedTenant,
+    Dialog,
+    IssuedToken,
+    Page,
+)
 from conversation_store.store import AsyncConversationStore, AsyncTransaction, ConversationStore, Transaction
-from conversation_store.tenants import AsyncTenantRepository, DeletedTenant, TenantRepository
+from conversation_store.tenants import AsyncTenantRepository, TenantRepository
 
 __all__ = [
     "AbortedTransaction",
@@ -44,14 +56,18 @@ __all__ = [
     "ConversationNotFound",
     "ConversationRepository",
     "ConversationStore",
+    "CursorPage",
     "DailyStats",
     "DeletedTenant",
     "Dialog",
     "DialogNotEmpty",
     "DialogNotFound",
     "DialogRepository",
+    "InvalidArgument",
+    "InvalidArgumentType",
     "IssuedToken",
     "MigrationError",
+    "NotAppendable",
     "NotFound",
     "OnProgress",
     "OnStatement",
@@ -59,11 +75,11 @@ __all__ = [
     "Page",
     "QueryError",
     "RoundConflict",
-    "Slice",
     "StalePlan",
     "StoreError",
     "TenantRepository",
     "TokenNotFound",
     "Transaction",
     "migrate",
+    "migrate_async",
 ]

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from psycopg.rows import BaseRowFactory, class_row, tuple_row
+from psycopg.rows import BaseRowFactory, class_row, scalar_row, tuple_row
 
-from conversation_store._query import Query
+from conversation_store._sql_loader import Query
 from conversation_store.errors import QueryError
 
 R = TypeVar("R")
@@ -52,6 +52,11 @@ def optional(query: Query, row: type[R], /, **params: object) -> Statement[R | N
 def many(query: Query, row: type[R], /, **params: object) -> Statement[list[R]]:
     """Describe a statement that returns any number of rows."""
     return _statement(query, "many", class_row(row), params, lambda rows, _: rows)
+
+
+def scalar(query: Query, kind: type[R], /, **params: object) -> Statement[R]:
+    """Describe a statement that returns one value of this type."""
+    return _statement(query, "one", scalar_row, params, lambda rows, _: rows[0])
 
 
 def count(query: Query, /, **params: object) -> Statement[int]:

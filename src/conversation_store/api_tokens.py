@@ -6,49 +6,18 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field, fields
-from datetime import datetime, timedelta
+from dataclasses import fields
+from datetime import timedelta
 
-from conversation_store import _arguments as check
-from conversation_store import _bulk as bulk
-from conversation_store._arguments import Moment
-from conversation_store._query import load
-from conversation_store._repository import AsyncRepository, Repository, batches, operation
-from conversation_store._rows import Dated
+from conversation_store import _batches as batches
+from conversation_store import _dates as dates
+from conversation_store import _validation as validate
+from conversation_store._dates import Moment
+from conversation_store._operations import AsyncRepository, Repository, operation, sequence
+from conversation_store._sql_loader import load
 from conversation_store._statement import Statement, count, many, one, optional, then
-from conversation_store.errors import TokenNotFound
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiToken(Dated):
-    """A tenant's token, without its secret. Dates are aware, in UTC.
-
-    `hint` is the end of the secret, for people to recognise it by. `beta` is the public key of embedded chat pages.
-    `update_date` is that of the last change or use, `use_date` that of the last use, None before the first;
-    `expire_date` is when it ceases to authenticate, None for never; `rotate_date` is when it got a successor, and
-    `revoke_date` when it was revoked, None where that was not.
-    """
-
-    id: int
-    tenant_id: str
-    hint: str
-    dialog_id: str | None
-    source: str | None
-    beta: str | None = field(repr=False)
-    create_date: datetime
-    update_date: datetime
-    use_date: datetime | None
-    expire_date: datetime | None
-    rotate_date: datetime | None
-    revoke_date: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IssuedToken(ApiToken):
-    """A token just issued: `token` is the plain secret, which cannot be read again; `to_dict` leaves it out."""
-
-    token: str = field(repr=False, metadata={"secret": True})
-
+from conversation_store.errors import InvalidArgument, InvalidArgumentType, TokenNotFound
+from conversation_store.models import ApiToken, IssuedToken
 
 _SAVE = load("api_token.save")
 _ROTATE = load("api_token.rotate")
@@ -71,16 +40,16 @@ _DAY = timedelta(days=1)
 def _optional_beta(name: str, value: object) -> str | None:
     if value is None:
         return None
-    beta = check.text(name, value, maximum=check.MAX_BETA)
+    beta = validate.text(name, value, maximum=validate.MAX_BETA)
     if not beta.strip():
-        raise ValueError(f"{name} must be None or not be blank")
+        raise InvalidArgument(f"{name} must be None or not be blank")
     return beta
 
 
 # How each field that may be changed is checked, and so which there are.
 _CHANGES: Mapping[str, Callable[[str, object], object]] = {
-    "dialog_id": lambda name, value: None if value is None else check.identifier(name, value),
-    "source": lambda name, value: check.optional_text(name, value, maximum=check.MAX_SOURCE),
+    "dialog_id": lambda name, value: None if value is None else validate.identifier(name, value),
+    "source": lambda name, value: validate.optional_text(name, value, maximum=validate.MAX_SOURCE),
     "beta": _optional_beta,
 }
 
@@ -137,7 +106,10 @@ class _ApiTokens:
         another's behind it, cannot stamp and so not authenticate. SQL: `sql/api_token/authenticate.sql`.
         """
         return optional(
-            _AUTHENTICATE, ApiToken, token_digest=_digest(token), stamp_every=check.seconds("stamp_every", stamp_every)
+            _AUTHENTICATE,
+            ApiToken,
+            token_digest=_digest(token),
+            stamp_every=validate.seconds("stamp_every", stamp_every),
         )
 
     @operation
@@ -148,7 +120,7 @@ class _ApiTokens:
         use is stamped as in `authenticate`. SQL: `sql/api_token/authenticate_beta.sql`.
         """
         return optional(
-            _AUTHENTICATE_BETA, ApiToken, beta=_sought(beta), stamp_every=check.seconds("stamp_every", stamp_every)
+            _AUTHENTICATE_BETA, ApiToken, beta=_sought(beta), stamp_every=validate.seconds("stamp_every", stamp_every)
         )
 
     @operation
@@ -175,15 +147,15 @@ class _ApiTokens:
         no use is stamped, and *limit* is the most that are returned. SQL: `sql/api_token/query.sql`.
         """
         if tenant_id is None and dialog_id is None and token is None and beta is None:
-            raise ValueError("one of tenant_id, dialog_id, token and beta must be given")
+            raise InvalidArgument("one of tenant_id, dialog_id, token and beta must be given")
         return many(
             _QUERY,
             ApiToken,
-            tenant_id=None if tenant_id is None else check.identifier("tenant_id", tenant_id),
-            dialog_id=None if dialog_id is None else check.identifier("dialog_id", dialog_id),
+            tenant_id=None if tenant_id is None else validate.identifier("tenant_id", tenant_id),
+            dialog_id=None if dialog_id is None else validate.identifier("dialog_id", dialog_id),
             token_digest=None if token is None else _digest(token),
             beta=None if beta is None else _sought(beta),
-            limit=check.integer("limit", limit, minimum=0),
+            limit=validate.integer("limit", limit, minimum=0),
         )
 
     @operation
@@ -193,7 +165,7 @@ class _ApiTokens:
         Raises `AlreadyExists` when the beta is in use, and `DialogNotFound` when the tenant has no such dialog; other
         keys are a `ValueError`. SQL: `sql/api_token/update_by_id.sql`.
         """
-        given = check.keys("token", token, tuple(_CHANGES))
+        given = validate.keys("token", token, tuple(_CHANGES))
         changes = {key: _CHANGES[key](f"token[{key!r}]", value) for key, value in given.items()}
         return count(_UPDATE_BY_ID, **_one_of(tenant_id, id), changes=json.dumps(changes, ensure_ascii=False))
 
@@ -230,8 +202,8 @@ class _ApiTokens:
             **_one_of(tenant_id, id),
             token_digest=_digest(token),
             hint=hint_of(token),
-            grace=check.seconds("grace", grace),
-            expire_date=check.optional_date("expire_date", expire_date),
+            grace=validate.seconds("grace", grace),
+            expire_date=dates.optional_date("expire_date", expire_date),
         )
         return then(then(statement, _found), _issued(token))
 
@@ -243,7 +215,7 @@ class _ApiTokens:
         that was rotated lives no longer than its grace period.
         SQL: `sql/api_token/expire.sql`.
         """
-        return count(_EXPIRE, **_one_of(tenant_id, id), expire_date=check.optional_date("expire_date", expire_date))
+        return count(_EXPIRE, **_one_of(tenant_id, id), expire_date=dates.optional_date("expire_date", expire_date))
 
     @operation
     def revoke(self, id: int, *, tenant_id: str | int) -> Statement[int]:
@@ -259,7 +231,7 @@ class _ApiTokens:
 
         SQL: `sql/api_token/delete.sql`.
         """
-        return count(_DELETE, tenant_id=check.identifier("tenant_id", tenant_id), token_digest=_digest(token))
+        return count(_DELETE, tenant_id=validate.identifier("tenant_id", tenant_id), token_digest=_digest(token))
 
     @operation
     def delete_by_id(self, id: int, *, tenant_id: str | int) -> Statement[int]:
@@ -269,18 +241,18 @@ class _ApiTokens:
         """
         return count(_DELETE_BY_ID, **_one_of(tenant_id, id))
 
-    @batches
+    @sequence
     def delete_by_tenant_id(self, tenant_id: str | int) -> Generator[Statement[int], int, int]:
         """Delete every token of a tenant, and return how many there were.
 
         The statement is run until it deletes none: a successor that is issued at the same moment goes too.
         SQL: `sql/api_token/delete_by_tenant_id.sql`.
         """
-        return bulk.delete_until_none(_DELETE_BY_TENANT_ID, tenant_id=check.identifier("tenant_id", tenant_id))
+        return batches.delete_until_none(_DELETE_BY_TENANT_ID, tenant_id=validate.identifier("tenant_id", tenant_id))
 
 
 class ApiTokenRepository(_ApiTokens, Repository):
-    """API tokens, blocking."""
+    """API tokens, sync."""
 
 
 class AsyncApiTokenRepository(_ApiTokens, AsyncRepository):
@@ -302,24 +274,24 @@ def _save(
     return one(
         _SAVE,
         ApiToken,
-        tenant_id=check.identifier("tenant_id", tenant_id),
+        tenant_id=validate.identifier("tenant_id", tenant_id),
         token_digest=_digest(token),
         hint=hint_of(token),
         **{
             key: _CHANGES[key](key, value)
             for key, value in (("dialog_id", dialog_id), ("source", source), ("beta", beta))
         },
-        expire_date=check.optional_date("expire_date", expire_date),
-        create_date=check.optional_date("create_date", create_date),
-        update_date=check.optional_date("update_date", update_date),
+        expire_date=dates.optional_date("expire_date", expire_date),
+        create_date=dates.optional_date("create_date", create_date),
+        update_date=dates.optional_date("update_date", update_date),
     )
 
 
 def _one_of(tenant_id: object, id: object) -> dict[str, object]:
     """Return the parameters that name one token of one tenant."""
     return {
-        "tenant_id": check.identifier("tenant_id", tenant_id),
-        "id": check.integer("id", id, minimum=0, maximum=check.MAX_BIGINT),
+        "tenant_id": validate.identifier("tenant_id", tenant_id),
+        "id": validate.integer("id", id, minimum=0, maximum=validate.MAX_BIGINT),
     }
 
 
@@ -340,9 +312,9 @@ def _issued(token: str) -> Callable[[ApiToken], IssuedToken]:
 def _sought(beta: object) -> str:
     """Return a beta to look for; of text that cannot be stored the empty one, which nobody has."""
     if not isinstance(beta, str):
-        raise TypeError(f"beta must be a str, not {type(beta).__name__}")
+        raise InvalidArgumentType(f"beta must be a str, not {type(beta).__name__}")
     try:
-        return check.text("beta", beta)
+        return validate.text("beta", beta)
     except ValueError:
         return ""
 
@@ -362,5 +334,5 @@ def hint_of(token: str) -> str:
 def _not_a_token(token: object) -> Exception:
     # Says what is wrong with a token, and never the token.
     if isinstance(token, str):
-        return ValueError("token must not be blank")
-    return TypeError(f"token must be a str, not {type(token).__name__}")
+        return InvalidArgument("token must not be blank")
+    return InvalidArgumentType(f"token must be a str, not {type(token).__name__}")

@@ -23,16 +23,16 @@ except ImportError:  # pragma: no cover
 
 import psycopg
 
-from conversation_store._migrate import migrate as apply_migrations
 from conversation_store.errors import StoreError
-from conversation_store.jsonl import BadLine, export_jsonl, import_jsonl
+from conversation_store.jsonl import RejectedLine, export_jsonl, import_jsonl
+from conversation_store.migrations import migrate as apply_migrations
 from conversation_store.ragflow import Report
 from conversation_store.ragflow import import_ragflow as move_from_ragflow
 from conversation_store.store import ConversationStore
 
 AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
 
-# The exit code where all was done, but some of it was set aside, altered or refused.
+# The exit code where the command did its work, but some lines or rows were rejected or repaired.
 _NOT_AS_IT_WAS = 3
 
 
@@ -88,38 +88,38 @@ def migrate(database: str | None) -> None:
 @main.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option(
-    "--set-aside",
+    "--rejected",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Write bad lines to this new file, as they are, and import the others.",
+    help="Write rejected lines to this new file, as they are, and import the others.",
 )
 @click.option(
-    "--tenant", metavar="TENANT", help="Only for this tenant: create its missing dialogs, refuse others' lines."
+    "--tenant", metavar="TENANT", help="Only for this tenant: create its missing dialogs, reject other tenants' lines."
 )
 @_database()
-def import_file(database: str | None, file: Path, set_aside: Path | None, tenant: str | None) -> None:
+def import_file(database: str | None, file: Path, rejected: Path | None, tenant: str | None) -> None:
     """Import lines of JSON from FILE, or from standard input where it is -.
 
     All in one transaction. A bad line is reported with its number; it stops the import, with nothing imported, unless
-    it is set aside. Exits with 3 when lines were set aside.
+    --rejected is given. Exits with 3 when lines were rejected.
     """
-    with _said(database) as url, _set_aside(set_aside) as aside, _opened(file) as lines:
+    with _said(database) as url, _rejected_lines(rejected) as write, _opened(file) as lines:
         size = None if lines is sys.stdin.buffer else os.fstat(lines.fileno()).st_size or None
 
-        def bad(line: BadLine) -> None:
+        def report(line: RejectedLine) -> None:
             click.echo(f"{file}:{line.number}: {line.reason}", err=True)
-            if aside is not None:
-                aside(line.line)
+            if write is not None:
+                write(line.line)
 
         with _store(url) as store, _progress("importing", size, counted=False) as advance:
             done = import_jsonl(
-                store, lines, tenant_id=tenant, on_bad_line=None if aside is None else bad, on_progress=advance
+                store, lines, tenant_id=tenant, on_rejected=None if write is None else report, on_progress=advance
             )
     click.echo(f"imported {done.conversations} conversations and {done.dialogs} dialogs")
-    if done.present:
-        click.echo(f"left {done.present} dialogs as they were: they were there already")
-    if done.bad:
-        click.echo(f"set aside {done.bad} lines in {set_aside}")
+    if done.skipped:
+        click.echo(f"skipped {done.skipped} dialogs, which exist already")
+    if done.rejected:
+        click.echo(f"rejected {done.rejected} lines, which are in {rejected}")
         raise SystemExit(_NOT_AS_IT_WAS)
 
 
@@ -158,8 +158,8 @@ def export(database: str | None, output: Path | None, tenant: str | None, dialog
 def import_ragflow(database: str | None, source: str, time_zone: str) -> None:
     """Copy dialogs, agents, API tokens and API conversations from a RAGFlow database.
 
-    What is there already is passed over: run it again to resume it. Each row that could not be taken as it was is
-    reported. Exits with 3 when there were any.
+    A row that is in the store already is skipped: run it again to resume it. Each row that was not imported as it was
+    is reported. Exits with 3 when there were any.
     """
     bars: dict[str, Callable[[int, int | None], None]] = {}
 
@@ -174,12 +174,12 @@ def import_ragflow(database: str | None, source: str, time_zone: str) -> None:
             bars[table](done, about)
 
         totals = move_from_ragflow(source, url, time_zone=time_zone, on_report=report, on_progress=progress)
-    table = Table("table", "read", "taken", "altered", "present", "refused", "dates", box=None)
+    table = Table("table", "read", "imported", "repaired", "skipped", "rejected", "date conflicts", box=None)
     for name, of in totals.items():
         table.add_row(name, *map(str, asdict(of).values()))
     Console(width=100).print(table)
-    click.echo("read = taken + altered + present + refused; dates: with two dates that contradict each other")
-    if any(of.altered or of.refused or of.dates for of in totals.values()):
+    click.echo("read = imported + repaired + skipped + rejected; date conflicts: two dates contradict each other")
+    if any(of.repaired or of.rejected or of.date_conflicts for of in totals.values()):
         raise SystemExit(_NOT_AS_IT_WAS)
 
 
@@ -222,13 +222,13 @@ def _opened(file: Path) -> Generator[BinaryIO]:
 
 
 @contextmanager
-def _set_aside(path: Path | None) -> Generator[Callable[[bytes], None] | None]:
+def _rejected_lines(path: Path | None) -> Generator[Callable[[bytes], None] | None]:
     """Give a function that writes a line to a new file, which there is once there is a line."""
     if path is None:
         yield None
         return
     if path.exists():
-        raise ValueError(f"{path} exists already; bad lines are set aside in a new file")
+        raise ValueError(f"{path} exists already; rejected lines are written to a new file")
     files: list[BinaryIO] = []
 
     def write(line: bytes) -> None:
@@ -241,7 +241,7 @@ def _set_aside(path: Path | None) -> Generator[Callable[[bytes], None] | None]:
     try:
         yield write
     except BaseException:
-        # Nothing was imported, so nothing is set aside.
+        # Nothing was imported, so nothing was rejected.
         for file in files:
             file.close()
             path.unlink()

@@ -8,26 +8,23 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from conversation_store import _arguments as check
-from conversation_store import _bulk as bulk
-from conversation_store import _fields as fields
-from conversation_store import _pages as pages
-from conversation_store._arguments import Moment
-from conversation_store._bulk import OnProgress
-from conversation_store._pages import DateField, OrderBy, Page, Slice, Total
-from conversation_store._query import load
-from conversation_store._repository import AsyncRepository, Repository, atomic, batches, operation, stream
-from conversation_store._rows import Conversation, ConversationName, DailyStats, JsonValue
-from conversation_store._runner import AsyncRunner, Runner
-from conversation_store._statement import Statement, count, many, one, optional, then
-from conversation_store.errors import ConversationNotFound, RoundConflict
+from conversation_store import _batches as batches
+from conversation_store import _conversation_input as conversation_input
+from conversation_store import _dates as dates
+from conversation_store import _json as json_values
+from conversation_store import _pagination as pagination
+from conversation_store import _validation as validate
+from conversation_store._batches import OnProgress
+from conversation_store._dates import Moment
+from conversation_store._executor import AsyncExecutor, Executor
+from conversation_store._operations import AsyncRepository, Repository, atomic, operation, sequence, stream
+from conversation_store._pagination import DateField, ListFilters, OrderBy, Total
+from conversation_store._sql_loader import load
+from conversation_store._statement import Statement, count, many, one, optional, scalar, then
+from conversation_store.errors import ConversationNotFound, InvalidArgument, NotAppendable, RoundConflict
+from conversation_store.models import Conversation, ConversationName, CursorPage, DailyStats, JsonValue, Page
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Count:
-    number: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,15 +113,15 @@ class _Conversations:
         return one(
             _SAVE,
             Conversation,
-            id=uuid.uuid4().hex if id is None else check.identifier("id", id),
-            dialog_id=check.identifier("dialog_id", dialog_id),
-            **{field: fields.SCALARS[field](field, value) for field, value in scalars.items()},
-            message=check.json_text("message", message),
-            reference=check.json_text("reference", reference),
-            dsl=check.json_text("dsl", dsl),
-            round=check.integer("round", round),
-            create_date=check.optional_date("create_date", create_date),
-            update_date=check.optional_date("update_date", update_date),
+            id=uuid.uuid4().hex if id is None else validate.identifier("id", id),
+            dialog_id=validate.identifier("dialog_id", dialog_id),
+            **{field: conversation_input.SCALARS[field](field, value) for field, value in scalars.items()},
+            message=json_values.json_text("message", message),
+            reference=json_values.json_text("reference", reference),
+            dsl=json_values.json_text("dsl", dsl),
+            round=validate.integer("round", round),
+            create_date=dates.optional_date("create_date", create_date),
+            update_date=dates.optional_date("update_date", update_date),
         )
 
     @atomic
@@ -140,10 +137,10 @@ class _Conversations:
         `sql/conversation/insert_many.sql`, `sql/conversation_message/insert_many.sql`,
         `sql/conversation_reference/insert_many.sql`.
         """
-        check.callback("on_progress", on_progress)
-        given = enumerate(check.rows("conversations", conversations))
-        news = (fields.new(f"conversations[{index}]", conversation) for index, conversation in given)
-        return bulk.insert_conversations(news, on_progress)
+        validate.callback("on_progress", on_progress)
+        given = enumerate(validate.rows("conversations", conversations))
+        news = (conversation_input.read_new(f"conversations[{index}]", conversation) for index, conversation in given)
+        return batches.insert_conversations(news, on_progress)
 
     @operation
     def get_by_id(self, id: str | int) -> Statement[Conversation | None]:
@@ -151,7 +148,7 @@ class _Conversations:
 
         SQL: `sql/conversation/get_by_id.sql`.
         """
-        return optional(_GET_BY_ID, Conversation, id=check.identifier("id", id))
+        return optional(_GET_BY_ID, Conversation, id=validate.identifier("id", id))
 
     @operation
     def get_by_ids(self, ids: Iterable[str | int]) -> Statement[list[Conversation]]:
@@ -159,7 +156,7 @@ class _Conversations:
 
         SQL: `sql/conversation/get_by_ids.sql`.
         """
-        return many(_GET_BY_IDS, Conversation, ids=check.identifiers("ids", ids))
+        return many(_GET_BY_IDS, Conversation, ids=validate.identifiers("ids", ids))
 
     @operation
     def get_dialog_ids(self, ids: Iterable[str | int]) -> Statement[dict[str, str]]:
@@ -167,7 +164,7 @@ class _Conversations:
 
         SQL: `sql/conversation/get_dialog_ids.sql`.
         """
-        statement = many(_GET_DIALOG_IDS, _DialogId, ids=check.identifiers("ids", ids))
+        statement = many(_GET_DIALOG_IDS, _DialogId, ids=validate.identifiers("ids", ids))
         return then(statement, lambda rows: {row.id: row.dialog_id for row in rows})
 
     @operation
@@ -179,8 +176,8 @@ class _Conversations:
         return optional(
             _GET_OR_NONE,
             Conversation,
-            id=check.identifier("id", id),
-            dialog_id=check.identifier("dialog_id", dialog_id),
+            id=validate.identifier("id", id),
+            dialog_id=validate.identifier("dialog_id", dialog_id),
         )
 
     @operation
@@ -200,15 +197,15 @@ class _Conversations:
         returned; `iter` walks over any number. SQL: `sql/conversation/query.sql`.
         """
         if dialog_id is None and (tenant_id is None or user_id is None):
-            raise ValueError("dialog_id must be given, or tenant_id and user_id")
+            raise InvalidArgument("dialog_id must be given, or tenant_id and user_id")
         return many(
             _QUERY,
             Conversation,
-            dialog_id=None if dialog_id is None else check.identifier("dialog_id", dialog_id),
-            tenant_id=None if tenant_id is None else check.identifier("tenant_id", tenant_id),
-            user_id=None if user_id is None else check.identifier("user_id", user_id, maximum=check.MAX_USER_ID),
-            id=None if id is None else check.identifier("id", id),
-            limit=check.integer("limit", limit, minimum=0),
+            dialog_id=None if dialog_id is None else validate.identifier("dialog_id", dialog_id),
+            tenant_id=None if tenant_id is None else validate.identifier("tenant_id", tenant_id),
+            user_id=None if user_id is None else validate.identifier("user_id", user_id, maximum=validate.MAX_USER_ID),
+            id=None if id is None else validate.identifier("id", id),
+            limit=validate.integer("limit", limit, minimum=0),
         )
 
     @operation
@@ -243,31 +240,29 @@ class _Conversations:
         counting at *total_limit*, which then stands for itself and everything beyond; with "none" the count is -1. A
         foreign tenant's dialog is empty. SQL: `sql/conversation/get_list.sql`.
         """
-        limit = check.integer("items_per_page", items_per_page, minimum=0, maximum=self._max_items_per_page)
-        page = check.integer("page_number", page_number, minimum=1, maximum=check.MAX_BIGINT // max(limit, 1))
-        order, query = pages.query(
-            dialog_id,
-            tenant_id,
-            orderby,
-            desc,
-            id,
-            user_id,
-            keywords,
-            from_date,
-            to_date,
-            exp_user_id,
-            date_field,
-            time_zone,
+        limit = validate.integer("items_per_page", items_per_page, minimum=0, maximum=self._max_items_per_page)
+        page = validate.integer("page_number", page_number, minimum=1, maximum=validate.MAX_BIGINT // max(limit, 1))
+        filters = ListFilters(
+            dialog_id=dialog_id,
+            tenant_id=tenant_id,
+            orderby=orderby,
+            desc=desc,
+            id=id,
+            user_id=user_id,
+            keywords=keywords,
+            from_date=from_date,
+            to_date=to_date,
+            exp_user_id=exp_user_id,
+            date_field=date_field,
+            time_zone=time_zone,
         )
-        return pages.listed(
-            order,
-            query,
-            lambda total, sessions: Page(-1 if total is None else total, sessions),
-            limit=limit,
-            offset=(page - 1) * limit,
-            include_dsl=check.boolean("include_dsl", include_dsl),
-            total=check.choice("total", total, ("exact", "capped", "none")),
-            total_limit=check.integer("total_limit", total_limit, minimum=0),
+        return pagination.page(
+            filters,
+            page_number=page,
+            items_per_page=limit,
+            include_dsl=validate.boolean("include_dsl", include_dsl),
+            total=total,
+            total_limit=total_limit,
         )
 
     @operation
@@ -289,7 +284,7 @@ class _Conversations:
         exp_user_id: str | int | None = None,
         date_field: DateField = "create_date",
         time_zone: str = "UTC",
-    ) -> Statement[Slice]:
+    ) -> Statement[CursorPage]:
         """Return the page of a dialog's conversations behind a cursor, and the cursor of the next one.
 
         The first call has no *cursor*, each other one the `next_cursor` of the call before, which is None at the end. A
@@ -297,22 +292,24 @@ class _Conversations:
         are those of `get_list`; a cursor that came from others, or from another dialog or tenant, is a `ValueError`.
         *items_per_page* may change, from 1 to the store's `max_items_per_page`. SQL: `sql/conversation/get_list.sql`.
         """
-        limit = check.integer("items_per_page", items_per_page, minimum=1, maximum=self._max_items_per_page)
-        order, query = pages.query(
-            dialog_id,
-            tenant_id,
-            orderby,
-            desc,
-            id,
-            user_id,
-            keywords,
-            from_date,
-            to_date,
-            exp_user_id,
-            date_field,
-            time_zone,
+        limit = validate.integer("items_per_page", items_per_page, minimum=1, maximum=self._max_items_per_page)
+        filters = ListFilters(
+            dialog_id=dialog_id,
+            tenant_id=tenant_id,
+            orderby=orderby,
+            desc=desc,
+            id=id,
+            user_id=user_id,
+            keywords=keywords,
+            from_date=from_date,
+            to_date=to_date,
+            exp_user_id=exp_user_id,
+            date_field=date_field,
+            time_zone=time_zone,
         )
-        return pages.after(order, query, cursor, limit=limit, include_dsl=check.boolean("include_dsl", include_dsl))
+        return pagination.page_after(
+            filters, cursor, items_per_page=limit, include_dsl=validate.boolean("include_dsl", include_dsl)
+        )
 
     @stream
     def iter(
@@ -356,7 +353,7 @@ class _Conversations:
 
         SQL: `sql/conversation/count.sql`.
         """
-        return then(one(_COUNT, _Count, **_owner(tenant_id, dialog_id)), lambda row: row.number)
+        return scalar(_COUNT, int, **_owner(tenant_id, dialog_id))
 
     @operation
     def get_names(
@@ -369,9 +366,9 @@ class _Conversations:
         return many(
             _GET_NAMES,
             ConversationName,
-            dialog_id=check.identifier("dialog_id", dialog_id),
-            exp_user_id=check.identifier("exp_user_id", exp_user_id, maximum=check.MAX_USER_ID),
-            limit=check.integer("limit", limit, minimum=0),
+            dialog_id=validate.identifier("dialog_id", dialog_id),
+            exp_user_id=validate.identifier("exp_user_id", exp_user_id, maximum=validate.MAX_USER_ID),
+            limit=validate.integer("limit", limit, minimum=0),
         )
 
     @operation
@@ -400,15 +397,15 @@ class _Conversations:
         At most 10,000. Raises `ConversationNotFound`, with nothing changed, when one is not there.
         SQL: `sql/conversation/update_many_by_id.sql`.
         """
-        given = check.rows("conversations", conversations)
+        given = validate.rows("conversations", conversations)
         updates = dict[str, str]()
         for index, conversation in enumerate(given):
-            id, update = fields.update(f"conversations[{index}]", conversation)
+            id, update = conversation_input.read_update(f"conversations[{index}]", conversation)
             if id in updates:
-                raise ValueError(f"conversations[{index}]['id'] must be another than those before, not {id!r} again")
+                raise InvalidArgument(f"conversations[{index}] has the duplicate id {id!r}: each id may be given once")
             updates[id] = update
-        if len(updates) > check.MAX_IDS:
-            raise ValueError(f"conversations must have at most {check.MAX_IDS} members, not {len(updates)}")
+        if len(updates) > validate.MAX_IDS:
+            raise InvalidArgument(f"conversations must have at most {validate.MAX_IDS} members, not {len(updates)}")
 
         def updated(rows: list[_Updated]) -> int:
             if missing := [row.id for row in rows if not row.found]:
@@ -437,14 +434,14 @@ class _Conversations:
         `RoundConflict` when *expected_round* is given and not the current one; `ValueError` when the stored value to
         append to is not a list. SQL: `sql/conversation/append_round.sql`.
         """
-        id = check.identifier("id", id)
+        id = validate.identifier("id", id)
 
         def new_round(appended: _Appended | None) -> int:
             if appended is None:
                 raise ConversationNotFound(f"there is no conversation {id!r}")
             if not appended.appendable:
-                raise ValueError(
-                    "messages and reference must be appended to lists; this conversation holds another value"
+                raise NotAppendable(
+                    f"messages and reference are appended to lists; the conversation {id!r} holds another value"
                 )
             if appended.new_round is None:
                 raise RoundConflict(expected_round or 0, appended.current_round)
@@ -455,12 +452,12 @@ class _Conversations:
                 _APPEND_ROUND,
                 _Appended,
                 id=id,
-                messages=check.json_list("messages", messages),
-                reference=check.json_list("reference", reference),
-                tokens=check.bigint("tokens", tokens),
-                duration=check.number("duration", duration),
-                errors=check.optional_text("errors", errors),
-                expected_round=None if expected_round is None else check.integer("expected_round", expected_round),
+                messages=json_values.json_list("messages", messages),
+                reference=json_values.json_list("reference", reference),
+                tokens=validate.bigint("tokens", tokens),
+                duration=validate.number("duration", duration),
+                errors=validate.optional_text("errors", errors),
+                expected_round=None if expected_round is None else validate.integer("expected_round", expected_round),
             ),
             new_round,
         )
@@ -482,19 +479,19 @@ class _Conversations:
         in *time_zone*, an IANA name, which also says where a day begins. A *source* of None means every source. With
         *fill*, days without conversations are there too. SQL: `sql/conversation/stats.sql`.
         """
-        zone = check.time_zone("time_zone", time_zone)
-        since, until = check.moment("from_date", from_date), check.moment("to_date", to_date)
+        zone = dates.time_zone("time_zone", time_zone)
+        since, until = dates.moment("from_date", from_date), dates.moment("to_date", to_date)
         if until.toordinal() - since.toordinal() >= _MAX_DAYS:
-            raise ValueError(f"to_date must be less than {_MAX_DAYS} days after from_date")
+            raise InvalidArgument(f"to_date must be less than {_MAX_DAYS} days after from_date")
         return many(
             _STATS,
             DailyStats,
-            tenant_id=check.identifier("tenant_id", tenant_id),
-            from_date=check.start(since, zone),
-            before_date=check.end(until, zone),
-            source=check.optional_text("source", source, maximum=check.MAX_SOURCE) or None,
+            tenant_id=validate.identifier("tenant_id", tenant_id),
+            from_date=dates.start(since, zone),
+            before_date=dates.end(until, zone),
+            source=validate.optional_text("source", source, maximum=validate.MAX_SOURCE) or None,
             time_zone=zone,
-            fill=check.boolean("fill", fill),
+            fill=validate.boolean("fill", fill),
         )
 
     @operation
@@ -503,7 +500,7 @@ class _Conversations:
 
         SQL: `sql/conversation/delete_by_id.sql`.
         """
-        return count(_DELETE_BY_ID, id=check.identifier("id", id))
+        return count(_DELETE_BY_ID, id=validate.identifier("id", id))
 
     @operation
     def delete_by_ids(
@@ -514,11 +511,11 @@ class _Conversations:
         With *dialog_id* or *tenant_id* only those that are theirs. At most 10,000; of none, none are deleted.
         SQL: `sql/conversation/delete_by_ids.sql`.
         """
-        return count(_DELETE_BY_IDS, ids=check.identifiers("ids", ids), **_owner(tenant_id, dialog_id))
+        return count(_DELETE_BY_IDS, ids=validate.identifiers("ids", ids), **_owner(tenant_id, dialog_id))
 
-    @batches
+    @sequence
     def delete_by_dialog_ids(
-        self, ids: Iterable[str | int], *, batch_size: int = bulk.BATCH, on_progress: OnProgress | None = None
+        self, ids: Iterable[str | int], *, batch_size: int = batches.BATCH, on_progress: OnProgress | None = None
     ) -> Generator[Statement[Any], Any, int]:
         """Delete every conversation of some dialogs; return how many there were.
 
@@ -526,14 +523,14 @@ class _Conversations:
         of one; *on_progress* hears the number so far. What was interrupted is resumed by calling again. At most 10,000
         dialogs; of none, nothing is deleted. SQL: `sql/conversation/delete_by_dialog_ids.sql`.
         """
-        return bulk.delete_in_batches(
+        return batches.delete_in_batches(
             _DELETE_BY_DIALOG_IDS,
-            bulk.batch_size(batch_size, on_progress),
+            batches.batch_size(batch_size, on_progress),
             on_progress,
-            ids=check.identifiers("ids", ids),
+            ids=validate.identifiers("ids", ids),
         )
 
-    @batches
+    @sequence
     def delete_not_updated_since(
         self,
         date: Moment,
@@ -541,7 +538,7 @@ class _Conversations:
         tenant_id: str | int | None = None,
         dialog_id: str | int | None = None,
         time_zone: str = "UTC",
-        batch_size: int = bulk.BATCH,
+        batch_size: int = batches.BATCH,
         on_progress: OnProgress | None = None,
     ) -> Generator[Statement[Any], Any, int]:
         """Delete the conversations that were last updated before a date; return how many there were.
@@ -550,40 +547,40 @@ class _Conversations:
         IANA name. Of a tenant, of a dialog, or of all; in batches, as `delete_by_dialog_ids`. One that is updated
         meanwhile is kept. SQL: `sql/conversation/delete_not_updated_since.sql`.
         """
-        zone = check.time_zone("time_zone", time_zone)
-        return bulk.delete_not_updated_since(
-            check.start(check.moment("date", date), zone),
-            bulk.batch_size(batch_size, on_progress),
+        zone = dates.time_zone("time_zone", time_zone)
+        return batches.delete_not_updated_since(
+            dates.start(dates.moment("date", date), zone),
+            batches.batch_size(batch_size, on_progress),
             on_progress,
             **_owner(tenant_id, dialog_id),
         )
 
 
 class ConversationRepository(_Conversations, Repository):
-    """Conversations, blocking."""
+    """Conversations, sync."""
 
-    def __init__(self, runner: Runner, *, max_items_per_page: int = 1_000) -> None:
-        super().__init__(runner)
+    def __init__(self, executor: Executor, *, max_items_per_page: int = 1_000) -> None:
+        super().__init__(executor)
         self._max_items_per_page = max_items_per_page
 
 
 class AsyncConversationRepository(_Conversations, AsyncRepository):
     """Conversations, on asyncio."""
 
-    def __init__(self, runner: AsyncRunner, *, max_items_per_page: int = 1_000) -> None:
-        super().__init__(runner)
+    def __init__(self, executor: AsyncExecutor, *, max_items_per_page: int = 1_000) -> None:
+        super().__init__(executor)
         self._max_items_per_page = max_items_per_page
 
 
 def _change(id: str | int, conversation: object, *, increment: int) -> Statement[int]:
-    id = check.identifier("id", id)
-    scalars, documents = fields.changes("conversation", id, conversation)
+    id = validate.identifier("id", id)
+    scalars, documents = conversation_input.read_changes("conversation", id, conversation)
     return count(
         _APPEND_MESSAGE,
         id=id,
         changes=json.dumps(scalars, ensure_ascii=False),
         increment=increment,
-        **{field: documents.get(field) for field in fields.DOCUMENTS},
+        **{field: documents.get(field) for field in conversation_input.DOCUMENTS},
     )
 
 
@@ -593,7 +590,7 @@ def _walk(
     batch_size: int,
     emit: Callable[[list[Conversation]], list[T]],
 ) -> Generator[Statement[list[T]], list[T], None]:
-    limit = bulk.batch_size(batch_size)
+    limit = batches.batch_size(batch_size)
     owner = _owner(tenant_id, dialog_id)
 
     def page(last: Conversation | None) -> Statement[list[Conversation]]:
@@ -607,12 +604,12 @@ def _walk(
             after_id=None if last is None else last.id,
         )
 
-    return bulk.walk(page, limit, emit)
+    return batches.walk(page, limit, emit)
 
 
 def _owner(tenant_id: object, dialog_id: object) -> dict[str, object]:
     """Return the parameters that narrow to a tenant, to a dialog, or, of None, to neither."""
     return {
-        "tenant_id": None if tenant_id is None else check.identifier("tenant_id", tenant_id),
-        "dialog_id": None if dialog_id is None else check.identifier("dialog_id", dialog_id),
+        "tenant_id": None if tenant_id is None else validate.identifier("tenant_id", tenant_id),
+        "dialog_id": None if dialog_id is None else validate.identifier("dialog_id", dialog_id),
     }

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 
-from conversation_store import _arguments as check
-from conversation_store import _bulk as bulk
-from conversation_store._query import load
-from conversation_store._repository import AsyncRepository, Repository, operation, stream
-from conversation_store._rows import Dated
+from conversation_store import _batches as batches
+from conversation_store import _dates as dates
+from conversation_store import _validation as validate
+from conversation_store._operations import AsyncRepository, Repository, operation, stream
+from conversation_store._sql_loader import load
 from conversation_store._statement import Statement, count, many, optional, then
-from conversation_store.errors import AlreadyExists
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dialog(Dated):
-    """An assistant or agent of a tenant. Dates are aware, in UTC."""
-
-    id: str
-    tenant_id: str
-    name: str | None
-    create_date: datetime
-    update_date: datetime
-
+from conversation_store.errors import AlreadyExists, InvalidArgument
+from conversation_store.models import Dialog
 
 _SAVE = load("dialog.save")
 _INSERT_MANY = load("dialog.insert_many")
@@ -60,9 +47,9 @@ class _Dialogs:
             optional(
                 _SAVE,
                 Dialog,
-                id=check.identifier("id", id),
-                tenant_id=check.identifier("tenant_id", tenant_id),
-                name=check.optional_text("name", name),
+                id=validate.identifier("id", id),
+                tenant_id=validate.identifier("tenant_id", tenant_id),
+                name=validate.optional_text("name", name),
             ),
             saved,
         )
@@ -76,10 +63,11 @@ class _Dialogs:
         `AlreadyExists`. SQL: `sql/dialog/insert_many.sql`.
         """
         rows = [
-            checked_dialog(f"dialogs[{index}]", dialog) for index, dialog in enumerate(check.rows("dialogs", dialogs))
+            checked_dialog(f"dialogs[{index}]", dialog)
+            for index, dialog in enumerate(validate.rows("dialogs", dialogs))
         ]
-        if len(rows) > check.MAX_IDS:
-            raise ValueError(f"dialogs must have at most {check.MAX_IDS} members, not {len(rows)}")
+        if len(rows) > validate.MAX_IDS:
+            raise InvalidArgument(f"dialogs must have at most {validate.MAX_IDS} members, not {len(rows)}")
         return count(
             _INSERT_MANY,
             ids=[row["id"] for row in rows],
@@ -95,7 +83,7 @@ class _Dialogs:
 
         SQL: `sql/dialog/get_by_id.sql`.
         """
-        return optional(_GET_BY_ID, Dialog, id=check.identifier("id", id))
+        return optional(_GET_BY_ID, Dialog, id=validate.identifier("id", id))
 
     @operation
     def get_by_ids(self, ids: Iterable[str | int]) -> Statement[list[Dialog]]:
@@ -103,7 +91,7 @@ class _Dialogs:
 
         SQL: `sql/dialog/get_by_ids.sql`.
         """
-        return many(_GET_BY_IDS, Dialog, ids=check.identifiers("ids", ids))
+        return many(_GET_BY_IDS, Dialog, ids=validate.identifiers("ids", ids))
 
     @operation
     def query(self, *, tenant_id: str | int, limit: int = 1_000) -> Statement[list[Dialog]]:
@@ -114,8 +102,8 @@ class _Dialogs:
         return many(
             _QUERY,
             Dialog,
-            tenant_id=check.identifier("tenant_id", tenant_id),
-            limit=check.integer("limit", limit, minimum=0),
+            tenant_id=validate.identifier("tenant_id", tenant_id),
+            limit=validate.integer("limit", limit, minimum=0),
         )
 
     @stream
@@ -127,15 +115,15 @@ class _Dialogs:
         They are read *batch_size* at a time, and no connection is held in between.
         SQL: `sql/dialog/iter.sql`.
         """
-        limit = bulk.batch_size(batch_size)
-        tenant = None if tenant_id is None else check.identifier("tenant_id", tenant_id)
-        only = None if id is None else check.identifier("id", id)
+        limit = batches.batch_size(batch_size)
+        tenant = None if tenant_id is None else validate.identifier("tenant_id", tenant_id)
+        only = None if id is None else validate.identifier("id", id)
 
         def page(last: Dialog | None) -> Statement[list[Dialog]]:
             after_id = "" if last is None else last.id
             return many(_ITER, Dialog, after_id=after_id, tenant_id=tenant, id=only, limit=limit)
 
-        return bulk.walk(page, limit)
+        return batches.walk(page, limit)
 
     @operation
     def update_by_id(self, id: str | int, dialog: Mapping[str, object]) -> Statement[int]:
@@ -144,11 +132,11 @@ class _Dialogs:
         A whole row as it was read may be given: its tenant and dates are ignored, an `id` must be *id*. Unknown keys
         are a `ValueError`. SQL: `sql/dialog/update_by_id.sql`.
         """
-        id = check.identifier("id", id)
-        given = check.keys("dialog", dialog, _FIELDS)
-        if "id" in given and check.identifier("dialog['id']", given["id"]) != id:
-            raise ValueError("dialog['id'] must be the id of the dialog or be left out")
-        changes = {"name": check.optional_text("dialog['name']", given["name"])} if "name" in given else {}
+        id = validate.identifier("id", id)
+        given = validate.keys("dialog", dialog, _FIELDS)
+        if "id" in given and validate.identifier("dialog['id']", given["id"]) != id:
+            raise InvalidArgument("dialog['id'] must be the id of the dialog or be left out")
+        changes = {"name": validate.optional_text("dialog['name']", given["name"])} if "name" in given else {}
         return count(_UPDATE_BY_ID, id=id, changes=json.dumps(changes, ensure_ascii=False))
 
     @operation
@@ -158,7 +146,7 @@ class _Dialogs:
         Raises `DialogNotEmpty` while it has conversations; `conversations.delete_by_dialog_ids` deletes those.
         SQL: `sql/dialog/delete_by_id.sql`.
         """
-        return count(_DELETE_BY_ID, id=check.identifier("id", id))
+        return count(_DELETE_BY_ID, id=validate.identifier("id", id))
 
     @operation
     def delete_by_ids(self, ids: Iterable[str | int], *, tenant_id: str | int | None = None) -> Statement[int]:
@@ -169,13 +157,13 @@ class _Dialogs:
         """
         return count(
             _DELETE_BY_IDS,
-            ids=check.identifiers("ids", ids),
-            tenant_id=None if tenant_id is None else check.identifier("tenant_id", tenant_id),
+            ids=validate.identifiers("ids", ids),
+            tenant_id=None if tenant_id is None else validate.identifier("tenant_id", tenant_id),
         )
 
 
 class DialogRepository(_Dialogs, Repository):
-    """Dialogs, blocking."""
+    """Dialogs, sync."""
 
 
 class AsyncDialogRepository(_Dialogs, AsyncRepository):
@@ -183,12 +171,12 @@ class AsyncDialogRepository(_Dialogs, AsyncRepository):
 
 
 def checked_dialog(name: str, dialog: object) -> dict[str, object]:
-    """Return a dialog to insert with its ids as text; raises `ValueError` or `TypeError` naming what is wrong."""
-    given = check.keys(name, dialog, _FIELDS)
+    """Return a dialog to insert with its ids as text; raises `InvalidArgument` or `InvalidArgumentType`."""
+    given = validate.keys(name, dialog, _FIELDS)
     return {
-        "id": check.identifier(f"{name}['id']", given.get("id")),
-        "tenant_id": check.identifier(f"{name}['tenant_id']", given.get("tenant_id")),
-        "name": check.optional_text(f"{name}['name']", given.get("name")),
-        "create_date": check.date_or_time(name, given, "create"),
-        "update_date": check.date_or_time(name, given, "update"),
+        "id": validate.identifier(f"{name}['id']", given.get("id")),
+        "tenant_id": validate.identifier(f"{name}['tenant_id']", given.get("tenant_id")),
+        "name": validate.optional_text(f"{name}['name']", given.get("name")),
+        "create_date": dates.date_or_time(name, given, "create"),
+        "update_date": dates.date_or_time(name, given, "update"),
     }

@@ -1,12 +1,15 @@
-"""What can go wrong, apart from bad arguments and the server itself.
+"""The errors of this package.
 
 StoreError
+├── InvalidArgument (also a ValueError)
+├── InvalidArgumentType (also a TypeError)
 ├── NotFound
 │   ├── ConversationNotFound
 │   ├── DialogNotFound
 │   └── TokenNotFound
 ├── Conflict
 │   ├── RoundConflict
+│   ├── NotAppendable
 │   ├── AlreadyExists
 │   └── DialogNotEmpty
 ├── OutsideTransaction
@@ -15,15 +18,24 @@ StoreError
 ├── MigrationError
 └── QueryError
 
-Bad arguments are `ValueError` and `TypeError`, raised before any SQL. Errors of the server and the pool
-(`psycopg.OperationalError`, `psycopg_pool.PoolTimeout`, …) pass through as they are.
+What is wrong with an argument is `InvalidArgument` or `InvalidArgumentType`, before any SQL: a host can tell a fault of
+its client from its own. Errors of the server and the pool (`psycopg.OperationalError`, `psycopg_pool.PoolTimeout`, …)
+are raised as they are.
 """
 
 from __future__ import annotations
 
 
 class StoreError(Exception):
-    """Something in the store is not as the call needs it."""
+    """The base of the errors of this package."""
+
+
+class InvalidArgument(StoreError, ValueError):
+    """An argument has a value that is not allowed; the message names the argument and what is allowed."""
+
+
+class InvalidArgumentType(StoreError, TypeError):
+    """An argument has a type that is not allowed; the message names the argument and what is allowed."""
 
 
 class NotFound(StoreError):
@@ -61,6 +73,10 @@ class RoundConflict(Conflict):
         return type(self), (self.expected, self.current)
 
 
+class NotAppendable(Conflict):
+    """The stored message or reference is not a list, so nothing can be appended to it; nothing was changed."""
+
+
 class AlreadyExists(Conflict):
     """A row with this key exists already, perhaps under another tenant."""
 
@@ -82,8 +98,8 @@ class StalePlan(StoreError):
 
 
 class MigrationError(StoreError):
-    """The schema cannot be brought up to date as things are."""
+    """The schema cannot be migrated."""
 
 
 class QueryError(StoreError):
-    """A query file is not as it must be; the message names the file and the line."""
+    """A query file is not valid; the message names the file and the line."""

@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
-from contextlib import (
-    AbstractAsyncContextManager,
-    AbstractContextManager,
-    asynccontextmanager,
-    contextmanager,
-    nullcontext,
-)
-from contextvars import ContextVar
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Self, TypeVar, cast
 
-import psycopg
 from psycopg import AsyncConnection, Connection
-from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-from conversation_store import _arguments as check
-from conversation_store._runner import AsyncRunner, Isolation, Level, OnStatement, Runner
+from conversation_store._executor import AsyncExecutor, Executor, OnStatement
+from conversation_store._scope import AsyncConnectionRoot, AsyncPoolRoot, ConnectionRoot, PoolRoot, inside
 from conversation_store.api_tokens import ApiTokenRepository, AsyncApiTokenRepository
 from conversation_store.conversations import AsyncConversationRepository, ConversationRepository
 from conversation_store.dialogs import AsyncDialogRepository, DialogRepository
-from conversation_store.errors import OutsideTransaction
+from conversation_store.errors import InvalidArgumentType
 from conversation_store.tenants import AsyncTenantRepository, TenantRepository
+from conversation_store.transaction import RETRIED, Isolation, begin, begin_async, pauses
 
 T = TypeVar("T")
 
@@ -37,13 +27,13 @@ T = TypeVar("T")
 class Transaction:
     """The repositories inside of one transaction."""
 
-    def __init__(self, runner: Runner, *, max_items_per_page: int) -> None:
-        self._runner = runner
+    def __init__(self, executor: Executor, *, max_items_per_page: int) -> None:
+        self._executor = executor
         self._max_items_per_page = max_items_per_page
-        self.dialogs = DialogRepository(runner)
-        self.conversations = ConversationRepository(runner, max_items_per_page=max_items_per_page)
-        self.tokens = ApiTokenRepository(runner)
-        self.tenants = TenantRepository(runner)
+        self.dialogs = DialogRepository(executor)
+        self.conversations = ConversationRepository(executor, max_items_per_page=max_items_per_page)
+        self.tokens = ApiTokenRepository(executor)
+        self.tenants = TenantRepository(executor)
 
     @contextmanager
     def transaction(self, *, isolation: Isolation | None = None, read_only: bool = False) -> Generator[Transaction]:
@@ -51,51 +41,51 @@ class Transaction:
 
         Inside of a transaction, and on a caller's connection without autocommit, it is a savepoint: what it did is
         committed with the transaction around it. *isolation* is "read committed", "repeatable read" or "serializable",
-        by default the server's; a savepoint can have neither it nor *read_only*, which is a `ValueError`. Inside of the
-        block the store itself must not be used: that would be another transaction, and is `OutsideTransaction`. An
-        error of the server that is caught inside has undone the whole, and is `AbortedTransaction` at the end, unless
-        it was caught around a nested transaction.
+        by default the server's. Inside of the block the store itself must not be used: that would be another
+        transaction, and raises `OutsideTransaction`. An error of the server that is caught inside has undone the whole
+        transaction, and raises `AbortedTransaction` at the end, unless it was caught around a nested transaction.
+        Raises `InvalidArgument` when a savepoint is given *isolation* or *read_only*.
         """
-        with self._runner.transaction(isolation, read_only) as runner, self._inside():
-            yield Transaction(runner, max_items_per_page=self._max_items_per_page)
-
-    def _inside(self) -> AbstractContextManager[None]:
-        return nullcontext()
+        with begin(self._executor, isolation, read_only) as executor, inside(self._executor.source):
+            yield Transaction(executor, max_items_per_page=self._max_items_per_page)
 
 
 class AsyncTransaction:
     """The repositories inside of one transaction, on asyncio."""
 
-    def __init__(self, runner: AsyncRunner, *, max_items_per_page: int) -> None:
-        self._runner = runner
+    def __init__(self, executor: AsyncExecutor, *, max_items_per_page: int) -> None:
+        self._executor = executor
         self._max_items_per_page = max_items_per_page
-        self.dialogs = AsyncDialogRepository(runner)
-        self.conversations = AsyncConversationRepository(runner, max_items_per_page=max_items_per_page)
-        self.tokens = AsyncApiTokenRepository(runner)
-        self.tenants = AsyncTenantRepository(runner)
+        self.dialogs = AsyncDialogRepository(executor)
+        self.conversations = AsyncConversationRepository(executor, max_items_per_page=max_items_per_page)
+        self.tokens = AsyncApiTokenRepository(executor)
+        self.tenants = AsyncTenantRepository(executor)
 
     @asynccontextmanager
     async def transaction(
         self, *, isolation: Isolation | None = None, read_only: bool = False
     ) -> AsyncGenerator[AsyncTransaction]:
         """Give the repositories inside of one transaction; see `ConversationStore.transaction`."""
-        async with self._runner.transaction(isolation, read_only) as runner:
-            with self._inside():
-                yield AsyncTransaction(runner, max_items_per_page=self._max_items_per_page)
-
-    def _inside(self) -> AbstractContextManager[None]:
-        return nullcontext()
+        async with begin_async(self._executor, isolation, read_only) as executor:
+            with inside(self._executor.source):
+                yield AsyncTransaction(executor, max_items_per_page=self._max_items_per_page)
 
 
 class ConversationStore(Transaction):
-    """API tokens, dialogs and conversations in PostgreSQL, blocking.
+    """API tokens, dialogs and conversations in PostgreSQL, sync.
 
-    Takes exactly one of *conninfo*, for a pool of its own, which `with` (or `open` and `close`) opens and closes;
-    *pool*, a caller's pool, which stays the caller's; and *connection*, a caller's connection, whose open transaction
-    is joined and never committed. The pool of its own has between *min_size* and *max_size* connections in autocommit;
-    *timeout* is how many seconds a call waits for one before `psycopg_pool.PoolTimeout`. *max_items_per_page* limits
-    pages. *on_statement* is called after each statement with its name, its seconds, its number of rows, and the name
-    of the error or None; never with values.
+    Takes exactly one of *conninfo*, *pool* and *connection*:
+
+    - *conninfo*: a connection string, for a pool of the store's own, which `with` (or `open` and `close`) opens and
+      closes. Its connections are in autocommit.
+    - *pool*: a caller's pool, which stays the caller's.
+    - *connection*: a caller's connection, whose open transaction is joined and never committed.
+    - *min_size*, *max_size*: how many connections the store's own pool has.
+    - *timeout*: how many seconds a call waits for a connection of the store's own pool before
+      `psycopg_pool.PoolTimeout`.
+    - *max_items_per_page*: the largest page that a list gives.
+    - *on_statement*: is called after each statement with its name, its seconds, its number of rows, and the name of
+      the error or None; never with values.
     """
 
     def __init__(
@@ -110,7 +100,7 @@ class ConversationStore(Transaction):
         max_items_per_page: int = 1_000,
         on_statement: OnStatement | None = None,
     ) -> None:
-        _exactly_one(conninfo, pool, connection)
+        _check_exactly_one(conninfo, pool, connection)
         self._connection = connection
         self._own_pool = None
         if conninfo is not None:
@@ -122,15 +112,8 @@ class ConversationStore(Transaction):
                 kwargs={"autocommit": True, "client_encoding": "UTF8"},
                 open=False,
             )
-        connect: Callable[[], AbstractContextManager[Connection[Any]]]
-        enter: Callable[[], AbstractContextManager[Connection[Any]]]
-        if connection is None:
-            connect = enter = cast("ConnectionPool[Any]", pool).connection
-        else:
-            level = Level(connection)
-            connect, enter = level.one, level.nested
-        runner = Runner(_guarded(self, connect), _guarded(self, enter), on_statement, callers=connection is not None)
-        super().__init__(runner, max_items_per_page=max_items_per_page)
+        root = ConnectionRoot(connection) if connection is not None else PoolRoot(cast("Any", pool))
+        super().__init__(Executor(root, on_statement), max_items_per_page=max_items_per_page)
 
     def open(self) -> None:
         """Open the store's own pool and wait for its first connections; raises `psycopg_pool.PoolTimeout`."""
@@ -161,28 +144,27 @@ class ConversationStore(Transaction):
     ) -> T:
         """Call *function* with a transaction, commit, and return its result.
 
-        After a serialization failure or a deadlock the whole is done again, with back-off, in at most *attempts*: the
-        function may be called more than once. Any other error is raised at once, and so is every error inside of a
-        caller's transaction, which only the caller can begin again. *isolation* and *read_only* are those of
-        `transaction`.
+        After a serialization failure or a deadlock the transaction runs again, after a random pause, in at most
+        *attempts*: the function may be called more than once. Any other error is raised at once, and so is every error
+        inside of a caller's transaction, which only the caller can begin again. *isolation* and *read_only* are those
+        of `transaction`.
         """
-        pauses = _pauses(attempts, self._connection)
+        waits = pauses(attempts, self._connection)
         while True:
             try:
                 with self.transaction(isolation=isolation, read_only=read_only) as tx:
                     result = function(tx)
                     if inspect.iscoroutine(result) or inspect.isgenerator(result):
                         result.close()
-                        raise TypeError("function must be a plain function, which has done its work when it returns")
+                        raise InvalidArgumentType(
+                            "function must be a plain function, which has done its work when it returns"
+                        )
                     return result
-            except _AGAIN:
-                pause = next(pauses, None)
+            except RETRIED:
+                pause = next(waits, None)
                 if pause is None:
                     raise
             time.sleep(pause)
-
-    def _inside(self) -> AbstractContextManager[None]:
-        return _block(self)
 
 
 class AsyncConversationStore(AsyncTransaction):
@@ -203,7 +185,7 @@ class AsyncConversationStore(AsyncTransaction):
         max_items_per_page: int = 1_000,
         on_statement: OnStatement | None = None,
     ) -> None:
-        _exactly_one(conninfo, pool, connection)
+        _check_exactly_one(conninfo, pool, connection)
         self._connection = connection
         self._own_pool = None
         if conninfo is not None:
@@ -215,17 +197,8 @@ class AsyncConversationStore(AsyncTransaction):
                 kwargs={"autocommit": True, "client_encoding": "UTF8"},
                 open=False,
             )
-        connect: Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
-        enter: Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
-        if connection is None:
-            connect = enter = cast("AsyncConnectionPool[Any]", pool).connection
-        else:
-            level = Level(connection)
-            connect, enter = level.one_awaiting, level.nested_awaiting
-        runner = AsyncRunner(
-            _guarded(self, connect), _guarded(self, enter), on_statement, callers=connection is not None
-        )
-        super().__init__(runner, max_items_per_page=max_items_per_page)
+        root = AsyncConnectionRoot(connection) if connection is not None else AsyncPoolRoot(cast("Any", pool))
+        super().__init__(AsyncExecutor(root, on_statement), max_items_per_page=max_items_per_page)
 
     async def open(self) -> None:
         """Open the store's own pool and wait for its first connections; raises `psycopg_pool.PoolTimeout`."""
@@ -255,75 +228,23 @@ class AsyncConversationStore(AsyncTransaction):
         attempts: int = 10,
     ) -> T:
         """Await *function* with a transaction, commit, and return its result; see `ConversationStore`."""
-        pauses = _pauses(attempts, self._connection)
+        waits = pauses(attempts, self._connection)
         while True:
             try:
                 async with self.transaction(isolation=isolation, read_only=read_only) as tx:
                     result = function(tx)
                     if not inspect.isawaitable(result):
-                        raise TypeError("function must be a coroutine function: this is the store on asyncio")
+                        raise InvalidArgumentType("function must be a coroutine function: this is the store on asyncio")
                     return await result
-            except _AGAIN:
-                pause = next(pauses, None)
+            except RETRIED:
+                pause = next(waits, None)
                 if pause is None:
                     raise
             await asyncio.sleep(pause)
 
-    def _inside(self) -> AbstractContextManager[None]:
-        return _block(self)
 
-
-# What PostgreSQL asks to try again; nothing of it was committed.
-_AGAIN = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
-
-
-def _pauses(attempts: int, callers: Connection[Any] | AsyncConnection[Any] | None) -> Iterator[float]:
-    """Return how many seconds to wait before each attempt but the first: random, so that two do not meet again."""
-    number = check.integer("attempts", attempts, minimum=1)
-    joined = callers is not None and (
-        callers.info.transaction_status != TransactionStatus.IDLE or not callers.autocommit
-    )
-    return (random.uniform(0, min(1.0, 0.01 * 2**n)) for n in range(0 if joined else number - 1))  # noqa: S311
-
-
-@dataclass(eq=False, slots=True)
-class _Block:
-    """A block of `with store.transaction()`; tasks that were started in it outlive it with a copy of its context."""
-
-    store: object
-    open: bool = True
-
-
-_blocks: ContextVar[tuple[_Block, ...]] = ContextVar("conversation_store_blocks", default=())
-
-
-@contextmanager
-def _block(store: object) -> Generator[None]:
-    around = _blocks.get()
-    block = _Block(store)
-    _blocks.set((*around, block))
-    try:
-        yield
-    finally:
-        block.open = False
-        _blocks.set(around)
-
-
-def _guarded(store: object, connect: Callable[[], T]) -> Callable[[], T]:
-    """Return a *connect* that refuses to be called inside of the store's own transaction."""
-
-    def guarded() -> T:
-        if any(block.open and block.store is store for block in _blocks.get()):
-            raise OutsideTransaction(
-                "the store was used inside of its own transaction: use what `with store.transaction() as tx` gave, tx"
-            )
-        return connect()
-
-    return guarded
-
-
-def _exactly_one(conninfo: object, pool: object, connection: object) -> None:
+def _check_exactly_one(conninfo: object, pool: object, connection: object) -> None:
     if [conninfo, pool, connection].count(None) != 2:
-        raise TypeError("exactly one of conninfo, pool and connection must be given")
+        raise InvalidArgumentType("exactly one of conninfo, pool and connection must be given")
     if not isinstance(conninfo, str | None):
-        raise TypeError(f"conninfo must be a str, not {type(conninfo).__name__}")
+        raise InvalidArgumentType(f"conninfo must be a str, not {type(conninfo).__name__}")

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from typing import Any
 
-from conversation_store import _arguments as check
-from conversation_store import _bulk as bulk
-from conversation_store._query import load
-from conversation_store._repository import AsyncRepository, Repository, batches
-from conversation_store._rows import Row
+from conversation_store import _batches as batches
+from conversation_store import _validation as validate
+from conversation_store._operations import AsyncRepository, Repository, sequence
+from conversation_store._sql_loader import load
 from conversation_store._statement import Statement, one
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeletedTenant(Row):
-    """How many tokens, conversations and dialogs of a tenant were deleted, so far or in all."""
-
-    tokens: int = 0
-    conversations: int = 0
-    dialogs: int = 0
-
+from conversation_store.models import DeletedTenant
 
 _DELETE_TOKENS = load("api_token.delete_by_tenant_id")
 _DELETE_CONVERSATIONS = load("conversation.delete_by_tenant_id")
@@ -31,12 +20,12 @@ _DELETE_DIALOGS = load("dialog.delete_by_tenant_id")
 class _Tenants:
     """The one body behind TenantRepository and AsyncTenantRepository."""
 
-    @batches
+    @sequence
     def delete_by_id(
         self,
         tenant_id: str | int,
         *,
-        batch_size: int = bulk.BATCH,
+        batch_size: int = batches.BATCH,
         on_progress: Callable[[DeletedTenant], object] | None = None,
     ) -> Generator[Statement[Any], Any, DeletedTenant]:
         """Delete everything that a tenant has: its tokens first, then its conversations and dialogs.
@@ -48,11 +37,13 @@ class _Tenants:
         SQL: `sql/api_token/delete_by_tenant_id.sql`, `sql/conversation/delete_by_tenant_id.sql`,
         `sql/dialog/delete_by_tenant_id.sql`.
         """
-        return _delete(check.identifier("tenant_id", tenant_id), bulk.batch_size(batch_size, on_progress), on_progress)
+        return _delete(
+            validate.identifier("tenant_id", tenant_id), batches.batch_size(batch_size, on_progress), on_progress
+        )
 
 
 class TenantRepository(_Tenants, Repository):
-    """Tenants, blocking."""
+    """Tenants, sync."""
 
 
 class AsyncTenantRepository(_Tenants, AsyncRepository):
@@ -73,15 +64,15 @@ def _delete(
 
     while True:
         # Tokens first: nobody comes in any more. And each time again, for one that was issued meanwhile.
-        issued = yield from bulk.delete_until_none(_DELETE_TOKENS, tenant_id=tenant_id)
+        issued = yield from batches.delete_until_none(_DELETE_TOKENS, tenant_id=tenant_id)
         tokens += issued
         told(issued)
-        batch: bulk.Batch = yield one(_DELETE_CONVERSATIONS, bulk.Batch, tenant_id=tenant_id, limit=limit)
+        batch: batches.Batch = yield one(_DELETE_CONVERSATIONS, batches.Batch, tenant_id=tenant_id, limit=limit)
         conversations += batch.deleted
         told(batch.deleted)
         if batch.found:
             continue
-        batch = yield one(_DELETE_DIALOGS, bulk.Batch, tenant_id=tenant_id, limit=limit)
+        batch = yield one(_DELETE_DIALOGS, batches.Batch, tenant_id=tenant_id, limit=limit)
         dialogs += batch.deleted
         told(batch.deleted)
         if not batch.found:

@@ -30,7 +30,7 @@ from rich.text import Text
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from conversation_store import AsyncConversationStore, Conversation, ConversationStore, StoreError, migrate
-from server import database, server
+from support.server import database, server
 
 TENANT = "demo-tenant"
 SHIPPED = Path(__file__).with_name("conversations.jsonl")

@@ -7,18 +7,21 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from conversation_store import _arguments as check
+from conversation_store import _dates as dates
+from conversation_store import _json as json_values
+from conversation_store import _validation as validate
+from conversation_store.errors import InvalidArgument
 
 SCALARS: Mapping[str, Callable[[str, object], object]] = {
-    "name": check.optional_text,
-    "user_id": lambda name, value: check.optional_identifier(name, value, maximum=check.MAX_USER_ID) or "",
-    "exp_user_id": lambda name, value: check.optional_identifier(name, value, maximum=check.MAX_USER_ID),
-    "tokens": check.bigint,
-    "source": lambda name, value: check.optional_text(name, value, maximum=check.MAX_SOURCE),
-    "duration": check.number,
-    "thumb_up": check.integer,
-    "errors": check.optional_text,
-    "version_title": check.optional_text,
+    "name": validate.optional_text,
+    "user_id": lambda name, value: validate.optional_identifier(name, value, maximum=validate.MAX_USER_ID) or "",
+    "exp_user_id": lambda name, value: validate.optional_identifier(name, value, maximum=validate.MAX_USER_ID),
+    "tokens": validate.bigint,
+    "source": lambda name, value: validate.optional_text(name, value, maximum=validate.MAX_SOURCE),
+    "duration": validate.number,
+    "thumb_up": validate.integer,
+    "errors": validate.optional_text,
+    "version_title": validate.optional_text,
 }
 DOCUMENTS = ("message", "reference", "dsl")
 # A whole row as it was read may be given for a change: what it says of these is its own past.
@@ -28,16 +31,16 @@ _DEFAULTS: Mapping[str, object] = {"user_id": "", "tokens": 0, "duration": 0.0, 
 _NEW = (*SCALARS, *DOCUMENTS, *PAST)
 
 
-def changes(name: str, id: str, conversation: object) -> tuple[dict[str, object], dict[str, str]]:
+def read_changes(name: str, id: str, conversation: object) -> tuple[dict[str, object], dict[str, str]]:
     """Return the scalar fields to change and the JSON texts of the documents to change.
 
     A dsl of None was not read and is left as it is; an id, where there is one, must be *id*.
     """
-    given = check.keys(name, conversation, (*SCALARS, *DOCUMENTS, *PAST))
-    if "id" in given and check.identifier(f"{name}['id']", given["id"]) != id:
-        raise ValueError(f"{name}['id'] must be the id of the conversation or be left out")
+    given = validate.keys(name, conversation, (*SCALARS, *DOCUMENTS, *PAST))
+    if "id" in given and validate.identifier(f"{name}['id']", given["id"]) != id:
+        raise InvalidArgument(f"{name}['id'] must be the id of the conversation or be left out")
     documents = {
-        field: check.json_text(f"{name}[{field!r}]", given[field])
+        field: json_values.json_text(f"{name}[{field!r}]", given[field])
         for field in DOCUMENTS
         if field in given and not (field == "dsl" and given[field] is None)
     }
@@ -47,16 +50,16 @@ def changes(name: str, id: str, conversation: object) -> tuple[dict[str, object]
     return scalars, documents
 
 
-def update(name: str, conversation: object) -> tuple[str, str]:
+def read_update(name: str, conversation: object) -> tuple[str, str]:
     """Return the id of a conversation to change, and what `update_many_by_id` sends of it."""
-    given = check.keys(name, conversation, (*SCALARS, *DOCUMENTS, *PAST))
-    id = check.identifier(f"{name}['id']", given.get("id"))
-    scalars, documents = changes(name, id, given)
+    given = validate.keys(name, conversation, (*SCALARS, *DOCUMENTS, *PAST))
+    id = validate.identifier(f"{name}['id']", given.get("id"))
+    scalars, documents = read_changes(name, id, given)
     members = {"id": json.dumps(id), "changes": json.dumps(scalars, ensure_ascii=False), **documents}
     return id, "{" + ",".join(f'"{key}":{text}' for key, text in members.items()) + "}"
 
 
-class New(NamedTuple):
+class NewConversation(NamedTuple):
     """A conversation to load: its columns, and the JSON texts of its entries."""
 
     name: str  # of the mapping, for errors
@@ -79,36 +82,41 @@ class New(NamedTuple):
         return self.id, tenant_id, self.dialog_id, *self.scalars, *counts
 
 
-def new(name: str, conversation: object) -> New:
-    """Check a conversation to load, with any of the arguments of `save`; a row as `to_dict` gives it is one."""
-    given = check.keys(name, conversation, _NEW)
+def read_new(name: str, conversation: object) -> NewConversation:
+    """Check a conversation to load: any of the arguments of `save`, or a row as `to_dict` gives it.
+
+    One that was checked before is returned as it is.
+    """
+    if isinstance(conversation, NewConversation):
+        return conversation
+    given = validate.keys(name, conversation, _NEW)
 
     def field(key: str) -> str:
         return f"{name}[{key!r}]"
 
     scalars = {key: checked(field(key), given.get(key, _DEFAULTS.get(key))) for key, checked in SCALARS.items()}
     tenant_id = given.get("tenant_id")
-    dates = [check.date_or_time(name, given, kind) for kind in ("create", "update")]
-    created = dates[0] or "now"  # the server's, at the start of the transaction
-    return New(
+    create_date, update_date = (dates.date_or_time(name, given, kind) for kind in ("create", "update"))
+    created = create_date or "now"  # the server's, at the start of the transaction
+    return NewConversation(
         name,
-        uuid.uuid4().hex if given.get("id") is None else check.identifier(field("id"), given["id"]),
-        check.identifier(field("dialog_id"), given.get("dialog_id")),
-        None if tenant_id is None else check.identifier(field("tenant_id"), tenant_id),
+        uuid.uuid4().hex if given.get("id") is None else validate.identifier(field("id"), given["id"]),
+        validate.identifier(field("dialog_id"), given.get("dialog_id")),
+        None if tenant_id is None else validate.identifier(field("tenant_id"), tenant_id),
         (
             *(scalars[key] for key in ("name", "user_id", "exp_user_id", "tokens", "source")),
-            check.json_text(field("dsl"), given.get("dsl", {})),
+            json_values.json_text(field("dsl"), given.get("dsl", {})),
             scalars["duration"],
-            check.integer(field("round"), given.get("round", 0)),
+            validate.integer(field("round"), given.get("round", 0)),
             *(scalars[key] for key in ("thumb_up", "errors", "version_title")),
             created,
-            dates[1] or created,
+            update_date or created,
         ),
-        check.json_entries(field("message"), given.get("message", [])),
-        check.json_entries(field("reference"), given.get("reference", [])),
+        json_values.json_entries(field("message"), given.get("message", [])),
+        json_values.json_entries(field("reference"), given.get("reference", [])),
     )
 
 
-def positions(entries: list[str] | str) -> list[tuple[int, str]]:
+def number_entries(entries: list[str] | str) -> list[tuple[int, str]]:
     """Return each entry with its position, from 1; a value that is not a list is at position 0."""
     return [(0, entries)] if isinstance(entries, str) else list(enumerate(entries, start=1))

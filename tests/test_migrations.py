@@ -13,12 +13,12 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from conversation_store import ConversationStore, MigrationError, _migrate, migrate
-from conversation_store._query import sql_directory
-from server import Server
-from server import database as new_database
+from conversation_store import ConversationStore, MigrationError, migrate, migrations
+from conversation_store._sql_loader import sql_directory
+from support.server import Server
+from support.server import database as new_database
 
-NAMES = [migration.name for migration in _migrate.migrations()]
+NAMES = [migration.name for migration in migrations.migrations()]
 
 
 def shape(conninfo: str) -> list[Any]:
@@ -68,9 +68,9 @@ def test_migrations_run_at_once_are_applied_once(empty_database: str) -> None:
 def test_a_migration_that_was_changed_after_it_was_applied_is_refused(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changed = [*_migrate.migrations()]
-    changed[1] = _migrate.Migration(changed[1].name, changed[1].version, changed[1].up, "0" * 64)
-    monkeypatch.setattr(_migrate, "migrations", lambda: changed)
+    changed = [*migrations.migrations()]
+    changed[1] = migrations.Migration(changed[1].name, changed[1].version, changed[1].up, "0" * 64)
+    monkeypatch.setattr(migrations, "migrations", lambda: changed)
     with pytest.raises(MigrationError, match=f"sql/schema/{changed[1].name}.sql"):
         migrate(database)
 
@@ -78,9 +78,9 @@ def test_a_migration_that_was_changed_after_it_was_applied_is_refused(
 def test_a_migration_that_fails_leaves_nothing_of_itself_and_the_next_run_goes_on(
     empty_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = _migrate.migrations()
-    broken = _migrate.Migration(good[1].name, good[1].version, good[1].up + "\nSELECT 1 / 0;", good[1].checksum)
-    monkeypatch.setattr(_migrate, "migrations", lambda: [good[0], broken, good[2]])
+    good = migrations.migrations()
+    broken = migrations.Migration(good[1].name, good[1].version, good[1].up + "\nSELECT 1 / 0;", good[1].checksum)
+    monkeypatch.setattr(migrations, "migrations", lambda: [good[0], broken, good[2]])
     with pytest.raises(psycopg.errors.DivisionByZero):
         migrate(empty_database)
     with psycopg.connect(empty_database) as connection:
@@ -97,8 +97,8 @@ def test_a_migration_that_fails_leaves_nothing_of_itself_and_the_next_run_goes_o
 @pytest.fixture
 def older(empty_database: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Give a database as version 0.1.0 left it, with a token and a conversation."""
-    before = [migration for migration in _migrate.migrations() if migration.version < "0004"]
-    monkeypatch.setattr(_migrate, "migrations", lambda: before)
+    before = [migration for migration in migrations.migrations() if migration.version < "0004"]
+    monkeypatch.setattr(migrations, "migrations", lambda: before)
     migrate(empty_database)
     with psycopg.connect(empty_database) as connection:
         connection.execute(
@@ -120,7 +120,7 @@ def test_what_was_there_before_works_after_an_upgrade(older: str) -> None:
 
 
 def test_an_index_that_was_built_by_hand_is_taken_unless_it_is_invalid(older: str) -> None:
-    create = next(m.up for m in _migrate.migrations() if m.name == "0005_user_index").partition("DO $$")[0]
+    create = next(m.up for m in migrations.migrations() if m.name == "0005_user_index").partition("DO $$")[0]
     with psycopg.connect(older, autocommit=True) as connection:
         connection.execute(create.replace("CREATE INDEX IF", "CREATE INDEX CONCURRENTLY IF").encode())
         name = "conversation_tenant_id_user_id_create_date_id_idx"
@@ -133,11 +133,11 @@ def test_an_index_that_was_built_by_hand_is_taken_unless_it_is_invalid(older: st
 
 
 def test_a_statement_that_does_not_get_its_lock_gives_up(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    new = _migrate.Migration(
+    new = migrations.Migration(
         "9999_new", "9999", "SET LOCAL lock_timeout = '50ms'; ALTER TABLE conversation_store.dialog ADD new text;", "0"
     )
-    assert "SET LOCAL lock_timeout = '5s'" in Path(_migrate.__file__).read_text()
-    monkeypatch.setattr(_migrate, "migrations", lambda: [new])
+    assert "SET LOCAL lock_timeout = '5s'" in Path(migrations.__file__).read_text()
+    monkeypatch.setattr(migrations, "migrations", lambda: [new])
     with psycopg.connect(database) as reader:
         reader.execute("SELECT count(*) FROM conversation_store.dialog")
         with pytest.raises(psycopg.errors.LockNotAvailable):

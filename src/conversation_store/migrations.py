@@ -5,16 +5,24 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow, tuple_row
 
-from conversation_store._query import sql_directory
+from conversation_store._sql_loader import sql_directory
+from conversation_store._waiting import drive, drive_async
 from conversation_store.errors import MigrationError
 
+T = TypeVar("T")
+Steps: TypeAlias = Generator[Any, Any, T]
+
 _log = logging.getLogger("conversation_store")
+
+_CONNECTION: dict[str, Any] = {"autocommit": True, "client_encoding": "UTF8", "row_factory": tuple_row}
 
 # Any number will do, as long as it is always the same: it keeps two migrations apart.
 _LOCK = 0x636F6E762D737472
@@ -55,70 +63,83 @@ def migrate(conninfo: str) -> list[str]:
     """Bring a database's schema `conversation_store` up to date, and return the names of the migrations applied now.
 
     Each migration is one transaction. Several may run at once: one waits for the other. A statement that does not get
-    its lock within 5 seconds gives up, and what was not applied yet is applied the next time. Raises `MigrationError`
-    when an applied file was changed or the database is not in UTF-8. What the database lacks for a fast search is
-    logged as a warning. SQL: `sql/schema/`.
+    its lock within 5 seconds fails, and the next run applies what is missing. Raises `MigrationError` when an applied
+    file was changed or the database is not in UTF-8. Logs a warning where a keyword search would be slow.
+    SQL: `sql/schema/`.
     """
+    with psycopg.connect(conninfo, **_CONNECTION) as connection:
+        return drive(_migrate(connection))
+
+
+async def migrate_async(conninfo: str) -> list[str]:
+    """Bring a database's schema up to date as `migrate` does, on asyncio."""
+    async with await psycopg.AsyncConnection.connect(conninfo, **_CONNECTION) as connection:
+        return await drive_async(_migrate(connection))
+
+
+def _migrate(connection: psycopg.Connection[TupleRow] | psycopg.AsyncConnection[TupleRow]) -> Steps[list[str]]:
+    """Apply what is missing. An error leaves a transaction open, which ends with the connection."""
     applied: list[str] = []
-    with psycopg.connect(conninfo, autocommit=True, client_encoding="UTF8", row_factory=tuple_row) as connection:
-        encoding = connection.info.parameter_status("server_encoding")
-        if encoding != "UTF8":
-            raise MigrationError(f"the database must be in UTF8, this one is in {encoding}")
-        for migration in migrations():
-            with connection.transaction():
-                if _apply(connection, migration):
-                    applied.append(migration.name)
-        for warning in search_warnings(connection):
-            _log.warning(warning)
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise MigrationError(f"the database must be in UTF8, this one is in {encoding}")
+    for migration in migrations():
+        yield connection.execute("BEGIN")
+        if (yield from _apply(connection, migration)):
+            applied.append(migration.name)
+        yield connection.execute("COMMIT")
+    for warning in (yield from _search_warnings(connection)):
+        _log.warning(warning)
     return applied
 
 
-def _apply(connection: psycopg.Connection[TupleRow], migration: Migration) -> bool:
-    """Apply a migration, unless that is done; the lock is held until the end of the caller's transaction."""
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-    connection.execute("SET LOCAL lock_timeout = '5s'")
+def _apply(connection: Any, migration: Migration) -> Steps[bool]:
+    """Apply a migration unless that is done; the lock is held until the end of the transaction."""
+    yield connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+    yield connection.execute("SET LOCAL lock_timeout = '5s'")
     # dbmate's own table, and beside it what dbmate does not record.
-    connection.execute("CREATE SCHEMA IF NOT EXISTS conversation_store")
-    connection.execute(
+    yield connection.execute("CREATE SCHEMA IF NOT EXISTS conversation_store")
+    yield connection.execute(
         "CREATE TABLE IF NOT EXISTS conversation_store.schema_migrations (version varchar NOT NULL PRIMARY KEY)"
     )
-    connection.execute(
+    yield connection.execute(
         "CREATE TABLE IF NOT EXISTS conversation_store.schema_checksums"
         " (version varchar NOT NULL PRIMARY KEY, sha256 text NOT NULL)"
     )
-    recorded = connection.execute(
+    cursor = yield connection.execute(
         "SELECT c.sha256 FROM conversation_store.schema_migrations AS m"
         " LEFT JOIN conversation_store.schema_checksums AS c ON m.version = c.version WHERE m.version = %s",
         [migration.version],
-    ).fetchone()
+    )
+    recorded = yield cursor.fetchone()
     if recorded is not None and recorded[0] not in (None, migration.checksum):
         raise MigrationError(
             f"sql/schema/{migration.name}.sql is not what was applied: it must not be changed afterwards"
         )
     if recorded is None:
-        connection.execute(migration.up.encode())
-        connection.execute(
+        yield connection.execute(migration.up.encode())
+        yield connection.execute(
             "INSERT INTO conversation_store.schema_migrations (version) VALUES (%s)", [migration.version]
         )
     if recorded is None or recorded[0] is None:  # dbmate applied it
-        connection.execute(
+        yield connection.execute(
             "INSERT INTO conversation_store.schema_checksums (version, sha256) VALUES (%s, %s)",
             [migration.version, migration.checksum],
         )
     return recorded is None
 
 
-def search_warnings(connection: psycopg.Connection[TupleRow]) -> list[str]:
+def _search_warnings(connection: Any) -> Steps[list[str]]:
     """Return what the database lacks for a fast keyword search."""
-    row = connection.execute(
+    cursor = yield connection.execute(
         "SELECT n.nspname FROM pg_catalog.pg_extension AS e"
         " INNER JOIN pg_catalog.pg_namespace AS n ON e.extnamespace = n.oid WHERE e.extname = 'pg_trgm'"
-    ).fetchone()
+    )
+    row = yield cursor.fetchone()
     if row is None:
         return ["the extension pg_trgm is missing"]
-    found = connection.execute(
-        sql.SQL("SELECT {}.show_trgm('é检') <> '{{}}'").format(sql.Identifier(row[0]))
-    ).fetchone()
+    cursor = yield connection.execute(sql.SQL("SELECT {}.show_trgm('é检') <> '{{}}'").format(sql.Identifier(row[0])))
+    found = yield cursor.fetchone()
     if found == (True,):
         return []
     return [

@@ -8,9 +8,9 @@ from typing import Any, TypeAlias, TypeVar
 
 from psycopg.rows import kwargs_row
 
-from conversation_store import _arguments as check
-from conversation_store._fields import New, positions
-from conversation_store._query import Query, load
+from conversation_store import _validation as validate
+from conversation_store._conversation_input import NewConversation, number_entries
+from conversation_store._sql_loader import Query, load
 from conversation_store._statement import Statement, copy, count, one, then
 from conversation_store.errors import DialogNotFound
 
@@ -43,7 +43,7 @@ class _Retired(Batch):
 
 
 def insert_conversations(
-    conversations: Iterable[New], on_progress: OnProgress | None
+    conversations: Iterable[NewConversation], on_progress: OnProgress | None
 ) -> Generator[Statement[Any], Any, int]:
     """Load conversations by COPY, a batch at a time; return how many."""
     tenants: dict[str, str] = {}
@@ -59,11 +59,11 @@ def insert_conversations(
         yield copy(_INSERT_MANY, [new.columns(tenants[new.dialog_id]) for new in batch])
         yield copy(
             _INSERT_MESSAGES,
-            [(n.id, p, tenants[n.dialog_id], n.dialog_id, e) for n in batch for p, e in positions(n.message)],
+            [(n.id, p, tenants[n.dialog_id], n.dialog_id, e) for n in batch for p, e in number_entries(n.message)],
         )
         yield copy(
             _INSERT_REFERENCES,
-            [(n.id, p, tenants[n.dialog_id], e) for n in batch for p, e in positions(n.reference)],
+            [(n.id, p, tenants[n.dialog_id], e) for n in batch for p, e in number_entries(n.reference)],
         )
         inserted += len(batch)
         if on_progress is not None:
@@ -71,9 +71,9 @@ def insert_conversations(
     return inserted
 
 
-def _batches(conversations: Iterable[New]) -> Iterator[list[New]]:
+def _batches(conversations: Iterable[NewConversation]) -> Iterator[list[NewConversation]]:
     """Cut conversations into batches of a bounded number and, since one may be large, of a bounded size."""
-    batch: list[New] = []
+    batch: list[NewConversation] = []
     size = 0
     for new in conversations:
         batch.append(new)
@@ -157,5 +157,5 @@ def walk(
 
 def batch_size(batch_size: object, on_progress: object = None) -> int:
     """Check how many rows a batch has, and what hears of each."""
-    check.callback("on_progress", on_progress)
-    return check.integer("batch_size", batch_size, minimum=1, maximum=100_000)
+    validate.callback("on_progress", on_progress)
+    return validate.integer("batch_size", batch_size, minimum=1, maximum=100_000)

@@ -14,10 +14,10 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from conversation_store import AsyncConversationStore, ConversationStore
-from conversation_store._query import load_all
-from server import Server
+from conversation_store._sql_loader import load_all
+from support.server import Server
 from test_connections import everything
-from test_migrate import url
+from test_migrations import url
 
 CHECKOUT = Path(__file__).parents[1]
 README = (CHECKOUT / "README.md").read_text()

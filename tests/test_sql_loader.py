@@ -12,8 +12,8 @@ from psycopg import Connection
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
-from conversation_store import _query
-from conversation_store._query import Query, compile_text, load, load_all, sql_directory
+from conversation_store import _sql_loader
+from conversation_store._sql_loader import Query, compile_text, load, load_all, sql_directory
 from conversation_store.errors import QueryError, StoreError
 
 NAME = "thing.get"
@@ -264,8 +264,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def files(_: str) -> Path:
         return tmp_path
 
-    monkeypatch.setattr(_query, "files", files)
-    monkeypatch.setattr(_query, "load", load.__wrapped__)
+    monkeypatch.setattr(_sql_loader, "files", files)
+    monkeypatch.setattr(_sql_loader, "load", load.__wrapped__)
     (tmp_path / "sql" / "thing").mkdir(parents=True)
     (tmp_path / "sql" / "thing" / "get.sql").write_text(f"{HEADER}SELECT :a;\n", newline="")
     return tmp_path
@@ -285,7 +285,7 @@ def test_every_file_of_the_project_can_be_loaded() -> None:
 
 
 def test_a_file_is_loaded_by_its_name_and_path(package: Path) -> None:
-    query = _query.load("thing.get")
+    query = _sql_loader.load("thing.get")
     assert (query.name, query.path, query.parameters) == ("thing.get", "sql/thing/get.sql", ("a",))
 
 

@@ -1,4 +1,4 @@
-"""The two worlds seen alike: an asyncio store whose calls look blocking, so that one test serves both."""
+"""The sync and the async API called alike: an async store whose calls are awaited here, so that one test serves both."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from conversation_store import AsyncConversationStore, ConversationStore
 T = TypeVar("T")
 
 
-class Blocking:
-    """The blocking world."""
+class SyncApi:
+    """The sync API."""
 
-    name = "blocking"
+    name = "sync"
 
     def __enter__(self) -> Self:
         return self
@@ -71,10 +71,10 @@ class Blocking:
             return list(executor.map(run, calls))
 
 
-class OnAsyncio:
-    """The world of asyncio, behind calls that look blocking."""
+class AsyncApi:
+    """The async API, each of whose calls is awaited here."""
 
-    name = "asyncio"
+    name = "async"
 
     def __enter__(self) -> Self:
         self._runner = asyncio.Runner()
@@ -129,17 +129,17 @@ class OnAsyncio:
 
 
 class Awaited:
-    """Something of the asyncio world whose methods are awaited for the caller."""
+    """An object of the async API whose methods are awaited for the caller."""
 
-    def __init__(self, awaited: Any, world: OnAsyncio) -> None:
+    def __init__(self, awaited: Any, api: AsyncApi) -> None:
         self.awaited = awaited
-        self._world = world
+        self._api = api
 
     def __getattr__(self, name: str) -> Any:
         value: Any = getattr(self.awaited, name)
         if name == "transaction":
             return self._transaction
-        return self._method(value) if callable(value) else Awaited(value, self._world)
+        return self._method(value) if callable(value) else Awaited(value, self._api)
 
     def _method(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -150,7 +150,7 @@ class Awaited:
             async def wait() -> Any:
                 return await result
 
-            return self._world.run(wait)
+            return self._api.run(wait)
 
         return call
 
@@ -160,17 +160,17 @@ class Awaited:
         async def following() -> Any:
             return await anext(items, done)
 
-        while (item := self._world.run(following)) is not done:
+        while (item := self._api.run(following)) is not done:
             yield item
 
     @contextmanager
     def _transaction(self, *args: Any, **kwargs: Any) -> Generator[Awaited]:
-        with self._world.entered(self.awaited.transaction(*args, **kwargs)) as transaction:
-            yield Awaited(transaction, self._world)
+        with self._api.entered(self.awaited.transaction(*args, **kwargs)) as transaction:
+            yield Awaited(transaction, self._api)
 
 
 def commit_when_waited_for(
-    world: Blocking | OnAsyncio, db: str, writer: psycopg.Connection[Any], finish: Callable[[], None] = lambda: None
+    api: SyncApi | AsyncApi, db: str, writer: psycopg.Connection[Any], finish: Callable[[], None] = lambda: None
 ) -> Any:
     """Finish and commit a transaction as soon as somebody waits for its locks; one of the calls made together."""
 
@@ -182,4 +182,4 @@ def commit_when_waited_for(
         finish()
         writer.commit()
 
-    return commit() if isinstance(world, Blocking) else asyncio.to_thread(commit)
+    return commit() if isinstance(api, SyncApi) else asyncio.to_thread(commit)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 JsonValue: TypeAlias = Any
 """What `json` reads and writes: None, bool, int, float, str, and lists and dicts (with str keys) of these."""
@@ -25,10 +25,10 @@ class Row:
         """
         # Not asdict(), which copies every message.
         result: dict[str, Any] = {}
-        for field in fields(cast(Any, self)):
-            if not field.metadata.get("secret"):
-                value = getattr(self, field.name)
-                result[field.name] = value.isoformat() if isinstance(value, date) else value
+        for column in fields(cast(Any, self)):
+            if not column.metadata.get("secret"):
+                value = getattr(self, column.name)
+                result[column.name] = value.isoformat() if isinstance(value, date) else value
         return result
 
 
@@ -111,3 +111,68 @@ class DailyStats(Row):
     duration: float
     round: float
     thumb_up: int
+
+
+class Page(NamedTuple):
+    """One page of conversations, and how many match over all pages; -1 where that was not counted."""
+
+    count: int  # type: ignore[assignment]  # the field's established name; tuple.count is of no use here
+    sessions: list[Conversation]
+
+
+class CursorPage(NamedTuple):
+    """The conversations after a cursor, and the cursor of the page after this one, or None at the end."""
+
+    sessions: list[Conversation]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialog(Dated):
+    """An assistant or agent of a tenant. Dates are aware, in UTC."""
+
+    id: str
+    tenant_id: str
+    name: str | None
+    create_date: datetime
+    update_date: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiToken(Dated):
+    """A tenant's token, without its secret. Dates are aware, in UTC.
+
+    `hint` is the end of the secret, for people to recognise it by. `beta` is the public key of embedded chat pages.
+    `update_date` is that of the last change or use, `use_date` that of the last use, None before the first;
+    `expire_date` is when it ceases to authenticate, None for never; `rotate_date` is when it got a successor, and
+    `revoke_date` when it was revoked, None where that was not.
+    """
+
+    id: int
+    tenant_id: str
+    hint: str
+    dialog_id: str | None
+    source: str | None
+    beta: str | None = field(repr=False)
+    create_date: datetime
+    update_date: datetime
+    use_date: datetime | None
+    expire_date: datetime | None
+    rotate_date: datetime | None
+    revoke_date: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedToken(ApiToken):
+    """A token just issued: `token` is the plain secret, which cannot be read again; `to_dict` leaves it out."""
+
+    token: str = field(repr=False, metadata={"secret": True})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletedTenant(Row):
+    """How many tokens, conversations and dialogs of a tenant were deleted, so far or in all."""
+
+    tokens: int = 0
+    conversations: int = 0
+    dialogs: int = 0

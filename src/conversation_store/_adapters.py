@@ -1,0 +1,90 @@
+"""What goes over the wire: parameters as text without a type, results read the same on every connection."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import TypeVar, cast
+
+import psycopg
+from psycopg import AsyncRawCursor, RawCursor
+from psycopg.adapt import AdaptersMap, Buffer, Loader
+from psycopg.pq import Format
+from psycopg.types.string import StrDumperUnknown
+
+R = TypeVar("R")
+
+
+class _InstantLoader(Loader):
+    """Load timestamptz as an aware datetime in UTC, whatever the session's time zone and date style."""
+
+    format = Format.BINARY
+    _epoch = datetime(2000, 1, 1, tzinfo=UTC)
+
+    def load(self, data: Buffer) -> datetime:
+        microseconds = int.from_bytes(data, "big", signed=True)
+        try:
+            return self._epoch + timedelta(microseconds=microseconds)
+        except OverflowError:
+            raise psycopg.DataError("a stored timestamp lies outside of the years 1 to 9999") from None
+
+
+class _JsonLoader(Loader):
+    """Load json with Python's own reader, whatever reader was set for the process."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> object:
+        return json.loads(bytes(data))
+
+
+def _adapters() -> AdaptersMap:
+    """Return adapters of our own: a caller's connection may have others registered, and gets none of these."""
+    adapters = AdaptersMap(psycopg.adapters)
+    # Untyped, so that a parameter has the type that its cast in the SQL says, and one file is one prepared statement.
+    adapters.register_dumper(str, StrDumperUnknown)
+    adapters.register_loader("timestamptz", _InstantLoader)
+    adapters.register_loader("json", _JsonLoader)
+    return adapters
+
+
+_ADAPTERS = _adapters()
+
+
+class Cursor(RawCursor[R]):
+    """A cursor with the adapters of this package, whatever is registered on its connection."""
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        """Return the adapters of this package."""
+        return _ADAPTERS
+
+
+class AsyncCursor(AsyncRawCursor[R]):
+    """The same on asyncio."""
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        """Return the adapters of this package."""
+        return _ADAPTERS
+
+
+def to_text(value: object) -> str | None:
+    """Write a value as the text that PostgreSQL reads under the cast in the statement."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, bytes):
+        return "\\x" + value.hex()
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    if isinstance(value, (list, tuple)):
+        return "{" + ",".join(map(_element, cast(Sequence[object], value))) + "}"
+    return str(value)
+
+
+def _element(value: object) -> str:
+    text = to_text(value)
+    return "NULL" if text is None else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

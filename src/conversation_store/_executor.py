@@ -1,0 +1,147 @@
+"""The one place where a statement runs, sync and on asyncio."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
+
+import psycopg
+from psycopg import AsyncConnection, AsyncRawCursor, Connection, RawCursor
+from psycopg.pq import TransactionStatus
+
+from conversation_store._adapters import AsyncCursor, Cursor, to_text
+from conversation_store._error_translation import is_stale_plan, translate
+from conversation_store._statement import Statement
+from conversation_store._waiting import drive, drive_async
+from conversation_store.errors import StalePlan
+
+T = TypeVar("T")
+
+OnStatement: TypeAlias = Callable[[str, float, int, str | None], object]
+"""Called after each statement with its name, its seconds, its number of rows, and the name of its error or None."""
+
+_log = logging.getLogger("conversation_store")
+
+
+class Source(Protocol):
+    """Something that gives a connection: a pool, a caller's connection, a transaction."""
+
+    def statement(self) -> AbstractContextManager[Connection[Any]]:
+        """Give a connection for one statement."""
+        ...
+
+    def enter(self) -> AbstractContextManager[tuple[Connection[Any], Any]]:
+        """Give a connection for one transaction, and the scope that the transaction is nested in, or None."""
+        ...
+
+
+class AsyncSource(Protocol):
+    """The same on asyncio."""
+
+    def statement(self) -> AbstractAsyncContextManager[AsyncConnection[Any]]:
+        """Give a connection for one statement."""
+        ...
+
+    def enter(self) -> AbstractAsyncContextManager[tuple[AsyncConnection[Any], Any]]:
+        """Give a connection for one transaction, and the scope that the transaction is nested in, or None."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """Runs statements sync, on connections of *source*."""
+
+    source: Source
+    on_statement: OnStatement | None = None
+
+    def run(self, statement: Statement[T]) -> T:
+        """Run a statement and return its result."""
+        with self.source.statement() as connection, Cursor(connection, row_factory=statement.row) as cursor:
+            return drive(_execute(statement, connection, cursor, _copy, self.on_statement))
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncExecutor:
+    """Runs statements on asyncio, on connections of *source*."""
+
+    source: AsyncSource
+    on_statement: OnStatement | None = None
+
+    async def run(self, statement: Statement[T]) -> T:
+        """Run a statement and return its result."""
+        async with (
+            self.source.statement() as connection,
+            AsyncCursor(connection, row_factory=statement.row) as cursor,
+        ):
+            return await drive_async(_execute(statement, connection, cursor, _copy_async, self.on_statement))
+
+
+def _execute(
+    statement: Statement[T], connection: Any, cursor: Any, copy: Callable[..., Any], on_statement: OnStatement | None
+) -> Generator[Any, Any, T]:
+    """Run a statement in steps: a sync cursor has done a step when it is yielded, asyncio awaits it."""
+    query = statement.query
+    params = [to_text(value) for value in query.bind(statement.params)]
+    result: Any = None
+    failed: BaseException | None = None
+    rows = 0
+    started = time.perf_counter()
+    try:
+        if statement.copied is not None:
+            yield copy(cursor, query.text, statement.copied)
+        else:
+            idle = connection.info.transaction_status == TransactionStatus.IDLE
+            try:
+                yield cursor.execute(query.text, params, binary=True)
+            except psycopg.errors.FeatureNotSupported as error:
+                if not is_stale_plan(error):
+                    raise
+                if not idle:
+                    raise StalePlan("a migration changed a table; roll back and run the transaction again") from error
+                # Nothing ran yet, so once more is safe. A transaction here is only the one that the statement opened.
+                if not connection.autocommit:
+                    yield connection.rollback()
+                yield cursor.execute(b"DEALLOCATE ALL")
+                yield cursor.execute(query.text, params, binary=True)
+        rows = cursor.rowcount
+        returns_rows = statement.copied is None and query.returns != "count"
+        result = statement.read((yield cursor.fetchall()) if returns_rows else [], rows)
+    except BaseException as error:
+        failed = error
+    seconds = time.perf_counter() - started
+    if on_statement is not None:
+        try:
+            # The name of the error only: its text may quote values.
+            on_statement(query.name, seconds, rows, None if failed is None else type(failed).__name__)
+        except Exception:
+            # The statement has done its work; a hook must not make it look as if it had not.
+            _log.exception("on_statement raised")
+    if failed is None:
+        return cast(T, result)
+    try:
+        # Outside of the handler: the error of the server quotes a token's row, and must not be the context of ours.
+        raise translate(query.name, failed) or failed
+    finally:
+        del failed  # it refers to this frame
+
+
+def _copy(cursor: RawCursor[Any], text: bytes, rows: Sequence[Sequence[object]]) -> None:
+    with cursor.copy(text) as copy:
+        for row in rows:
+            copy.write_row([to_text(value) for value in row])
+
+
+async def _copy_async(cursor: AsyncRawCursor[Any], text: bytes, rows: Sequence[Sequence[object]]) -> None:
+    try:
+        async with cursor.copy(text) as copy:
+            for row in rows:
+                await copy.write_row([to_text(value) for value in row])
+    except BaseException:
+        # A COPY that is cancelled while it ends leaves the connection in the middle of it, of no use to anybody.
+        if cursor.connection.info.transaction_status == TransactionStatus.ACTIVE:
+            await cursor.connection.close()
+        raise

@@ -1,0 +1,142 @@
+"""The decorators of repository methods: a method describes statements, its repository decides how to wait for them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
+from functools import wraps
+from types import MethodType
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, get_args, get_type_hints, overload
+
+from conversation_store._executor import AsyncExecutor, Executor
+from conversation_store._statement import Statement
+from conversation_store._waiting import drive, drive_async, each, each_async
+from conversation_store.transaction import begin, begin_async
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S")
+A = TypeVar("A")
+
+
+class Repository:
+    """Runs the statements of its methods sync."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+
+class AsyncRepository:
+    """Runs the statements of its methods on asyncio."""
+
+    def __init__(self, executor: AsyncExecutor) -> None:
+        self._executor = executor
+
+
+class _Method(Generic[P, S, A]):
+    """A method with one body, which is sync or on asyncio as its owner is."""
+
+    def __init__(
+        self,
+        describe: Callable[..., Any],
+        sync: Callable[..., S],
+        on_asyncio: Callable[..., A],
+        returns: tuple[Any, Any],
+    ) -> None:
+        self.describe = describe
+        self._sync = _signed(describe, sync, returns[0])
+        self._on_asyncio = _signed(describe, on_asyncio, returns[1])
+        self.__doc__ = describe.__doc__
+
+    @overload
+    def __get__(self, repository: Repository, owner: type) -> Callable[P, S]: ...
+    @overload
+    def __get__(self, repository: AsyncRepository, owner: type) -> Callable[P, A]: ...
+    @overload
+    def __get__(self, repository: None, owner: type) -> Callable[..., Any]: ...
+    def __get__(self, repository: object, owner: type) -> Callable[..., Any]:
+        """Return the method bound to *repository*, sync or on asyncio as its owner is."""
+        method = self._on_asyncio if issubclass(owner, AsyncRepository) else self._sync
+        return method if repository is None else MethodType(method, repository)
+
+
+def _described(describe: Callable[..., Any]) -> Any:
+    """Return what a body says that it describes: the annotation of its result."""
+    return get_type_hints(describe)["return"]
+
+
+def _of(container: Any, item: Any) -> Any:
+    """Return the type of a container of items."""
+    return container[item]
+
+
+def _signed(describe: Callable[..., Any], method: Callable[..., T], returns: Any) -> Callable[..., T]:
+    """Give a method the name, the docstring and the arguments of its body, and what it returns itself."""
+    signed: Any = wraps(describe)(method)
+    signed.__signature__ = inspect.signature(describe, eval_str=True).replace(return_annotation=returns)
+    signed.__annotations__ = {**get_type_hints(describe), "return": returns}
+    return cast("Callable[..., T]", signed)
+
+
+class operation(_Method[P, T, Coroutine[Any, Any, T]]):  # noqa: N801  # used as a decorator
+    """Turn a method that describes a statement into one that runs it."""
+
+    def __init__(self, describe: Callable[Concatenate[Any, P], Statement[T]]) -> None:
+        def sync(self: Repository, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            return self._executor.run(describe(self, *args, **kwargs))
+
+        async def on_asyncio(self: AsyncRepository, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            return await self._executor.run(describe(self, *args, **kwargs))
+
+        (returns,) = get_args(_described(describe))
+        super().__init__(describe, sync, on_asyncio, (returns, returns))
+
+
+class sequence(_Method[P, T, Coroutine[Any, Any, T]]):  # noqa: N801
+    """Turn a method that returns a generator of statements into one that runs each by itself."""
+
+    def __init__(self, describe: Callable[Concatenate[Any, P], Generator[Statement[Any], Any, T]]) -> None:
+        def sync(self: Repository, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            return drive(describe(self, *args, **kwargs), self._executor.run)
+
+        async def on_asyncio(self: AsyncRepository, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            return await drive_async(describe(self, *args, **kwargs), self._executor.run)
+
+        _, _, returns = get_args(_described(describe))
+        super().__init__(describe, sync, on_asyncio, (returns, returns))
+
+
+class atomic(_Method[P, T, Coroutine[Any, Any, T]]):  # noqa: N801
+    """Turn a method that returns a generator of statements into one that runs them in one transaction."""
+
+    def __init__(self, describe: Callable[Concatenate[Any, P], Generator[Statement[Any], Any, T]]) -> None:
+        def sync(self: Repository, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            steps = describe(self, *args, **kwargs)
+            with begin(self._executor) as executor:
+                return drive(steps, executor.run)
+
+        async def on_asyncio(self: AsyncRepository, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            steps = describe(self, *args, **kwargs)
+            async with begin_async(self._executor) as executor:
+                return await drive_async(steps, executor.run)
+
+        _, _, returns = get_args(_described(describe))
+        super().__init__(describe, sync, on_asyncio, (returns, returns))
+
+
+class stream(_Method[P, Iterator[T], AsyncIterator[T]]):  # noqa: N801
+    """Turn a method that returns a generator of statements into an iterator over the items that each of them reads.
+
+    Each statement runs when its items are asked for; no connection is held while the caller looks at them.
+    """
+
+    def __init__(self, describe: Callable[Concatenate[Any, P], Generator[Statement[list[T]], Any, None]]) -> None:
+        def sync(self: Repository, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+            return each(describe(self, *args, **kwargs), self._executor.run)
+
+        def on_asyncio(self: AsyncRepository, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
+            return each_async(describe(self, *args, **kwargs), self._executor.run)
+
+        (items,) = get_args(get_args(_described(describe))[0])
+        (item,) = get_args(items)
+        super().__init__(describe, sync, on_asyncio, (_of(Iterator, item), _of(AsyncIterator, item)))

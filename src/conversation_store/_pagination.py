@@ -1,0 +1,226 @@
+"""Lists of a dialog's conversations: filters, orders, cursors, and the one statement behind get_list and list_after."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, cast
+
+from psycopg.rows import kwargs_row
+
+from conversation_store import _dates as dates
+from conversation_store import _validation as validate
+from conversation_store._dates import Moment
+from conversation_store._sql_loader import load
+from conversation_store._statement import Statement
+from conversation_store.errors import InvalidArgument, InvalidArgumentType
+from conversation_store.models import Conversation, CursorPage, Page
+
+T = TypeVar("T")
+
+OrderBy: TypeAlias = Literal[
+    "id",
+    "name",
+    "create_date",
+    "create_time",
+    "update_date",
+    "update_time",
+    "tokens",
+    "duration",
+    "round",
+    "thumb_up",
+]
+DateField: TypeAlias = Literal["create_date", "update_date"]
+Total: TypeAlias = Literal["exact", "capped", "none"]
+
+_GET_LIST = load("conversation.get_list")
+
+_ORDERS: Mapping[str, str] = {
+    "id": "id",
+    "name": "name",
+    "create_date": "create_date",
+    "create_time": "create_date",
+    "update_date": "update_date",
+    "update_time": "update_date",
+    "tokens": "tokens",
+    "duration": "duration",
+    "round": "round",
+    "thumb_up": "thumb_up",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListFilters:
+    """Which conversations a list has, and in which order, as a caller gave it."""
+
+    dialog_id: object
+    tenant_id: object
+    orderby: object
+    desc: object
+    id: object
+    user_id: object
+    keywords: object
+    from_date: object
+    to_date: object
+    exp_user_id: object
+    date_field: object
+    time_zone: object
+
+    def order(self) -> str:
+        """Return the field that the list is ordered by."""
+        return _ORDERS[validate.choice("orderby", self.orderby, tuple(_ORDERS))]
+
+    def params(self) -> dict[str, object]:
+        """Return the parameters of the statement, or raise an error that names the argument."""
+        zone = dates.time_zone("time_zone", self.time_zone)
+        since = _filter_date("from_date", self.from_date)
+        until = _filter_date("to_date", self.to_date)
+        user_id = validate.optional_identifier("user_id", self.user_id, maximum=validate.MAX_USER_ID)
+        exp_user_id = validate.optional_identifier("exp_user_id", self.exp_user_id, maximum=validate.MAX_USER_ID)
+        return {
+            "dialog_id": validate.identifier("dialog_id", self.dialog_id),
+            "tenant_id": validate.identifier("tenant_id", self.tenant_id),
+            "desc": validate.boolean("desc", self.desc),
+            # An empty filter is no filter.
+            "id": validate.optional_identifier("id", self.id) or None,
+            "user_id": user_id or None,
+            "exp_user_id": exp_user_id or None,
+            "keywords": validate.optional_text("keywords", self.keywords) or None,
+            "date_field": validate.choice("date_field", self.date_field, ("create_date", "update_date")),
+            "from_date": None if since is None else dates.start(since, zone),
+            "before_date": None if until is None else dates.end(until, zone),
+        }
+
+
+def page(
+    filters: ListFilters, *, page_number: int, items_per_page: int, include_dsl: bool, total: Total, total_limit: int
+) -> Statement[Page]:
+    """Describe one page with the total of the list."""
+    return _listed(
+        filters.order(),
+        filters.params(),
+        lambda count, sessions: Page(-1 if count is None else count, sessions),
+        limit=items_per_page,
+        offset=(page_number - 1) * items_per_page,
+        include_dsl=include_dsl,
+        total=validate.choice("total", total, ("exact", "capped", "none")),
+        total_limit=validate.integer("total_limit", total_limit, minimum=0),
+    )
+
+
+def page_after(
+    filters: ListFilters, cursor: object, *, items_per_page: int, include_dsl: bool
+) -> Statement[CursorPage]:
+    """Describe the page after a cursor: one row more is read, to know whether there is a next page."""
+    order, params = filters.order(), filters.params()
+
+    def read(_: int | None, sessions: list[Conversation]) -> CursorPage:
+        if len(sessions) <= items_per_page:
+            return CursorPage(sessions, None)
+        last = sessions[items_per_page - 1]
+        key = getattr(last, order)
+        text = key.isoformat() if isinstance(key, datetime) else "" if key is None else str(key)
+        return CursorPage(sessions[:items_per_page], _encode(order, params, Position(text, last.id)))
+
+    # An empty cursor is no cursor, as an empty filter is no filter.
+    position = None if cursor is None or cursor == "" else _decode(order, params, cursor)
+    return _listed(order, params, read, limit=items_per_page + 1, include_dsl=include_dsl, after=position)
+
+
+def _listed(
+    order: str,
+    filters: Mapping[str, object],
+    read: Callable[[int | None, list[Conversation]], T],
+    *,
+    limit: int,
+    include_dsl: bool,
+    offset: int = 0,
+    total: str = "none",
+    total_limit: int = 0,
+    after: Position | None = None,
+) -> Statement[T]:
+    """Describe the list: each row carries the total, and an empty page is one row of it alone."""
+
+    def row(*, total: int | None, **columns: Any) -> tuple[int | None, Conversation | None]:
+        return total, None if columns["id"] is None else Conversation(**columns)
+
+    def rows(found: list[tuple[int | None, Conversation | None]], _: int) -> T:
+        return read(found[0][0], [conversation for _, conversation in found if conversation is not None])
+
+    params: dict[str, object] = {
+        **filters,
+        "orderby": order,
+        "limit": limit,
+        "offset": offset,
+        "include_dsl": include_dsl,
+        "total": total,
+        "total_limit": total_limit,
+        "after_key": None if after is None else after.key,
+        "after_id": None if after is None else after.id,
+    }
+    return Statement(_GET_LIST, params, kwargs_row(row), rows)
+
+
+def _filter_date(name: str, value: object) -> date | datetime | None:
+    return None if value is None or value == "" else dates.moment(name, cast(Moment, value))
+
+
+# -- cursors: a position in one order of one list, as opaque text -----------------------------------
+
+
+class Position(NamedTuple):
+    """The sort key, as the text that the server reads, and the id of the last row before a page."""
+
+    key: str
+    id: str
+
+
+# How the text of each sort key is read and written again. A cursor comes from outside: a key that reads differently
+# from how it is written was not made here.
+_KEYS: Mapping[str, Callable[[str], object]] = {
+    "id": str,
+    "name": str,
+    "create_date": lambda text: datetime.fromisoformat(text).astimezone(UTC).isoformat(),
+    "update_date": lambda text: datetime.fromisoformat(text).astimezone(UTC).isoformat(),
+    "tokens": lambda text: validate.bigint("key", int(text)),
+    "duration": lambda text: validate.number("key", float(text)),
+    "round": lambda text: validate.integer("key", int(text)),
+    "thumb_up": lambda text: validate.integer("key", int(text)),
+}
+_NOT_MADE_HERE = "cursor must be a next_cursor, unchanged: this cursor was not made by this method"
+
+
+def _encode(order: str, filters: Mapping[str, object], position: Position) -> str:
+    value = [_fingerprint(order, filters), *position]
+    return base64.urlsafe_b64encode(json.dumps(value, ensure_ascii=False).encode()).decode().rstrip("=")
+
+
+def _decode(order: str, filters: Mapping[str, object], cursor: object) -> Position:
+    if not isinstance(cursor, str):
+        raise InvalidArgumentType(f"cursor must be a str or None, not {type(cursor).__name__}")
+    try:
+        found = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+        fingerprint, key, id = (cast(str, part) for part in found)
+        validate.text("key", key)
+        validate.identifier("id", validate.text("id", id))
+    except (ValueError, TypeError, binascii.Error, RecursionError):
+        raise InvalidArgument(_NOT_MADE_HERE) from None
+    if fingerprint != _fingerprint(order, filters):
+        raise InvalidArgument("cursor must be used with the dialog, the order and the filters that it was made for")
+    try:
+        unchanged = str(_KEYS[order](key)) == key
+    except (ValueError, OverflowError):
+        unchanged = False
+    if not unchanged:
+        raise InvalidArgument(_NOT_MADE_HERE)
+    return Position(key, id)
+
+
+def _fingerprint(order: str, filters: Mapping[str, object]) -> str:
+    text = json.dumps([order, sorted(filters.items())], ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,154 @@
+"""Checking arguments before any SQL: each function returns the value to send, or raises an error that names it."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, cast
+
+from conversation_store.errors import InvalidArgument, InvalidArgumentType
+
+MAX_ID = 128
+MAX_USER_ID = 255
+MAX_SOURCE = 64
+MAX_BETA = 255
+MAX_INTEGER = 2**31 - 1
+MAX_BIGINT = 2**63 - 1
+MAX_IDS = 10_000
+
+
+def text(name: str, value: object, *, maximum: int | None = None) -> str:
+    """Return *value* when PostgreSQL can store it as text."""
+    if not isinstance(value, str):
+        raise InvalidArgumentType(f"{name} must be a str, not {type(value).__name__}")
+    if (reason := unstorable(value)) is not None:
+        raise InvalidArgument(f"{name} must not contain {reason}")
+    if maximum is not None and len(value) > maximum:
+        raise InvalidArgument(f"{name} must have at most {maximum} characters, not {len(value)}")
+    return value
+
+
+def optional_text(name: str, value: object, *, maximum: int | None = None) -> str | None:
+    """Return text, or None for None."""
+    return None if value is None else text(name, value, maximum=maximum)
+
+
+def identifier(name: str, value: object, *, maximum: int = MAX_ID) -> str:
+    """Return an id: text that is not empty, or an int as its decimal text."""
+    result = optional_identifier(name, value, maximum=maximum)
+    if not result:
+        raise InvalidArgument(f"{name} must be given and not be empty")
+    return result
+
+
+def optional_identifier(name: str, value: object, *, maximum: int = MAX_ID) -> str | None:
+    """Return an id, which may be empty, or None for None."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    elif value is not None and not isinstance(value, str):
+        raise InvalidArgumentType(f"{name} must be a str or an int, not {type(value).__name__}")
+    return optional_text(name, value, maximum=maximum)
+
+
+def identifiers(name: str, value: object) -> list[str]:
+    """Return the ids of a list, each once, in their own order; a text is no list of ids."""
+    members = list(_members(name, value, "a list of ids"))
+    if len(members) > MAX_IDS:
+        raise InvalidArgument(f"{name} must have at most {MAX_IDS} ids, not {len(members)}")
+    return sorted({identifier(f"{name}[{index}]", member) for index, member in enumerate(members)})
+
+
+def rows(name: str, value: object) -> Iterable[object]:
+    """Return something to iterate over, each member of which is a row."""
+    return _members(name, value, "an iterable of mappings")
+
+
+def _members(name: str, value: Any, wanted: str) -> Iterable[object]:
+    # A text and a mapping can be iterated over too, but never are what was meant.
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        raise InvalidArgumentType(f"{name} must be {wanted}, not {type(cast(object, value)).__name__}")
+    return cast(Iterable[object], value)
+
+
+def seconds(name: str, value: object) -> float:
+    """Return a timedelta that is not negative in seconds."""
+    if not isinstance(value, timedelta):
+        raise InvalidArgumentType(f"{name} must be a timedelta, not {type(value).__name__}")
+    if not timedelta(0) <= value <= timedelta(days=36_600):
+        raise InvalidArgument(f"{name} must be between 0 and 36600 days, not {value}")
+    return value.total_seconds()
+
+
+def callback(name: str, value: object) -> None:
+    """Check that *value* is None or a function that is called and not awaited."""
+    if value is not None and (not callable(value) or inspect.iscoroutinefunction(value)):
+        raise InvalidArgumentType(f"{name} must be None or a plain function, which is called and not awaited")
+
+
+def integer(name: str, value: object, *, minimum: int = -MAX_INTEGER - 1, maximum: int = MAX_INTEGER) -> int:
+    """Return an int within its limits; True and False are none."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidArgumentType(f"{name} must be an int, not {type(value).__name__}")
+    if value < minimum:
+        raise InvalidArgument(f"{name} must be at least {minimum}, not {value}")
+    if value > maximum:
+        raise InvalidArgument(f"{name} must be at most {maximum}, not {value}")
+    return value
+
+
+def bigint(name: str, value: object) -> int:
+    """Return an int that fits into 64 bits."""
+    return integer(name, value, minimum=-MAX_BIGINT - 1, maximum=MAX_BIGINT)
+
+
+def number(name: str, value: object) -> float:
+    """Return a finite float."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise InvalidArgumentType(f"{name} must be a float, not {type(value).__name__}")
+    try:
+        result = float(value)
+    except OverflowError:
+        result = math.inf
+    if not math.isfinite(result):
+        raise InvalidArgument(f"{name} must be a finite number")
+    return result
+
+
+def boolean(name: str, value: object) -> bool:
+    """Return True or False; nothing else stands for them."""
+    if not isinstance(value, bool):
+        raise InvalidArgumentType(f"{name} must be a bool, not {type(value).__name__}")
+    return value
+
+
+def choice(name: str, value: object, allowed: Sequence[str]) -> str:
+    """Return *value* when it is one of the closed list."""
+    if value not in allowed:
+        raise InvalidArgument(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+    return cast(str, value)
+
+
+def keys(name: str, value: object, allowed: Sequence[str]) -> Mapping[str, object]:
+    """Return a mapping that has no other keys than the allowed ones."""
+    if not isinstance(value, Mapping):
+        raise InvalidArgumentType(f"{name} must be a mapping, not {type(value).__name__}")
+    mapping = cast(Mapping[str, object], value)
+    if unknown := [key for key in mapping if key not in allowed]:
+        raise InvalidArgument(
+            f"{name} must have keys among {', '.join(allowed)}; unknown: {', '.join(map(repr, unknown))}"
+        )
+    return mapping
+
+
+def unstorable(value: str) -> str | None:
+    """Return what PostgreSQL cannot store in a text, or None."""
+    if "\0" in value:
+        return "U+0000"
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            return f"the lone surrogate U+{ord(value[error.start]):04X}"
+    return None

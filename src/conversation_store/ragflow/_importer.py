@@ -1,0 +1,359 @@
+"""Import of dialogs, agents, API tokens and API conversations of a RAGFlow database in PostgreSQL.
+
+Rows are read page by page and stored batch by batch. A row that is in the store already is skipped, so a run that was
+interrupted is resumed, and a run that was complete repeated, by running again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import psycopg
+
+from conversation_store import _conversation_input as conversation_input
+from conversation_store import _dates as dates
+from conversation_store import _validation as validate
+from conversation_store._executor import AsyncExecutor, Executor
+from conversation_store._scope import AsyncConnectionRoot, ConnectionRoot
+from conversation_store._statement import many
+from conversation_store._waiting import drive, drive_async, transact, transact_async
+from conversation_store.api_tokens import hint_of
+from conversation_store.dialogs import checked_dialog
+from conversation_store.errors import InvalidArgument, MigrationError, StoreError
+from conversation_store.models import milliseconds
+from conversation_store.ragflow import _reader as reader
+from conversation_store.ragflow._repair import repair
+from conversation_store.ragflow._report import Report, Reporter, Row, Totals
+from conversation_store.store import AsyncConversationStore, ConversationStore
+
+OnReport = Callable[[Report], object]
+OnProgress = Callable[[str, int, int | None], object]
+
+_NEEDED = ("dialog", "api_token", "api_4_conversation")
+_YEAR_2000 = 946_684_800_000
+# Never prepared, and so planned for its actual values.
+_SOURCE: dict[str, Any] = {"autocommit": True, "client_encoding": "UTF8", "prepare_threshold": None}
+_TARGET: dict[str, Any] = {"autocommit": True, "client_encoding": "UTF8"}
+# Where the dates are stored with a time zone after all, their wall clock in this zone is read.
+_SET_ZONE = "SELECT set_config('TimeZone', %s, FALSE)"
+
+
+def import_ragflow(
+    source: str,
+    target: str,
+    *,
+    time_zone: str = "UTC",
+    batch_size: int = 200,
+    on_report: OnReport | None = None,
+    on_progress: OnProgress | None = None,
+) -> dict[str, Totals]:
+    """Copy a RAGFlow database into a migrated store, and return totals by table.
+
+    Raises `MigrationError` when the tables are missing. SQL: `sql/ragflow/`, and the statements of the store.
+
+    - *source*, *target*: connection strings; both may name the same database.
+    - *time_zone*: the IANA name of the zone whose wall clock the dates of the source are.
+    - *batch_size*: how many rows are read and stored at a time.
+    - *on_report*: is called with each row that was not imported as it was.
+    - *on_progress*: is called after each batch with the table, the number of its rows read so far, and about how many
+      there are, None where the server does not know.
+    """
+    zone, limit = _check(time_zone, batch_size, on_report, on_progress)
+    with (
+        psycopg.connect(source, **_SOURCE) as reading,
+        psycopg.connect(target, **_TARGET) as writing,
+        ConversationStore(connection=writing) as store,
+    ):
+        reading.execute(_SET_ZONE, [zone])
+        reporter = Reporter(on_report, on_progress)
+        return drive(_Import(Executor(ConnectionRoot(reading)), store, transact, zone, limit, reporter).run())
+
+
+async def import_ragflow_async(
+    source: str,
+    target: str,
+    *,
+    time_zone: str = "UTC",
+    batch_size: int = 200,
+    on_report: OnReport | None = None,
+    on_progress: OnProgress | None = None,
+) -> dict[str, Totals]:
+    """Copy a RAGFlow database as `import_ragflow` does, on asyncio."""
+    zone, limit = _check(time_zone, batch_size, on_report, on_progress)
+    async with (
+        await psycopg.AsyncConnection.connect(source, **_SOURCE) as reading,
+        await psycopg.AsyncConnection.connect(target, **_TARGET) as writing,
+        AsyncConversationStore(connection=writing) as store,
+    ):
+        await reading.execute(_SET_ZONE, [zone])
+        executor = AsyncExecutor(AsyncConnectionRoot(reading))
+        steps = _Import(executor, store, transact_async, zone, limit, Reporter(on_report, on_progress)).run()
+        return await drive_async(steps)
+
+
+def _check(
+    time_zone: object, batch_size: object, on_report: OnReport | None, on_progress: OnProgress | None
+) -> tuple[str, int]:
+    validate.callback("on_report", on_report)
+    validate.callback("on_progress", on_progress)
+    limit = validate.integer("batch_size", batch_size, minimum=1, maximum=validate.MAX_IDS)
+    return dates.time_zone("time_zone", time_zone), limit
+
+
+class _Import:
+    """The steps of an import: *source* and *store* are sync or async, and so is what their methods return."""
+
+    def __init__(
+        self,
+        source: Executor | AsyncExecutor,
+        store: Any,
+        transact: Callable[..., Any | Awaitable[Any]],
+        zone: str,
+        limit: int,
+        reporter: Reporter,
+    ) -> None:
+        self._source: Any = source
+        self._store = store
+        self._transact = transact
+        self._zone = zone
+        self._limit = limit
+        self._reporter = reporter
+        self._now = milliseconds(datetime.now(UTC))
+        self._estimates: dict[str, int] = {}
+        # The dialogs of the source that are dialogs of the same tenant here: only theirs are the conversations.
+        self._dialogs_here: set[str] = set()
+        # Agents that were rejected because a dialog has the same id: their sessions are not the dialog's.
+        self._agents_rejected: set[str] = set()
+
+    def run(self) -> Generator[Any, Any, dict[str, Totals]]:
+        """Import all tables and return the totals."""
+        tables = yield self._source.run(many(reader.TABLES, reader.SourceTable, names=[*_NEEDED, "user_canvas"]))
+        self._estimates = {table.name: table.estimate for table in tables}
+        if missing := [name for name in _NEEDED if name not in self._estimates]:
+            raise MigrationError(f"the database to import has no table public.{' and no public.'.join(missing)}")
+        totals = self._reporter.totals
+        for table in reader.DIALOGS:
+            if table in self._estimates:
+                totals[table] = Totals()
+                yield from self._dialogs(table)
+        for table, steps in (("api_token", self._api_tokens), ("api_4_conversation", self._conversations)):
+            totals[table] = Totals()
+            yield from steps(table)
+        return totals
+
+    def _dialogs(self, table: str) -> Generator[Any, Any, None]:
+        after_id: str | None = None
+        while page := (
+            yield self._source.run(
+                many(
+                    reader.DIALOGS[table],
+                    reader.SourceDialog,
+                    after_id=after_id,
+                    time_zone=self._zone,
+                    limit=self._limit,
+                )
+            )
+        ):
+            after_id = page[-1].id
+            found = yield self._store.dialogs.get_by_ids(_usable(page))
+            owners = {dialog.id: dialog.tenant_id for dialog in found}
+            new: list[Row] = []
+            for row in page:
+                if row.is_dialog:
+                    self._agents_rejected.add(row.id)
+                    self._reporter.rejected(table, row.id, "a dialog there has this id too")
+                elif owners.get(row.id) == row.tenant_id and row.tenant_id:
+                    self._dialogs_here.add(row.id)
+                    self._reporter.skipped(table)
+                elif row.id in owners:
+                    self._reporter.rejected(table, row.id, "a dialog with this id belongs to another tenant")
+                else:
+                    new.append(self._dated(row.id, row, {"id": row.id, "tenant_id": row.tenant_id, "name": row.name}))
+            yield from self._store_dialogs(table, new)
+            self._reporter.progress(table, len(page), self._estimates)
+
+    def _store_dialogs(self, table: str, rows: list[Row]) -> Generator[Any, Any, None]:
+        good: list[Row] = []
+        for row in rows:
+            try:
+                checked_dialog("dialog", row.values)
+            except (ValueError, TypeError) as error:
+                self._reporter.rejected(table, row.id, str(error))
+            else:
+                good.append(row)
+
+        def insert(tx: Any, some: list[Row]) -> Generator[Any, Any, None]:
+            yield tx.dialogs.insert_many([row.values for row in some])
+
+        stored = yield from self._stored(table, good, insert)
+        self._dialogs_here.update(row.id for row in stored)
+
+    def _stored(
+        self, table: str, rows: list[Row], insert: Callable[[Any, list[Row]], Generator[Any, Any, None]]
+    ) -> Generator[Any, Any, list[Row]]:
+        """Store rows together, or one by one where that fails: no single row stops the import. Return those stored.
+
+        A row is reported before it is committed: if the import is interrupted, the next run reports it.
+        """
+
+        def steps(tx: Any) -> Generator[Any, Any, None]:
+            yield from insert(tx, rows)
+            for row in rows:
+                self._reporter.changed(table, row)
+
+        try:
+            yield self._transact(self._store, steps)
+        except (StoreError, psycopg.DataError, psycopg.IntegrityError) as error:
+            failed = str(error).partition("\n")[0]
+        else:
+            for row in rows:
+                self._reporter.imported(table, row)
+            return rows
+        if len(rows) == 1:
+            self._reporter.rejected(table, rows[0].id, failed)
+            return []
+        stored: list[Row] = []
+        for row in rows:
+            stored += yield from self._stored(table, [row], insert)
+        return stored
+
+    def _api_tokens(self, table: str) -> Generator[Any, Any, None]:
+        after: dict[str, str | None] = dict.fromkeys(("after_position", "after_tenant_id", "after_token"))
+        while page := (
+            yield self._source.run(
+                many(reader.API_TOKENS, reader.SourceToken, **after, time_zone=self._zone, limit=self._limit)
+            )
+        ):
+            last = page[-1]
+            after = {"after_position": last.position, "after_tenant_id": last.tenant_id, "after_token": last.token}
+            for row in page:
+                yield from self._api_token(table, row)
+            self._reporter.progress(table, len(page), self._estimates)
+
+    def _api_token(self, table: str, row: reader.SourceToken) -> Generator[Any, Any, None]:
+        tokens = self._store.tokens
+        id = f"{row.tenant_id} {hint_of(row.token)}"
+        if found := (yield tokens.query(token=row.token)):
+            if found[0].tenant_id == row.tenant_id:
+                self._reporter.skipped(table)
+            else:
+                self._reporter.rejected(table, id, "the same token is another tenant's already")
+            return
+        values = {key: getattr(row, key) for key in ("tenant_id", "token", "source")}
+        new = self._dated(id, row, values | {"dialog_id": row.dialog_id or None, "beta": row.beta or None})
+        if row.beta and not row.beta.strip():
+            new.values["beta"] = None
+            new.repairs.append("its beta is blank and was left out")
+        if row.dialog_id:
+            # Without its dialog it would open all of the tenant's.
+            dialog = (yield self._store.dialogs.get_by_id(row.dialog_id)) if _fits(row.dialog_id) else None
+            if dialog is None or dialog.tenant_id != row.tenant_id:
+                self._reporter.rejected(table, id, f"the tenant has no dialog {row.dialog_id!r}, which the token needs")
+                return
+        if new.values["beta"] and (yield tokens.query(beta=new.values["beta"])):
+            new.values["beta"] = None
+            new.repairs.append("its beta is another token's already and was left out")
+        try:
+            validate.text("token", row.token)
+            if not row.token.strip():
+                raise InvalidArgument("token must not be blank")
+        except ValueError as error:
+            self._reporter.rejected(table, id, str(error))
+            return
+
+        def insert(tx: Any, some: list[Row]) -> Generator[Any, Any, None]:
+            for one in some:
+                yield tx.tokens.save(**one.values)
+
+        yield from self._stored(table, [new], insert)
+
+    def _conversations(self, table: str) -> Generator[Any, Any, None]:
+        after_id: str | None = None
+        while page := (
+            yield self._source.run(
+                many(reader.CONVERSATION_IDS, reader.SourceConversationId, after_id=after_id, limit=self._limit)
+            )
+        ):
+            after_id = page[-1].id
+            dialogs = yield self._store.conversations.get_dialog_ids(_usable(page))
+            for row in page:
+                if row.id in dialogs and dialogs[row.id] == row.dialog_id and row.dialog_id in self._dialogs_here:
+                    self._reporter.skipped(table)
+                elif row.id in dialogs:
+                    self._reporter.rejected(table, row.id, "a conversation with this id belongs to another dialog")
+            wanted = [row.id for row in page if row.id not in dialogs]
+            statement = many(reader.CONVERSATIONS, reader.SourceConversation, ids=wanted, time_zone=self._zone)
+            found = (yield self._source.run(statement)) if wanted else []
+            yield from self._store_conversations(table, found)
+            gone = len(wanted) - len(found)  # deleted in the source meanwhile
+            self._reporter.progress(table, len(page) - gone, self._estimates)
+
+    def _store_conversations(self, table: str, found: list[reader.SourceConversation]) -> Generator[Any, Any, None]:
+        good: list[Row] = []
+        for source in found:
+            of_agent = source.source == "agent" and source.dialog_id in self._agents_rejected
+            if source.dialog_id not in self._dialogs_here or of_agent:
+                reason = f"its dialog {source.dialog_id!r} is missing, or was rejected"
+                self._reporter.rejected(table, source.id, reason)
+                continue
+            row = self._dated(source.id, source, _conversation(source))
+            row.repairs.extend(repair(row.values))
+            try:
+                row.new = conversation_input.read_new("conversation", row.values)
+            except (ValueError, TypeError) as error:
+                self._reporter.rejected(table, source.id, str(error))
+            else:
+                good.append(row)
+
+        def insert(tx: Any, rows: list[Row]) -> Generator[Any, Any, None]:
+            yield tx.conversations.insert_many(row.new for row in rows)
+
+        yield from self._stored(table, good, insert)
+
+    def _dated(
+        self,
+        id: str,
+        row: reader.SourceDialog | reader.SourceToken | reader.SourceConversation,
+        values: dict[str, Any],
+    ) -> Row:
+        """Return the row to import with its dates, which are the wall clock that people saw."""
+        repairs: list[str] = []
+        conflicts: list[str] = []
+        for kind in ("create", "update"):
+            date: datetime | None = getattr(row, f"{kind}_date")
+            time: int | None = getattr(row, f"{kind}_time")
+            plausible = time is not None and _YEAR_2000 <= time <= self._now + 86_400_000
+            if plausible and date is not None and abs(milliseconds(date) - cast(int, time)) > 1_000:
+                shown = _instant(cast(int, time)).isoformat(" ", "milliseconds")
+                conflicts.append(f"{kind}_date is {date.isoformat(' ')}, {kind}_time is {shown}")
+            if date is None:
+                date = _instant(cast(int, time)) if plausible else None
+                instead = f"{kind}_time" if plausible else "the date of its creation" if kind == "update" else "now"
+                repairs.append(f"it had no usable {kind}_date and got {instead}")
+            values[f"{kind}_date"] = date
+        return Row(id, values, repairs, "; ".join(conflicts))
+
+
+def _usable(rows: Iterable[reader.SourceDialog | reader.SourceConversationId]) -> list[str]:
+    """Return the ids that the store can be asked for."""
+    return [row.id for row in rows if _fits(row.id)]
+
+
+def _fits(id: str | None) -> bool:
+    return id is not None and 0 < len(id) <= validate.MAX_ID
+
+
+def _instant(time: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time)
+
+
+def _conversation(row: reader.SourceConversation) -> dict[str, Any]:
+    values = {field.name: getattr(row, field.name) for field in fields(row)}
+    for field in ("create_time", "update_time"):
+        del values[field]
+    for field in ("tokens", "duration", "round", "thumb_up"):
+        values[field] = values[field] or 0
+    return values

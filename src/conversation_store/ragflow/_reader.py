@@ -1,0 +1,76 @@
+"""The rows of a RAGFlow database, and the statements that read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from conversation_store._sql_loader import load
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceTable:
+    name: str
+    estimate: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceDialog:
+    id: str
+    tenant_id: str | None
+    name: str | None
+    is_dialog: bool
+    create_time: int | None
+    update_time: int | None
+    create_date: datetime | None
+    update_date: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceToken:
+    tenant_id: str
+    token: str
+    dialog_id: str | None
+    source: str | None
+    beta: str | None
+    create_time: int | None
+    update_time: int | None
+    create_date: datetime | None
+    update_date: datetime | None
+    position: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceConversationId:
+    id: str
+    dialog_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceConversation:
+    id: str
+    dialog_id: str | None
+    name: str | None
+    user_id: str | None
+    exp_user_id: str | None
+    message: str | None
+    reference: str | None
+    tokens: int | None
+    source: str | None
+    dsl: str | None
+    duration: float | None
+    round: int | None
+    thumb_up: int | None
+    errors: str | None
+    version_title: str | None
+    create_time: int | None
+    update_time: int | None
+    create_date: datetime | None
+    update_date: datetime | None
+
+
+TABLES = load("ragflow.tables")
+DIALOGS = {"dialog": load("ragflow.dialogs"), "user_canvas": load("ragflow.user_canvas")}
+API_TOKENS = load("ragflow.api_tokens")
+CONVERSATION_IDS = load("ragflow.conversation_ids")
+CONVERSATIONS = load("ragflow.conversations")

@@ -1,0 +1,96 @@
+"""Transactions on a scope: how they begin and end, and when they run again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias
+
+import psycopg
+from psycopg import AsyncConnection, Connection
+from psycopg.pq import TransactionStatus
+
+from conversation_store import _validation as validate
+from conversation_store._executor import AsyncExecutor, Executor
+from conversation_store._scope import AsyncScope, SyncScope
+from conversation_store.errors import AbortedTransaction, InvalidArgument
+
+Isolation: TypeAlias = Literal["read committed", "repeatable read", "serializable"]
+
+
+@contextmanager
+def begin(executor: Executor, isolation: Isolation | None = None, read_only: bool = False) -> Generator[Executor]:
+    """Give an executor inside of one transaction, or of a savepoint where there is a transaction already."""
+    with executor.source.enter() as (connection, parent):
+        before, after = _opening(connection, parent, isolation, read_only)
+        for text in before:
+            connection.execute(text)
+        scope = SyncScope(connection, parent)
+        with connection.transaction(), scope.block():
+            for text in after:
+                connection.execute(text)
+            yield replace(executor, source=scope)
+            _check_commits(connection)
+
+
+@asynccontextmanager
+async def begin_async(
+    executor: AsyncExecutor, isolation: Isolation | None = None, read_only: bool = False
+) -> AsyncGenerator[AsyncExecutor]:
+    """Do as `begin` does, on asyncio."""
+    async with executor.source.enter() as (connection, parent):
+        before, after = _opening(connection, parent, isolation, read_only)
+        for text in before:
+            await connection.execute(text)
+        scope = AsyncScope(connection, parent)
+        async with connection.transaction(), scope.block():
+            for text in after:
+                await connection.execute(text)
+            yield replace(executor, source=scope)
+            _check_commits(connection)
+
+
+_ISOLATION: Mapping[str, bytes] = {
+    "read committed": b"SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    "repeatable read": b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+    "serializable": b"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+}
+
+
+def _opening(
+    connection: Connection[Any] | AsyncConnection[Any], parent: object, isolation: Isolation | None, read_only: bool
+) -> tuple[list[bytes], list[bytes]]:
+    """Return what is run before psycopg's own BEGIN or SAVEPOINT, and what after it."""
+    after = [] if isolation is None else [_ISOLATION[validate.choice("isolation", isolation, tuple(_ISOLATION))]]
+    if validate.boolean("read_only", read_only):
+        after.append(b"SET TRANSACTION READ ONLY")
+    idle = connection.info.transaction_status == TransactionStatus.IDLE
+    # A caller's transaction that has not begun yet: psycopg would take it for its own and commit it.
+    joins = parent is not None and idle and not connection.autocommit
+    if after and (joins or not idle):
+        raise InvalidArgument("isolation and read_only must be given to the outermost transaction, not to a savepoint")
+    return ([b"SELECT 1"] if joins else []), after
+
+
+def _check_commits(connection: Connection[Any] | AsyncConnection[Any]) -> None:
+    """Raise where the server would answer COMMIT with a rollback, as it does silently after an error."""
+    if connection.info.transaction_status == TransactionStatus.INERROR:
+        raise AbortedTransaction(
+            "an error inside of the transaction was caught, but the server has undone the whole: nothing is committed;"
+            " catch it around a nested transaction"
+        )
+
+
+RETRIED = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+"""What PostgreSQL asks to try again; nothing of it was committed."""
+
+
+def pauses(attempts: int, callers: Connection[Any] | AsyncConnection[Any] | None) -> Iterator[float]:
+    """Return how many seconds to wait before each attempt but the first: random, so that two do not meet again."""
+    number = validate.integer("attempts", attempts, minimum=1)
+    joined = callers is not None and (
+        callers.info.transaction_status != TransactionStatus.IDLE or not callers.autocommit
+    )
+    return (random.uniform(0, min(1.0, 0.01 * 2**n)) for n in range(0 if joined else number - 1))  # noqa: S311

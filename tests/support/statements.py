@@ -1,0 +1,66 @@
+"""Statements of a call, without a server: what it describes, and what reaches the server at all."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from conversation_store import ConversationStore
+from conversation_store._statement import Statement
+
+REPOSITORIES = ("dialogs", "conversations", "tokens", "tenants")
+
+
+class NoServer(Exception):
+    """Raised where a call would send a statement: its arguments have passed every check."""
+
+
+class NoSource:
+    """Gives no connection."""
+
+    def statement(self) -> Any:
+        raise NoServer
+
+    def enter(self) -> Any:
+        raise NoServer
+
+
+class _Captured(Exception):
+    """Carries a statement out of the call that would run it."""
+
+
+class _Catcher:
+    """Runs the first statements with given answers, and captures the next one."""
+
+    def __init__(self, answers: list[Any]) -> None:
+        self._answers = answers
+        self.source = NoSource()
+
+    def run(self, statement: Statement[Any]) -> Any:
+        if self._answers:
+            answer = self._answers.pop(0)
+            return statement.read(answer, len(answer))
+        raise _Captured(statement)
+
+
+def store_without_server(executor: Any = None, **arguments: Any) -> Any:
+    """Return a store whose calls raise NoServer, or are run by *executor*."""
+    store = ConversationStore(pool=cast(Any, object()), **arguments)
+    for name in REPOSITORIES:
+        getattr(store, name)._executor = executor or _NoExecutor()
+    return store
+
+
+class _NoExecutor:
+    source = NoSource()
+
+    def run(self, statement: Statement[Any]) -> Any:
+        raise NoServer
+
+
+def statement_of(call: Any, *answers: Any) -> Statement[Any]:
+    """Return the statement that a call on a store describes after those that are answered, without running any."""
+    with pytest.raises(_Captured) as caught:
+        call(store_without_server(_Catcher(list(answers))))
+    return cast("Statement[Any]", caught.value.args[0])
