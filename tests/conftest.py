@@ -96,3 +96,12 @@ def tenant() -> str:
 def dialog(store: Any, tenant: str) -> str:
     """Give the id of a new dialog of the tenant."""
     return str(store.dialogs.save(id=uuid.uuid4().hex, tenant_id=tenant).id)
+
+
+@pytest.fixture
+def plain_dialog(db: str, tenant: str) -> str:
+    """Give the id of a new dialog to a test that is run once and not for each API."""
+    id = uuid.uuid4().hex
+    with psycopg.connect(db, autocommit=True) as connection:
+        connection.execute("INSERT INTO conversation_store.dialog (id, tenant_id) VALUES (%s, %s)", [id, tenant])
+    return id

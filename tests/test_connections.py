@@ -1,4 +1,4 @@
-"""Pools, connections and transactions of the caller's, and what the runner does on them, in both worlds."""
+"""Pools, connections and transactions of the caller's, and what the executor does on them, sync and async."""
 
 from __future__ import annotations
 
@@ -21,106 +21,31 @@ from psycopg.types.string import StrDumper, TextLoader
 from psycopg_pool import PoolTimeout
 
 from conversation_store import AlreadyExists, DialogNotFound, StalePlan
+from operations import OPERATIONS
 from support.both_apis import AsyncApi, SyncApi
+from support.operation import check_all
+
+# Pairwise: each two settings occur together once at least.
+POOLS = [
+    (True, tuple_row, None),
+    (False, tuple_row, 0),
+    (True, dict_row, 5),
+    (False, dict_row, None),
+    (True, namedtuple_row, 0),
+    (False, namedtuple_row, 5),
+    (True, args_row(lambda *values: len(values)), None),
+    (False, args_row(lambda *values: len(values)), 5),
+]
 
 
-def everything(store: Any) -> list[Any]:
-    """Call every method and return what came of it, the made-up parts aside."""
-    tenant, dialog, id = (uuid.uuid4().hex for _ in range(3))
-    conversations, tokens, dialogs = store.conversations, store.tokens, store.dialogs
-    results: list[Any] = [
-        dialogs.save(id=dialog, tenant_id=tenant, name="检索").name,
-        dialogs.insert_many([{"id": "b" + dialog, "tenant_id": tenant, "create_date": "2024-01-01"}]),
-        dialogs.get_by_id(dialog).name,
-        len(dialogs.get_by_ids([dialog, "b" + dialog, "x" + dialog])),
-        [d.name for d in dialogs.query(tenant_id=tenant)],
-        [d.create_date.year > 2023 for d in dialogs.iter(tenant_id=tenant, batch_size=1)],
-        dialogs.update_by_id("b" + dialog, {"name": "b"}),
-        conversations.save(
-            id=id,
-            dialog_id=dialog,
-            message=[{"content": "检索"}],
-            user_id="u",
-            exp_user_id="e",
-            create_date="2024-01-01",
-            duration=0.1,
-        ).create_date,
-        conversations.append_round(id, [{"content": "x"}], reference=[{"a": [1.5]}], tokens=3),
-        conversations.append_message(id, {"name": "n", "tokens": 5, "dsl": {"z": None}}),
-        conversations.update_by_id(id, {"thumb_up": 1}),
-        conversations.update_many_by_id([{"id": id, "errors": "e", "reference": [1]}]),
-        conversations.stats(tenant, "2024-01-01", "2024-01-02", fill=True),
-        [(name.name) for name in conversations.get_names(dialog, "e")],
-    ]
-    read = conversations.get_by_id(id)
-    page = conversations.get_list(dialog, tenant, keywords="检索")
-    assert page.sessions == [read]
-    assert conversations.get_by_ids([id]) == [read]
-    assert conversations.get_dialog_ids([id]) == {id: dialog}
-    assert conversations.get_or_none(id=id, dialog_id=dialog) == read
-    assert conversations.query(tenant_id=tenant, user_id="u") == [read]
-    assert list(conversations.iter(tenant_id=tenant)) == [read]
-    results += [read.message, read.reference, read.dsl, read.tokens, read.round, read.create_date, page.count]
-    more = [{"dialog_id": dialog, "id": f"{id}{n}", "message": [n], "create_date": "2024-01-02"} for n in range(5)]
-    results.append(conversations.insert_many(more))
-    first = conversations.list_after(dialog, tenant, items_per_page=4)
-    rest = conversations.list_after(dialog, tenant, items_per_page=4, cursor=first.next_cursor)
-    results.append([c.message for c in (*first.sessions, *rest.sessions)])
-    results += [
-        rest.next_cursor,
-        conversations.count(tenant_id=tenant),
-        len(list(conversations.export(dialog_id=dialog))),
-    ]
-    issued = tokens.issue(tenant_id=tenant)
-    results += [tokens.authenticate(issued.token).id == issued.id, tokens.used(issued.token)]
-    beta = tokens.fill_beta(issued.id, tenant_id=tenant).beta
-    results += [
-        tokens.authenticate_beta(beta).id == issued.id,
-        tokens.update_by_id(issued.id, {"source": "s"}, tenant_id=tenant),
-    ]
-    rotated = tokens.rotate(issued.id, tenant_id=tenant)
-    results += [rotated.source, rotated.beta == beta, len(tokens.query(tenant_id=tenant, token=issued.token))]
-    results += [
-        tokens.expire(rotated.id, tenant_id=tenant, expire_date="2100-01-01"),
-        tokens.revoke(issued.id, tenant_id=tenant),
-    ]
-    results += [tokens.delete_by_id(issued.id, tenant_id=tenant), tokens.delete(tenant_id=tenant, token=rotated.token)]
-    tokens.save(tenant_id=tenant, token="adopted" + tenant)
-    results += [len(tokens.query(tenant_id=tenant)), tokens.delete_by_tenant_id(tenant)]
-    results += [conversations.delete_by_id(id), conversations.get_by_id(id)]
-    results += [
-        conversations.delete_by_ids([f"{id}0", f"{id}1"], dialog),
-        conversations.delete_by_ids([f"{id}2"], "other"),
-    ]
-    results += [conversations.delete_not_updated_since("2024-01-03", dialog_id=dialog, batch_size=2)]
-    conversations.save(dialog_id=dialog)
-    results += [conversations.delete_by_dialog_ids([dialog]), dialogs.delete_by_id(dialog)]
-    dialogs.save(id=dialog, tenant_id=tenant)
-    conversations.save(dialog_id=dialog)
-    results += [dialogs.delete_by_ids(["b" + dialog]), store.tenants.delete_by_id(tenant).to_dict()]
-    return results
-
-
-@pytest.fixture
-def expected(store: Any) -> list[Any]:
-    return everything(store)
-
-
-@pytest.mark.parametrize("autocommit", [True, False])
-@pytest.mark.parametrize("row_factory", [tuple_row, dict_row, namedtuple_row, args_row(lambda *values: len(values))])
-@pytest.mark.parametrize("prepare_threshold", [None, 0, 5])
+@pytest.mark.parametrize(("autocommit", "row_factory", "prepare_threshold"), POOLS)
 def test_a_callers_pool_gives_the_same_results_and_stays_as_it_was(
-    api: SyncApi | AsyncApi,
-    db: str,
-    expected: list[Any],
-    autocommit: bool,
-    row_factory: Any,
-    prepare_threshold: Any,
+    api: SyncApi | AsyncApi, db: str, autocommit: bool, row_factory: Any, prepare_threshold: int | None
 ) -> None:
     kwargs = {"autocommit": autocommit, "row_factory": row_factory, "prepare_threshold": prepare_threshold}
     with api.pool(db, max_size=1, kwargs=kwargs) as pool:
         with api.store(pool=pool) as store:
-            assert everything(store) == expected
+            check_all(OPERATIONS, store)
         assert not pool.closed
         with api.connection_of(pool) as connection:
             assert connection.autocommit == autocommit
@@ -131,28 +56,25 @@ def test_a_callers_pool_gives_the_same_results_and_stays_as_it_was(
 
 @pytest.mark.parametrize("autocommit", [True, False])
 def test_a_callers_connection_gives_the_same_results_and_has_nothing_registered(
-    api: SyncApi | AsyncApi, db: str, expected: list[Any], autocommit: bool
+    api: SyncApi | AsyncApi, db: str, autocommit: bool
 ) -> None:
     with api.connect(db, autocommit=autocommit, row_factory=dict_row) as connection:
         # What a caller may have set up for itself.
         connection.adapters.register_dumper(str, StrDumper)
         connection.adapters.register_loader("timestamptz", TextLoader)
         set_json_loads(lambda data: "loaded by the caller", connection)
-        before = (
-            connection.adapters.get_dumper(str, PyFormat.AUTO),
-            connection.adapters.get_loader(1184, Format.TEXT),
-        )
+
+        def registered() -> Any:
+            adapters = connection.adapters
+            return adapters.get_dumper(str, PyFormat.AUTO), adapters.get_loader(1184, Format.TEXT)
+
+        before = registered()
         with api.store(connection=connection) as store:
-            assert everything(store) == expected
-        after = (
-            connection.adapters.get_dumper(str, PyFormat.AUTO),
-            connection.adapters.get_loader(1184, Format.TEXT),
-        )
-        assert before == after
+            check_all(OPERATIONS, store)
+        assert registered() == before
         assert not connection.closed
-        assert connection.info.transaction_status == (
-            TransactionStatus.IDLE if autocommit else TransactionStatus.INTRANS
-        )
+        status = TransactionStatus.IDLE if autocommit else TransactionStatus.INTRANS
+        assert connection.info.transaction_status == status
 
 
 @pytest.mark.parametrize("autocommit", [True, False])
@@ -237,10 +159,10 @@ def test_a_server_that_is_not_there_is_the_pools_error(api: SyncApi | AsyncApi) 
 # -- the hook --------------------------------------------------------------------------------------
 
 
-def test_the_hook_hears_of_every_statement_and_never_of_a_value(api: SyncApi | AsyncApi, db: str) -> None:
-    heard: list[tuple[Any, ...]] = []
+def test_the_hook_is_called_with_every_statement_and_never_with_a_value(api: SyncApi | AsyncApi, db: str) -> None:
+    events: list[tuple[Any, ...]] = []
     value = "secret" + uuid.uuid4().hex
-    with api.store(db, on_statement=lambda *event: heard.append(event)) as store:
+    with api.store(db, on_statement=lambda *event: events.append(event)) as store:
         store.dialogs.save(id=value, tenant_id=value)
         store.dialogs.get_by_id("nobody" + value)
         store.conversations.get_list(value, value)
@@ -253,7 +175,7 @@ def test_the_hook_hears_of_every_statement_and_never_of_a_value(api: SyncApi | A
             tx.conversations.delete_by_id(value)
         with pytest.raises(ValueError, match="id"):
             store.dialogs.get_by_id("")
-    assert [(name, rows, error) for name, _, rows, error in heard] == [
+    assert [(name, rows, error) for name, _, rows, error in events] == [
         ("dialog.save", 1, None),
         ("dialog.get_by_id", 0, None),
         ("conversation.get_list", 1, None),
@@ -261,8 +183,8 @@ def test_the_hook_hears_of_every_statement_and_never_of_a_value(api: SyncApi | A
         ("conversation.save", 0, "UniqueViolation"),
         ("conversation.delete_by_id", 1, None),
     ]
-    assert all(isinstance(seconds, float) and seconds > 0 for _, seconds, _, _ in heard)
-    assert value not in str(heard)
+    assert all(isinstance(seconds, float) and seconds > 0 for _, seconds, _, _ in events)
+    assert value not in str(events)
 
 
 def test_a_hook_that_fails_is_logged_and_the_call_goes_on(
@@ -293,17 +215,17 @@ def retyped(database: str, kind: str) -> None:
 @pytest.mark.parametrize("autocommit", [True, False])
 def test_a_stale_plan_heals_outside_of_a_transaction(api: SyncApi | AsyncApi, database: str, autocommit: bool) -> None:
     kwargs = {"autocommit": autocommit, "prepare_threshold": 0}
-    heard: list[Any] = []
+    events: list[Any] = []
     with (
         api.pool(database, max_size=1, kwargs=kwargs) as pool,
-        api.store(pool=pool, on_statement=lambda *e: heard.append(e)) as store,
+        api.store(pool=pool, on_statement=lambda *e: events.append(e)) as store,
     ):
         saved = store.dialogs.save(id="d", tenant_id="t", name="n")
         for kind in ("varchar(50)", "text", "varchar(60)"):
             assert store.dialogs.get_by_id("d") == saved
             retyped(database, kind)
             assert store.dialogs.get_by_id("d") == saved
-        assert [error for _, _, _, error in heard] == [None] * 7
+        assert [error for _, _, _, error in events] == [None] * 7
 
 
 @pytest.mark.parametrize("autocommit", [True, False])
@@ -333,7 +255,7 @@ def test_other_unsupported_features_are_not_taken_for_a_stale_plan(api: SyncApi 
         store.dialogs.save(id="d", tenant_id="t")
 
 
-def test_a_dumper_of_text_set_for_the_whole_process_is_not_ours(db: str) -> None:
+def test_a_dumper_of_text_set_for_the_whole_process_is_not_used(db: str) -> None:
     code = (
         "import psycopg; from psycopg.types.string import StrDumper; psycopg.adapters.register_dumper(str, StrDumper)\n"
         "from conversation_store import ConversationStore\n"
@@ -343,7 +265,7 @@ def test_a_dumper_of_text_set_for_the_whole_process_is_not_ours(db: str) -> None
     assert (done.stdout, done.stderr) == ("Page(count=0, sessions=[])\n", "")
 
 
-def test_a_json_reader_set_for_the_whole_process_is_not_ours(api: SyncApi | AsyncApi, db: str) -> None:
+def test_a_json_reader_set_for_the_whole_process_is_not_used(api: SyncApi | AsyncApi, db: str) -> None:
     with api.store(db) as store:
         dialog = store.dialogs.save(id=uuid.uuid4().hex, tenant_id="t").id
         saved = store.conversations.save(dialog_id=dialog, message=[{"a": 1}])

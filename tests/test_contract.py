@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import types
 import typing
-from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from itertools import product
@@ -15,75 +15,19 @@ import psycopg
 import pytest
 from psycopg import RawCursor
 
-from conversation_store import (
-    ApiToken,
-    Conversation,
-    ConversationName,
-    ConversationStore,
-    DailyStats,
-    Dialog,
-    _batches,
-    conversations,
-)
+from conversation_store import ConversationStore
 from conversation_store._adapters import to_text
 from conversation_store._sql_loader import Query, load_all, sql_directory
-from conversation_store.ragflow import _reader as reader
+from operations import FILES, OPERATIONS
+from support.operation import Operation
 
 QUERIES = load_all()
-
-# Which row class reads the result of which file; None where only the number of rows is read.
-ROWS: dict[str, type | None] = {
-    "api_token.authenticate": ApiToken,
-    "api_token.authenticate_beta": ApiToken,
-    "api_token.delete": None,
-    "api_token.delete_by_id": None,
-    "api_token.delete_by_tenant_id": None,
-    "api_token.expire": None,
-    "api_token.fill_beta": ApiToken,
-    "api_token.query": ApiToken,
-    "api_token.revoke": None,
-    "api_token.rotate": ApiToken,
-    "api_token.save": ApiToken,
-    "api_token.update_by_id": None,
-    "api_token.used": None,
-    "conversation.append_message": None,
-    "conversation.append_round": conversations._Appended,
-    "conversation.count": int,
-    "conversation.delete_by_dialog_ids": _batches.Batch,
-    "conversation.delete_by_id": None,
-    "conversation.delete_by_ids": None,
-    "conversation.delete_by_tenant_id": _batches.Batch,
-    "conversation.delete_not_updated_since": _batches._Retired,
-    "conversation.get_by_id": Conversation,
-    "conversation.get_by_ids": Conversation,
-    "conversation.get_dialog_ids": conversations._DialogId,
-    "conversation.get_list": Conversation,
-    "conversation.get_names": ConversationName,
-    "conversation.get_or_none": Conversation,
-    "conversation.insert_many": None,
-    "conversation.iter": Conversation,
-    "conversation.query": Conversation,
-    "conversation.save": Conversation,
-    "conversation.stats": DailyStats,
-    "conversation.update_many_by_id": conversations._Updated,
-    "conversation_message.insert_many": None,
-    "conversation_reference.insert_many": None,
-    "dialog.delete_by_id": None,
-    "dialog.delete_by_ids": None,
-    "dialog.delete_by_tenant_id": _batches.Batch,
-    "dialog.get_by_id": Dialog,
-    "dialog.get_by_ids": Dialog,
-    "dialog.insert_many": None,
-    "dialog.iter": Dialog,
-    "dialog.query": Dialog,
-    "dialog.save": Dialog,
-    "dialog.update_by_id": None,
-    "ragflow.api_tokens": reader.SourceToken,
-    "ragflow.conversation_ids": reader.SourceConversationId,
-    "ragflow.conversations": reader.SourceConversation,
-    "ragflow.dialogs": reader.SourceDialog,
-    "ragflow.tables": reader.SourceTable,
-    "ragflow.user_canvas": reader.SourceDialog,
+# Methods whose file is one batch or page of what they do.
+BATCHED = {
+    "conversations.iter",
+    "conversations.delete_by_dialog_ids",
+    "conversations.delete_not_updated_since",
+    "dialogs.iter",
 }
 
 PYTHON_TYPES: dict[str, Any] = {
@@ -119,28 +63,36 @@ def described(connection: psycopg.Connection[Any], query: Query) -> list[tuple[s
     return columns
 
 
-def test_every_file_is_in_the_table_of_row_classes() -> None:
-    assert set(QUERIES) == set(ROWS)
+def test_the_table_has_each_file_once() -> None:
+    assert set(QUERIES) == set(FILES)
 
 
-@pytest.mark.parametrize("name", sorted(ROWS))
+def test_each_file_serves_an_operation_or_the_import() -> None:
+    served = {file for operation in OPERATIONS for file in operation.files}
+    assert served == {file for file in FILES if not file.startswith("ragflow.")}
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
 def test_the_server_returns_the_columns_of_the_row_class(name: str, db: str) -> None:
-    row = ROWS[name]
+    row = FILES[name].row
     with psycopg.connect(db, autocommit=True) as connection:
         columns = described(connection, QUERIES[name])
     if row is None:
         assert QUERIES[name].returns == "count"
         return
+    if not dataclasses.is_dataclass(row):  # one value
+        assert [PYTHON_TYPES[kind] for _, kind, _ in columns] == [row]
+        return
     if name == "conversation.get_list":
         assert columns.pop(0)[:2] == ("total", "bigint")
-    assert [column for column, _, _ in columns] == [f.name for f in fields(row)]
+    assert [column for column, _, _ in columns] == [f.name for f in dataclasses.fields(row)]
     hints = typing.get_type_hints(row)
     for column, kind, not_null in columns:
         hint = hints[column]
         optional = isinstance(hint, types.UnionType) and type(None) in hint.__args__
         bare = hint.__args__[0] if optional else hint
         assert bare is PYTHON_TYPES[kind], f"{column} is {kind}, the row class says {hint}"
-        # dsl is left out on request; what an outer join may leave empty has no other origin either.
+        # dsl may be left out on request; what an outer join may leave empty has no other origin either.
         if not_null is not None and bare is not Any and name != "conversation.append_round":
             assert optional != not_null, f"{column}: NOT NULL is {not_null}, the row class says {hint}"
 
@@ -163,11 +115,22 @@ def test_no_file_selects_a_star_or_orders_by_a_parameter() -> None:
         assert not re.search(rb"ORDER BY\s+\$", query.text), query.path
 
 
+# Lists that are bounded by what is asked for: a range of days, ids or names.
+BOUNDED = {
+    "conversation.stats",
+    "conversation.get_dialog_ids",
+    "conversation.update_many_by_id",
+    "dialog.get_by_ids",
+    "ragflow.conversations",
+    "ragflow.tables",
+}
+
+
 def test_every_list_has_an_order_and_a_limit() -> None:
-    for query in QUERIES.values():
-        if query.returns == "many" and query.name != "conversation.stats":  # bounded by its range of days
-            assert b"ORDER BY" in query.text, query.path
-            assert b"LIMIT" in query.text, query.path
+    lists = {query.name: query for query in QUERIES.values() if query.returns == "many"}
+    for name, query in lists.items():
+        assert b"ORDER BY" in query.text, query.path
+        assert (b"LIMIT" in query.text) == (name not in BOUNDED), query.path
 
 
 def test_the_header_says_plan_custom_where_the_guard_is_and_nowhere_else() -> None:
@@ -184,13 +147,26 @@ def test_every_name_of_a_migration_and_of_a_query_is_qualified(db: str) -> None:
             described(connection, query)
 
 
-def test_a_comment_of_every_file_opens_as_the_docstring_of_its_method_does() -> None:
-    with pytest.raises(FileNotFoundError):
-        (sql_directory() / "conversation" / "nothing.sql").read_bytes()
+def opening(query: Query) -> str:
+    """Return the first sentence of a file's comment."""
+    header = (sql_directory() / f"{query.name.replace('.', '/')}.sql").read_text().splitlines()
+    assert re.fullmatch(r"-- [A-Z][a-z][^.]*\.", header[1]), query.path
+    assert header[2] == "--", query.path
+    return header[1].removeprefix("-- ")
+
+
+def test_the_comment_of_every_file_opens_with_one_sentence() -> None:
     for query in QUERIES.values():
-        header = (sql_directory() / f"{query.name.replace('.', '/')}.sql").read_text().splitlines()
-        assert re.fullmatch(r"-- [A-Z][a-z].*\.", header[1]), query.path
-        assert header[2] == "--", query.path
+        assert opening(query)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_the_docstring_of_a_method_opens_as_the_file_of_its_name_does(operation: Operation) -> None:
+    own = [file for file in operation.files if file.endswith(f".{operation.method}")]
+    # What a call of several statements does is not what one of them does.
+    if len(operation.files) == 1 and own and operation.name not in BATCHED:
+        doc = " ".join(operation.method_of(ConversationStore("")).__doc__.split())
+        assert doc.startswith(opening(QUERIES[own[0]]).removesuffix(".")), doc
 
 
 # -- one file, one prepared statement, one row in pg_stat_statements ---------------------------

@@ -1,4 +1,4 @@
-"""The demo does what it shows, on its own file and on bad ones."""
+"""The demo: its steps on the file that it ships with, and its messages about malformed files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from conversation_store._sql_loader import load_all
 from support.server import Server
-from test_server import as_url
+from support.urls import as_url
 
 DEMO = Path(__file__).parent / "demo" / "demo.py"
 SHIPPED = DEMO.with_name("conversations.jsonl")
@@ -43,7 +43,7 @@ def test_the_shipped_file_is_in_english_and_chinese_and_multi_turn() -> None:
 
 
 @pytest.mark.parametrize("columns", [80, 200])
-def test_every_step_is_shown_with_its_files_and_nothing_is_lost(server: Server, columns: int) -> None:
+def test_every_step_is_shown_with_its_files_and_no_turn_is_lost(server: Server, columns: int) -> None:
     done = run(server=server, columns=columns)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -92,7 +92,7 @@ def test_a_malformed_line_is_reported_with_its_number_and_the_rest_is_loaded(ser
     assert "line 9: a conversation with this id exists already" in done.stdout
 
 
-def test_an_input_from_which_nothing_can_be_loaded_is_said(server: Server, tmp_path: Path) -> None:
+def test_an_input_from_which_nothing_can_be_loaded_is_an_error(server: Server, tmp_path: Path) -> None:
     empty, broken = tmp_path / "empty.jsonl", tmp_path / "broken.jsonl"
     empty.write_text("")
     broken.write_text("{\n" * 3)

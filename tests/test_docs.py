@@ -1,4 +1,4 @@
-"""What the README files say is so: their examples run, their maps are complete."""
+"""The documents: their examples and commands run, and their tables are those of the operations."""
 
 from __future__ import annotations
 
@@ -14,29 +14,22 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from conversation_store import AsyncConversationStore, ConversationStore
-from conversation_store._sql_loader import load_all
-from support.server import Server
-from test_connections import everything
-from test_migrations import url
+from operations import FILES, OPERATIONS
+from support.operation import check_all
+from support.server import Server, database_url
+from support.statements import REPOSITORIES
 
 CHECKOUT = Path(__file__).parents[1]
 README = (CHECKOUT / "README.md").read_text()
 SQL_README = (CHECKOUT / "sql" / "README.md").read_text()
+CHANGELOG = (CHECKOUT / "CHANGELOG.md").read_text()
 
 
 def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-def methods() -> set[str]:
-    """Return every public operation, as `conversations.get_list`."""
-    store = ConversationStore("")
-    return {
-        f"{name}.{method}"
-        for name in ("dialogs", "conversations", "tokens", "tenants")
-        for method in vars(type(getattr(store, name)).__mro__[1])
-        if not method.startswith("_")
-    }
+METHODS = {operation.name for operation in OPERATIONS}
 
 
 def test_the_examples_of_the_readme_run_as_they_stand(database: str) -> None:
@@ -50,7 +43,7 @@ def test_the_examples_of_the_readme_run_as_they_stand(database: str) -> None:
         done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         printed.append(done.stdout)
-    assert printed[2] == "somebody else was faster, it is round 0\n"
+    assert printed[2] == "another writer was faster: the conversation is in round 0\n"
     with ConversationStore(database) as store:
         dialog = store.dialogs.get_by_id("support")
         assert dialog is not None
@@ -59,13 +52,35 @@ def test_the_examples_of_the_readme_run_as_they_stand(database: str) -> None:
         assert store.conversations.get_list("support", "acme", keywords="您好").count == 1
 
 
-def test_the_readme_lists_every_method() -> None:
+def of_repository(repository: str) -> list[str]:
+    return sorted(operation.method for operation in OPERATIONS if operation.repository == repository)
+
+
+def test_the_readme_lists_the_methods_of_each_repository() -> None:
+    table = README.partition("## What there is")[2].partition("\n\n## ")[0]
+    listed: dict[str, list[str]] = {}
+    repository = ""
+    for cell, methods in re.findall(r"^\| (.*?) \| (.*) \|$", table, re.MULTILINE):
+        if found := re.match(r"`store\.(\w+)`", cell):
+            repository = found[1]
+        if found or cell.startswith("…"):
+            listed.setdefault(repository, []).extend(re.findall(r"`(\w+)`", methods))
+    assert {name: sorted(methods) for name, methods in listed.items()} == {
+        name: of_repository(name) for name in REPOSITORIES
+    }
+
+
+def test_the_readme_lists_what_a_store_has_beside_its_repositories() -> None:
     table = README.partition("## What there is")[2]
-    for method in methods():
-        assert f"`{method.partition('.')[2]}`" in table, method
     for name in dir(AsyncConversationStore):
         if not name.startswith("_"):
             assert name in ("open", "close") or f"`store.{name}()`" in table, name
+
+
+@pytest.mark.parametrize("repository", REPOSITORIES)
+def test_the_changelog_names_every_method(repository: str) -> None:
+    (listed,) = re.findall(rf"^- `store\.{repository}`: (.*?)\.$", CHANGELOG, re.MULTILINE | re.DOTALL)
+    assert sorted(re.findall(r"`(\w+)`", listed)) == of_repository(repository)
 
 
 # What the system that this one replaces offers: its two services, and the base that they share.
@@ -88,11 +103,11 @@ def test_every_call_of_the_old_services_is_mapped_to_calls_that_exist() -> None:
     assert {call.rpartition(".")[2] for call in calls} == bare
     for there, here in rows:
         named = set(re.findall(r"`(\w+\.\w+)\(", here))
-        assert named <= methods(), there
+        assert named <= METHODS, there
         assert named or "cut_list" in there
     mapped = {call for _, here in rows for call in re.findall(r"`(\w+\.\w+)\(", here)}
     # What has no counterpart there is new.
-    assert methods() - mapped == {
+    assert METHODS - mapped == {
         "conversations.count",
         "conversations.delete_not_updated_since",
         "conversations.export",
@@ -104,24 +119,35 @@ def test_every_call_of_the_old_services_is_mapped_to_calls_that_exist() -> None:
     }
 
 
-def test_the_map_names_every_method_every_file_and_only_indexes_that_exist(database: str) -> None:
-    rows = re.findall(r"^\| (`\w+\.\w+`(?:, `\w+\.\w+`)*) \| `(\w+/\w+\.sql)` \| (.*) \|$", SQL_README, re.MULTILINE)
-    assert {method for row in rows for method in re.findall(r"`([\w.]+)`", row[0])} == methods()
-    files = {f"{name.replace('.', '/')}.sql" for name in load_all()}
-    assert {file for _, file, _ in rows} == {file for file in files if not file.startswith("ragflow/")}
-    for file in files:
-        assert not file.startswith("ragflow/") or f"`{file.removeprefix('ragflow/')}`" in SQL_README
+def test_the_map_is_that_of_the_table() -> None:
+    rows = re.findall(r"^\| (`\w+\.\w+`(?:, `\w+\.\w+`)*) \| `(\w+/\w+)\.sql` \| (.*) \|$", SQL_README, re.MULTILINE)
+    shown = {
+        file.replace("/", "."): (re.findall(r"`([\w.]+)`", methods), re.findall(r"`(\w+)`", indexes))
+        for methods, file, indexes in rows
+    }
+    assert shown == {
+        name: (
+            [operation.name for operation in OPERATIONS if name in operation.files],
+            [*file.indexes, *file.either],
+        )
+        for name, file in FILES.items()
+        if not name.startswith("ragflow.")
+    }
+
+
+def test_the_files_of_the_import_are_named() -> None:
+    for name in FILES:
+        folder, _, file = name.partition(".")
+        assert folder != "ragflow" or f"`{file}.sql`" in SQL_README
+
+
+def test_each_index_serves_a_statement(database: str) -> None:
     with psycopg.connect(database) as connection:
-        indexes = {
-            name
-            for (name,) in connection.execute(
-                "SELECT indexname FROM pg_indexes WHERE schemaname = 'conversation_store'"
-            )
-        }
-    named = {index for _, _, served in rows for index in re.findall(r"`(\w+)`", served)}
-    assert named <= indexes
-    # What no statement is served by is dbmate's.
-    assert indexes - named == {"schema_migrations_pkey", "schema_checksums_pkey"}
+        rows = connection.execute("SELECT indexname FROM pg_indexes WHERE schemaname = 'conversation_store'").fetchall()
+    named = {index for file in FILES.values() for index in (*file.indexes, *file.either)}
+    unnamed = {index for (index,) in rows} - named
+    # Of dbmate's table, and of the secrets and ids of tokens that are inserted.
+    assert unnamed == {"schema_migrations_pkey", "schema_checksums_pkey"}
 
 
 def test_the_commands_for_psql_run_with_values_that_contain_quotes(server: Server, database: str) -> None:
@@ -167,12 +193,12 @@ def test_the_command_for_dbmate_runs(empty_database: str) -> None:
     environment = {
         **os.environ,
         "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}",
-        "DATABASE_URL": url(empty_database),
+        "DATABASE_URL": database_url(empty_database),
     }
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=CHECKOUT, env=environment)
     assert done.returncode == 0, done.stderr
     with ConversationStore(empty_database) as store:
-        assert everything(store)
+        check_all(OPERATIONS, store)
 
 
 def test_a_service_role_needs_no_more_than_the_grants_that_are_listed(server: Server, database: str) -> None:
@@ -185,7 +211,7 @@ def test_a_service_role_needs_no_more_than_the_grants_that_are_listed(server: Se
             admin.execute("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA conversation_store FROM PUBLIC")
             admin.execute(re.sub(r"\bservice\b", role, grants).encode())
             with ConversationStore(make_conninfo(database, user=role, password="secret")) as store:
-                assert everything(store)
+                check_all(OPERATIONS, store)
             with (
                 psycopg.connect(make_conninfo(database, user=role, password="secret")) as connection,
                 pytest.raises(psycopg.errors.InsufficientPrivilege),
@@ -202,14 +228,3 @@ def test_the_makefile_explains_every_target() -> None:
     shown = subprocess.run(["make", "-s"], capture_output=True, text=True, cwd=CHECKOUT).stdout
     for target in phony.split():
         assert re.search(rf"^  make {target} +\w", shown, re.MULTILINE), target
-
-
-@pytest.mark.parametrize("method", sorted(methods()))
-def test_every_docstring_names_a_file_that_exists(method: str) -> None:
-    store = ConversationStore("")
-    repository, name = method.split(".")
-    doc = getattr(getattr(store, repository), name).__doc__
-    paths = re.findall(r"`(sql/\w+/\w+\.sql)`", " ".join(doc.split()).partition("SQL: ")[2])
-    assert paths
-    for path in paths:
-        assert (CHECKOUT / path).is_file()

@@ -1,24 +1,23 @@
-"""Every shape of every statement has a plan: its index, and never a generic one that does not fit."""
+"""Every shape of every statement has a plan that its indexes serve, and never a generic plan that does not fit."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
-from dataclasses import fields
-from datetime import UTC, datetime
-from typing import Any
+from collections import defaultdict
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import psycopg
 import pytest
 from psycopg import RawCursor, sql
 from pytest_postgresql.executors import NoopExecutor
 
-from conversation_store import (
-    Conversation,
-    ConversationStore,
-)
+from conversation_store import ConversationStore
 from conversation_store._adapters import to_text
 from conversation_store._sql_loader import load_all
+from conversation_store._statement import Statement
+from operations import FILES, OPERATIONS, SEARCH
+from shapes import SCANNED, SHAPES, Shape
 from support import ragflow_layout
 from support.server import Server
 from support.server import database as new_database
@@ -70,127 +69,135 @@ def filled(db: str) -> None:
         )
 
 
-def plan(conninfo: str, call: Any, *answers: Any, generic: bool = False) -> str:
-    """Return the plan of the statement that a call describes: for its actual values, or the generic one."""
-    statement = statement_of(call, *answers)
+# -- the plans ---------------------------------------------------------------------------------------
+
+
+def plan_of(connection: psycopg.Connection[Any], statement: Statement[Any]) -> str:
+    """Return the plan of a statement: for its actual values, or the generic one where it may freeze in that."""
     values = [to_text(value) for value in statement.query.bind(statement.params)]
-    with psycopg.connect(conninfo, autocommit=True) as connection:
-        if generic:
-            types_ = ", ".join(["unknown"] * len(values))
-            connection.execute(f"PREPARE p ({types_}) AS ".encode() + statement.query.text)
-            connection.execute("SET plan_cache_mode = force_generic_plan")
-            # Small tables are scanned, whatever their indexes.
-            connection.execute("SET enable_seqscan = off")
-            arguments = sql.SQL(", ").join(sql.Literal(value) for value in values)
-            rows = connection.execute(sql.SQL("EXPLAIN EXECUTE p ({})").format(arguments)).fetchall()
-        else:
-            rows = RawCursor(connection).execute(b"EXPLAIN " + statement.query.text, values).fetchall()
-        return "\n".join(line for (line,) in rows)
-
-
-BY_CREATION = "conversation_tenant_id_dialog_id_create_date_id_idx"
-OF_THE_DIALOG = "dialog_id\\w*_idx"
-BY_CHANGE = "conversation_tenant_id_dialog_id_update_date_id_idx"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "index", "sorts"),
-    [
-        ({}, BY_CREATION, False),
-        ({"desc": False}, BY_CREATION, False),
-        ({"orderby": "create_time", "page_number": 20}, BY_CREATION, False),
-        ({"orderby": "update_date"}, BY_CHANGE, False),
-        ({"orderby": "update_time", "desc": False}, BY_CHANGE, False),
-        ({"from_date": "2024-01-02", "to_date": "2024-01-02"}, BY_CREATION, False),
-        ({"from_date": "2024-01-02", "to_date": "2024-01-02", "date_field": "update_date"}, BY_CHANGE, None),
-        ({"id": "c7"}, "conversation_pkey", None),
-        ({"user_id": "u7"}, OF_THE_DIALOG, None),
-        ({"exp_user_id": "e70"}, "conversation_dialog_id_exp_user_id_create_date_id_idx", None),
-        ({"orderby": "name"}, OF_THE_DIALOG, True),
-        ({"orderby": "tokens", "desc": False}, OF_THE_DIALOG, True),
-        ({"keywords": "number c777"}, "conversation_message_dialog_id_search_idx", None),
-        ({"keywords": "name 777"}, "conversation_dialog_id_search_idx", None),
-        ({"keywords": "检索"}, "conversation_message_dialog_id_search_idx", None),
-        ({"keywords": "检索增强 2"}, "conversation_message_dialog_id_search_idx", None),
-    ],
-)
-def test_every_shape_of_a_list_has_its_index(
-    arguments: dict[str, Any], index: str, sorts: bool | None, db: str, filled: None
-) -> None:
-    shown = plan(db, lambda store: store.conversations.get_list("d1", "owner", **arguments))
-    assert re.search(index, shown), shown
-    assert "Seq Scan" not in shown
-    if sorts is not None:
-        # Two sorts are always there: of what a keyword found, and of the page that was cut.
-        keys = [
-            key
-            for key in re.findall("Sort Key: (.*)", shown)
-            if "row_number()" not in key and "conversation_id" not in key
-        ]
-        assert bool(keys) == sorts, shown
-
-
-@pytest.mark.parametrize("keywords", ["检", "50", "好 好", " ", "%"])
-def test_a_keyword_that_no_index_serves_starts_from_the_dialog(keywords: str, db: str, filled: None) -> None:
-    shown = plan(db, lambda store: store.conversations.get_list("d1", "owner", keywords=keywords))
-    assert "Seq Scan" not in shown
-    assert "search_text" not in shown.replace("conversation_message_dialog_id_search_idx", "")
-
-
-def a_conversation(**changes: Any) -> Conversation:
-    """Return a row as the last of a page."""
-    values: dict[str, Any] = dict.fromkeys(f.name for f in fields(Conversation))
-    day = datetime(2024, 1, 10, tzinfo=UTC)
-    values.update({"id": "c7", "dialog_id": "d1", "create_date": day, "update_date": day, **changes})
-    return Conversation(**values)
-
-
-CURSORS: list[tuple[str, dict[str, Any]]] = [
-    ("id", {}),
-    ("name", {"name": "name 7"}),
-    ("create_date", {}),
-    ("update_date", {}),
-    ("tokens", {"tokens": 7}),
-    ("duration", {"duration": 0.1}),
-    ("round", {"round": 7}),
-    ("thumb_up", {"thumb_up": -7}),
-]
-
-
-@pytest.mark.parametrize(("orderby", "key"), CURSORS)
-@pytest.mark.parametrize("desc", [True, False])
-def test_every_order_of_a_walk_is_a_row_value_that_the_index_of_that_order_serves(
-    orderby: str, key: dict[str, Any], desc: bool, db: str, filled: None
-) -> None:
-    def first(store: ConversationStore) -> Any:
-        return store.conversations.list_after("d1", "owner", orderby=orderby, desc=desc, items_per_page=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-
-    cursor = statement_of(first).read([(None, a_conversation(**key))] * 2, 2).next_cursor
-    shown = plan(
-        db,
-        lambda store: store.conversations.list_after(
-            "d1", "owner", orderby=orderby, desc=desc, cursor=cursor, items_per_page=30
-        ),
-    )
-    assert "Seq Scan" not in shown
-    comparison = "<" if desc else ">"
-    if orderby in ("create_date", "update_date"):
-        index = BY_CREATION if orderby == "create_date" else BY_CHANGE
-        assert re.search(rf"{index}.*\n +Index Cond: .*ROW\({orderby}, id\) {comparison} ROW\(", shown), shown
-        # Two sorts are always there: of what a keyword found, and of the page that was cut.
-        assert [
-            k for k in re.findall("Sort Key: (.*)", shown) if not k.startswith(("(row_number()", "conversation_id"))
-        ] == []
+    if statement.query.plan == "custom":
+        rows = RawCursor(connection).execute(b"EXPLAIN " + statement.query.text, values).fetchall()
     else:
-        assert (
-            re.search(rf"\(*{'id' if orderby == 'id' else orderby}\)?.*id\)* {comparison} ", shown) or orderby == "id"
-        )
-        assert re.search(OF_THE_DIALOG, shown)
+        types_ = f"({', '.join(['unknown'] * len(values))})" if values else ""
+        connection.execute(f"PREPARE p {types_} AS ".encode() + statement.query.text)
+        connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        # Small tables are scanned, whatever their indexes.
+        connection.execute("SET LOCAL enable_seqscan = off")
+        arguments = sql.SQL(", ").join(sql.Literal(value) for value in values)
+        rows = connection.execute(sql.SQL("EXPLAIN EXECUTE p ({})").format(arguments)).fetchall()
+        connection.execute("DEALLOCATE p")
+    return "\n".join(line for (line,) in rows)
+
+
+class Explained(NamedTuple):
+    """A shape with its file and its plan."""
+
+    operation: str
+    shape: Shape
+    statement: Statement[Any]
+    plan: str
+
+    @property
+    def file(self) -> str:
+        return self.statement.query.name
+
+
+@pytest.fixture(scope="module")
+def plans(db: str, filled: None) -> list[Explained]:
+    """Explain every shape."""
+    found: list[Explained] = []
+    for name, shapes in SHAPES.items():
+        for shape in shapes:
+            statement = statement_of(shape.call, *shape.answers)
+            with psycopg.connect(db) as connection:
+                found.append(Explained(name, shape, statement, plan_of(connection, statement)))
+    return found
+
+
+def test_every_operation_has_its_shapes() -> None:
+    assert set(SHAPES) == {operation.name for operation in OPERATIONS}
+    assert all(SHAPES.values())
+
+
+def test_the_shapes_of_an_operation_are_of_its_files(plans: list[Explained]) -> None:
+    files: dict[str, set[str]] = defaultdict(set)
+    for of in plans:
+        files[of.operation].add(of.file)
+    copied = {name for name, query in QUERIES.items() if b"FROM STDIN" in query.text}
+    assert files == {operation.name: set(operation.files) - copied for operation in OPERATIONS}
+
+
+def test_every_shape_shows_its_index_and_scans_no_large_table(plans: list[Explained]) -> None:
+    for of in plans:
+        assert re.search(of.shape.shows, of.plan), f"{of.operation}\n{of.plan}"
+        assert not re.search("Seq Scan on (conversation|api_token|dialog)", of.plan), f"{of.operation}\n{of.plan}"
+
+
+def test_a_shape_sorts_only_where_it_says_so(plans: list[Explained]) -> None:
+    always = "(row_number()", "conversation_id", "m.conversation_id"
+    for of in plans:
+        keys = [key for key in re.findall("Sort Key: (.*)", of.plan) if not key.startswith(always)]
+        assert of.shape.sorts in (None, bool(keys)), f"{of.operation}\n{of.plan}"
+
+
+def test_a_keyword_that_no_index_serves_is_not_looked_for_by_index(plans: list[Explained]) -> None:
+    for of in plans:
+        if of.shape in SCANNED:
+            assert "search_text" not in of.plan.replace(SEARCH[0], ""), of.plan
+
+
+def test_the_table_names_exactly_the_indexes_that_the_plans_use(plans: list[Explained], db: str) -> None:
+    with psycopg.connect(db) as connection:
+        rows = connection.execute("SELECT indexname FROM pg_indexes WHERE schemaname <> 'pg_catalog'").fetchall()
+    shown = [(of.file, of.plan) for of in plans]
+    shown += [(name, of_the_source(db, name, values)) for name, values in RAGFLOW_PAGES.items()]
+    used: dict[str, set[str]] = {name: set() for name in FILES}
+    for file, plan in shown:
+        used[file] |= {index for (index,) in rows if re.search(rf"\b{index}\b", plan)}
+    differences = {
+        name: f"used {sorted(used[name])}, named {sorted((*file.indexes, *file.either))}"
+        for name, file in FILES.items()
+        if used[name] - set(file.either) != set(file.indexes)
+        or bool(used[name] & set(file.either)) != bool(file.either)
+    }
+    assert differences == {}
+
+
+@pytest.mark.parametrize(("file", "index"), [(name, index) for name, file in FILES.items() for index in file.either])
+def test_each_of_the_alternative_indexes_serves_the_statement(
+    file: str, index: str, plans: list[Explained], db: str
+) -> None:
+    others = set(FILES[file].either) - {index}
+    statements = [of.statement for of in plans if of.file == file]
+    with psycopg.connect(db) as connection:
+        for other in others:
+            connection.execute(f"DROP INDEX conversation_store.{other}".encode())
+        assert any(index in plan_of(connection, statement) for statement in statements)
+        connection.rollback()
+
+
+# The pages of an import, with the values of their parameters.
+RAGFLOW_PAGES: Mapping[str, Sequence[Any]] = {
+    "ragflow.dialogs": ["UTC", "", 10],
+    "ragflow.user_canvas": ["UTC", "", 10],
+    "ragflow.conversation_ids": ["", 10],
+    "ragflow.conversations": ["UTC", "{a}"],
+}
+
+
+def of_the_source(conninfo: str, name: str, values: Sequence[Any]) -> str:
+    """Return the plan of a page of an import."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute("SET enable_seqscan = off")
+        rows = RawCursor(connection).execute(b"EXPLAIN " + QUERIES[name].text, [str(v) for v in values]).fetchall()
+    return "\n".join(line for (line,) in rows)
 
 
 def test_an_uncounted_list_does_not_count_and_a_capped_one_stops(db: str, filled: None) -> None:
     def shown(total: Any) -> str:
-        return plan(db, lambda store: store.conversations.get_list("large", "owner", total=total, total_limit=50))
+        call = lambda s: s.conversations.get_list("large", "owner", total=total, total_limit=50)  # noqa: E731
+        with psycopg.connect(db) as connection:
+            return plan_of(connection, statement_of(call))
 
     counting = r"InitPlan.*\n +->  Aggregate.*\n +->  "
     assert re.search(counting + "Index Only Scan", shown("exact"))
@@ -198,131 +205,7 @@ def test_an_uncounted_list_does_not_count_and_a_capped_one_stops(db: str, filled
     assert "InitPlan" not in shown("none")
 
 
-@pytest.mark.parametrize(
-    ("call", "answers", "index", "sorts"),
-    [
-        (lambda s: s.conversations.query(dialog_id="d1", limit=30), [], BY_CREATION, False),
-        (lambda s: s.conversations.query(dialog_id="d1", user_id="u7"), [], OF_THE_DIALOG, None),
-        (
-            lambda s: s.conversations.query(tenant_id="owner", user_id="u7"),
-            [],
-            "conversation_tenant_id_user_id_create_date_id_idx",
-            False,
-        ),
-        (lambda s: s.conversations.query(dialog_id="d1", id="c7"), [], "conversation_pkey", None),
-        (lambda s: s.conversations.count(tenant_id="other7"), [], r"Index Only Scan using conversation_tenant", False),
-        (lambda s: s.conversations.count(dialog_id="d1"), [], r"Index Only Scan using \w+dialog_id", False),
-        (lambda s: list(s.conversations.iter(batch_size=30)), [], "dialog_pkey", None),
-        (lambda s: list(s.conversations.iter(batch_size=30)), [], BY_CREATION, None),
-        (lambda s: list(s.conversations.iter(tenant_id="owner", batch_size=30)), [], BY_CREATION, None),
-        (
-            lambda s: list(s.conversations.iter(batch_size=1)),
-            [[a_conversation()]],
-            rf"(?s)dialog_pkey.*id >= 'd1'.*{BY_CREATION}.*Index Cond: .*ROW\(create_date, id\) > ROW",
-            None,
-        ),
-        (lambda s: list(s.conversations.iter(dialog_id="large", batch_size=30)), [], BY_CREATION, None),
-        (lambda s: list(s.dialogs.iter()), [], "dialog_pkey", False),
-        (lambda s: list(s.dialogs.iter(tenant_id="other7")), [], "dialog_tenant_id_id_key", None),
-        (lambda s: s.conversations.delete_not_updated_since("2024-01-02", batch_size=30), [], BY_CHANGE, None),
-        (lambda s: s.conversations.delete_not_updated_since("2024-01-02", batch_size=30), [], "dialog_pkey", None),
-        (
-            lambda s: s.conversations.delete_not_updated_since("2024-01-02", tenant_id="other7", batch_size=30),
-            [],
-            "dialog_tenant_id_id_key",
-            None,
-        ),
-        (
-            lambda s: s.conversations.delete_not_updated_since("2024-01-02", dialog_id="d1", batch_size=30),
-            [],
-            BY_CHANGE,
-            None,
-        ),
-        (lambda s: s.conversations.delete_by_ids(["c7"], "d1", tenant_id="owner"), [], "conversation_pkey", None),
-        (lambda s: s.conversations.delete_by_dialog_ids(["other7", "other8"]), [], OF_THE_DIALOG, None),
-        (
-            lambda s: s.tenants.delete_by_id("nobody"),
-            [[]],  # of the tokens
-            r"conversation_tenant_id_\w*idx",
-            None,
-        ),
-        (lambda s: s.tokens.query(tenant_id="owner7"), [], "api_token_tenant_id_dialog_id_idx", None),
-        (lambda s: s.tokens.query(dialog_id="d1"), [], "api_token_tenant_id_dialog_id_idx", None),
-        (lambda s: s.tokens.query(token="x"), [], "api_token_token_digest_key", None),
-        (lambda s: s.tokens.query(beta="plan7", tenant_id="owner7"), [], "api_token_beta_key", None),
-    ],
-)
-def test_every_shape_of_every_other_statement_has_its_index(
-    call: Any, answers: list[Any], index: str, sorts: bool | None, db: str, filled: None
-) -> None:
-    shown = plan(db, call, *answers)
-    assert re.search(index, shown), shown
-    assert "Seq Scan on conversation" not in shown
-    assert "Seq Scan on api_token" not in shown
-    if sorts is not None:
-        assert ("Sort Key" in shown) == sorts, shown
-
-
-@pytest.mark.parametrize(
-    ("call", "index"),
-    [
-        (lambda s: s.conversations.get_by_id("x"), "conversation_pkey"),
-        (lambda s: s.conversations.get_by_id("x"), "conversation_message_pkey"),
-        (lambda s: s.conversations.get_by_id("x"), "conversation_reference_pkey"),
-        (lambda s: s.conversations.get_by_ids(["x"]), "conversation_pkey"),
-        (lambda s: s.conversations.get_dialog_ids(["x"]), "conversation_pkey"),
-        (lambda s: s.conversations.get_or_none(id="x", dialog_id="d"), "conversation_pkey"),
-        (lambda s: s.conversations.get_names("d1", "e70"), "conversation_dialog_id_exp_user_id_create_date_id_idx"),
-        (lambda s: s.conversations.append_message("x", {"message": [1]}), "conversation_message_pkey"),
-        (lambda s: s.conversations.append_round("x", [1]), "conversation_pkey"),
-        (lambda s: s.conversations.update_many_by_id([{"id": "x"}]), "conversation_pkey"),
-        (
-            lambda s: s.conversations.stats("owner", "2024-01-01", "2024-01-31"),
-            "conversation_tenant_id_create_date_idx",
-        ),
-        (lambda s: s.conversations.delete_by_id("x"), "conversation_pkey"),
-        (lambda s: s.conversations.save(dialog_id="x"), "dialog_pkey"),
-        (lambda s: s.dialogs.get_by_id("x"), "dialog_pkey"),
-        (lambda s: s.dialogs.get_by_ids(["x"]), "dialog_pkey"),
-        (lambda s: s.dialogs.query(tenant_id="x"), "dialog_tenant_id_id_key"),
-        (lambda s: s.dialogs.save(id="x", tenant_id="t"), "dialog_pkey"),
-        (lambda s: s.dialogs.update_by_id("x", {}), "dialog_pkey"),
-        (lambda s: s.dialogs.delete_by_id("x"), "dialog_pkey"),
-        (lambda s: s.dialogs.delete_by_ids(["x"]), "dialog_pkey"),
-        (lambda s: s.tokens.authenticate("x"), "api_token_token_digest_key"),
-        (lambda s: s.tokens.authenticate_beta("x"), "api_token_beta_key"),
-        (lambda s: s.tokens.used("x"), "api_token_token_digest_key"),
-        (lambda s: s.tokens.update_by_id(1, {}, tenant_id="t"), "api_token_pkey"),
-        (lambda s: s.tokens.fill_beta(1, tenant_id="t"), "api_token_pkey"),
-        (lambda s: s.tokens.rotate(1, tenant_id="t"), "api_token_pkey"),
-        (lambda s: s.tokens.expire(1, tenant_id="t", expire_date=None), "api_token_pkey"),
-        (lambda s: s.tokens.revoke(1, tenant_id="t"), "api_token_pkey"),
-        (lambda s: s.tokens.delete(tenant_id="t", token="x"), "api_token_token_digest_key"),
-        (lambda s: s.tokens.delete_by_id(1, tenant_id="t"), "api_token_pkey"),
-        (lambda s: s.tokens.delete_by_tenant_id("x"), "api_token_tenant_id_dialog_id_idx"),
-    ],
-)
-def test_every_other_statement_keeps_its_index_with_a_generic_plan(
-    call: Any, index: str, db: str, filled: None
-) -> None:
-    shown = plan(db, call, generic=True)
-    assert index in shown, shown
-
-
-@pytest.mark.parametrize(
-    ("name", "values", "index"),
-    [
-        ("ragflow.dialogs", ["UTC", "", 10], "dialog_pkey"),
-        ("ragflow.user_canvas", ["UTC", "", 10], "user_canvas_pkey"),
-        ("ragflow.conversation_ids", ["", 10], "api_4_conversation_pkey"),
-        ("ragflow.conversations", ["UTC", "{a}"], "api_4_conversation_pkey"),
-    ],
-)
-def test_every_page_of_a_move_is_read_by_the_primary_key(name: str, values: list[Any], index: str, db: str) -> None:
-    with psycopg.connect(db, autocommit=True) as connection:
-        connection.execute("SET enable_seqscan = off")
-        rows = RawCursor(connection).execute(b"EXPLAIN " + QUERIES[name].text, [str(v) for v in values]).fetchall()
-    assert index in "\n".join(line for (line,) in rows)
+# -- generic plans -----------------------------------------------------------------------------------
 
 
 def counted_plans(connection: psycopg.Connection[Any], tag: str) -> list[tuple[int, int]]:

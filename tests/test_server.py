@@ -1,4 +1,4 @@
-"""The throw-away server leaves nothing behind, and a caller's server is not touched."""
+"""The temporary server of the tests: it leaves no process and no directory, and a caller's server is as before."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 from support.server import Server, find_bindir
 from support.server import database as new_database
+from support.urls import as_url
 
 TESTS = Path(__file__).parent
 
-# Starts a server of its own, says where it is, and waits.
+# Starts a server of its own, prints its directory, and waits.
 WAIT = """
 import signal, sys, time
 sys.path.insert(0, sys.argv[1])
@@ -85,25 +85,28 @@ def test_an_interrupted_server_leaves_no_process_and_no_directory(number: signal
     assert processes_in(directory) == []
 
 
+@pytest.mark.slow
 @needs_proc
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
-def test_a_server_dies_with_a_parent_that_is_killed() -> None:
+def test_a_server_ends_with_a_parent_that_is_killed() -> None:
     process, directory = started(60)
     assert processes_in(directory)
-    pidfile = int((directory / "data" / "postmaster.pid").read_text().split()[0])
+    pid = int((directory / "data" / "postmaster.pid").read_text().split()[0])
     process.kill()
     process.wait(30)
-    os_wait = subprocess.run(["tail", f"--pid={pidfile}", "-f", "/dev/null"], timeout=30)
-    assert os_wait.returncode == 0
+    ended = subprocess.run(["tail", f"--pid={pid}", "-s", "0.02", "-f", "/dev/null"], timeout=30)
+    assert ended.returncode == 0
     shutil.rmtree(directory)
 
 
+@pytest.mark.slow
 @needs_proc
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user; as a plain user all tests run so")
-def test_a_plain_user_can_start_one_and_root_runs_it_as_somebody_else() -> None:
+def test_a_plain_user_can_start_a_server_and_root_runs_it_as_another_user() -> None:
     account = pwd.getpwnam("nobody")
     probe = subprocess.run(
-        ["/bin/sh", "-c", 'test -x "$1" && test -r "$2"', "sh", sys.executable, TESTS / "server.py"], user="nobody"
+        ["/bin/sh", "-c", 'test -x "$1" && test -r "$2"', "sh", sys.executable, TESTS / "support" / "server.py"],
+        user="nobody",
     )
     if probe.returncode:
         pytest.skip("this checkout lies below a directory that a plain user cannot read")
@@ -115,13 +118,6 @@ def test_a_plain_user_can_start_one_and_root_runs_it_as_somebody_else() -> None:
     assert directory.stat().st_uid != 0
     assert process.wait(30) == 0
     assert not directory.exists()
-
-
-def as_url(conninfo: str, **changes: str) -> str:
-    parts: dict[str, str] = {**{key: str(value) for key, value in conninfo_to_dict(conninfo).items()}, **changes}
-    host = parts["host"].replace("/", "%2F")
-    secret = f":{parts['password']}" if "password" in parts else ""
-    return f"postgresql://{parts['user']}{secret}@{host}:{parts['port']}/{parts['dbname']}"
 
 
 USE = """
@@ -140,7 +136,7 @@ def use(environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_callers_server_gets_a_database_of_a_random_name_and_loses_it_again(server: Server) -> None:
+def test_on_a_callers_server_a_database_of_a_random_name_is_created_and_dropped(server: Server) -> None:
     with psycopg.connect(server.conninfo(), autocommit=True) as admin:
         before = admin.execute("SELECT datname, oid FROM pg_database ORDER BY 1").fetchall()
         done = use({"DATABASE_URL": as_url(server.conninfo())})
@@ -150,7 +146,9 @@ def test_a_callers_server_gets_a_database_of_a_random_name_and_loses_it_again(se
         assert admin.execute("SELECT datname, oid FROM pg_database ORDER BY 1").fetchall() == before
 
 
-def test_a_missing_right_an_outage_and_a_wrong_password_are_said_in_a_sentence(server: Server) -> None:
+def test_a_missing_right_and_a_server_that_cannot_be_reached_end_with_a_message_without_the_password(
+    server: Server,
+) -> None:
     with psycopg.connect(server.conninfo(), autocommit=True) as admin:
         admin.execute("CREATE ROLE conversation_store_plain LOGIN PASSWORD 'secret'")
         try:
@@ -165,7 +163,7 @@ def test_a_missing_right_an_outage_and_a_wrong_password_are_said_in_a_sentence(s
     assert (done.returncode, "DATABASE_URL cannot be used" in done.stderr, "hidden" in done.stderr) == (1, True, False)
 
 
-def test_a_wrong_pgbin_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_wrong_pgbin_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PGBIN", str(tmp_path))
     with pytest.raises(SystemExit, match=r"PGBIN=.* must be the folder of PostgreSQL's initdb"):
         find_bindir()

@@ -1,10 +1,16 @@
-"""What the type checkers see; `make types` checks this file, pytest only imports it."""
+"""What the type checkers see; `make types` checks this file, pytest only that every operation is in it."""
 
 from __future__ import annotations
 
+import ast
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from importlib.resources import files
+from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_type
+
+import pytest
 
 from conversation_store import (
     ApiToken,
@@ -20,55 +26,122 @@ from conversation_store import (
     IssuedToken,
     Page,
     migrate,
+    migrate_async,
 )
+from conversation_store.jsonl import Imported, export_jsonl, export_jsonl_async, import_jsonl, import_jsonl_async
+from conversation_store.ragflow import Totals, import_ragflow, import_ragflow_async
+from operations import OPERATIONS
 
 if TYPE_CHECKING:
+    # Each operation stands once in each of the next two functions, directly in an assert_type.
 
-    def blocking(store: ConversationStore) -> None:
-        assert_type(migrate(""), list[str])
+    def sync_operations(store: ConversationStore) -> None:
         assert_type(store.dialogs.save(id="d", tenant_id=1), Dialog)
+        assert_type(store.dialogs.insert_many([{"id": "d"}]), int)
         assert_type(store.dialogs.get_by_id("d"), Dialog | None)
+        assert_type(store.dialogs.get_by_ids(["d"]), list[Dialog])
+        assert_type(store.dialogs.query(tenant_id="t"), list[Dialog])
+        assert_type(store.dialogs.iter(), Iterator[Dialog])
+        assert_type(store.dialogs.update_by_id("d", {}), int)
+        assert_type(store.dialogs.delete_by_id("d"), int)
+        assert_type(store.dialogs.delete_by_ids(["d"]), int)
         assert_type(store.conversations.save(dialog_id="d", message=[{"role": "user"}]), Conversation)
+        assert_type(store.conversations.insert_many([{"dialog_id": "d"}], on_progress=print), int)
         assert_type(store.conversations.get_by_id(1), Conversation | None)
-        assert_type(store.conversations.get_list("d", "t", 1, 30, "name"), Page)
-        count, sessions = store.conversations.get_list("d", "t")
-        assert_type(count, int)
-        assert_type(sessions, list[Conversation])
-        assert_type(store.conversations.get_names("d", "e"), list[ConversationName])
-        assert_type(store.conversations.append_message("c", {"tokens": 1}), int)
-        assert_type(store.conversations.append_round("c", [], expected_round=1), int)
-        assert_type(store.conversations.stats("t", "2024-01-01", "2024-01-31"), list[DailyStats])
-        assert_type(store.conversations.delete_by_id("c"), int)
         assert_type(store.conversations.get_by_ids(["c", 1]), list[Conversation])
         assert_type(store.conversations.get_or_none(id="c", dialog_id="d"), Conversation | None)
         assert_type(store.conversations.get_dialog_ids(["c"]), dict[str, str])
         assert_type(store.conversations.query(dialog_id="d"), list[Conversation])
+        assert_type(store.conversations.get_list("d", "t", 1, 30, "name"), Page)
         assert_type(store.conversations.list_after("d", "t", orderby="name", cursor=None), CursorPage)
-        assert_type(store.conversations.list_after("d", "t").next_cursor, str | None)
+        assert_type(store.conversations.get_names("d", "e"), list[ConversationName])
         assert_type(store.conversations.iter(), Iterator[Conversation])
         assert_type(store.conversations.export(), Iterator[str])
         assert_type(store.conversations.count(), int)
-        assert_type(store.conversations.insert_many([{"dialog_id": "d"}], on_progress=print), int)
+        assert_type(store.conversations.stats("t", "2024-01-01", "2024-01-31"), list[DailyStats])
+        assert_type(store.conversations.append_message("c", {"tokens": 1}), int)
+        assert_type(store.conversations.append_round("c", [], expected_round=1), int)
         assert_type(store.conversations.update_by_id("c", {}), int)
         assert_type(store.conversations.update_many_by_id([{"id": "c"}]), int)
+        assert_type(store.conversations.delete_by_id("c"), int)
         assert_type(store.conversations.delete_by_ids(["c"], "d"), int)
         assert_type(store.conversations.delete_by_dialog_ids(["d"]), int)
         assert_type(store.conversations.delete_not_updated_since("2024-01-01"), int)
-        assert_type(store.dialogs.insert_many([{"id": "d"}]), int)
-        assert_type(store.dialogs.iter(), Iterator[Dialog])
-        assert_type(store.tenants.delete_by_id("t", on_progress=print), DeletedTenant)
-        assert_type(store.tokens.rotate(1, tenant_id="t"), IssuedToken)
-        assert_type(store.tokens.fill_beta(1, tenant_id="t"), ApiToken)
-        assert_type(store.tokens.authenticate_beta("b"), ApiToken | None)
-        assert_type(store.tokens.revoke(1, tenant_id="t"), int)
-        assert_type(store.tokens.issue(tenant_id="t").to_dict(), dict[str, Any])
-        assert_type(store.run_in_transaction(lambda tx: tx.conversations.count()), int)
         assert_type(store.tokens.issue(tenant_id="t"), IssuedToken)
         assert_type(store.tokens.save(tenant_id="t", token="x"), ApiToken)
         assert_type(store.tokens.authenticate("x"), ApiToken | None)
+        assert_type(store.tokens.authenticate_beta("b"), ApiToken | None)
         assert_type(store.tokens.used("x"), int)
         assert_type(store.tokens.query(tenant_id="t"), list[ApiToken])
+        assert_type(store.tokens.update_by_id(1, {}, tenant_id="t"), int)
+        assert_type(store.tokens.fill_beta(1, tenant_id="t"), ApiToken)
+        assert_type(store.tokens.rotate(1, tenant_id="t"), IssuedToken)
+        assert_type(store.tokens.expire(1, tenant_id="t", expire_date=None), int)
+        assert_type(store.tokens.revoke(1, tenant_id="t"), int)
+        assert_type(store.tokens.delete(tenant_id="t", token="x"), int)
+        assert_type(store.tokens.delete_by_id(1, tenant_id="t"), int)
         assert_type(store.tokens.delete_by_tenant_id("t"), int)
+        assert_type(store.tenants.delete_by_id("t", on_progress=print), DeletedTenant)
+
+    async def async_operations(store: AsyncConversationStore) -> None:
+        assert_type(await store.dialogs.save(id="d", tenant_id=1), Dialog)
+        assert_type(await store.dialogs.insert_many([{"id": "d"}]), int)
+        assert_type(await store.dialogs.get_by_id("d"), Dialog | None)
+        assert_type(await store.dialogs.get_by_ids(["d"]), list[Dialog])
+        assert_type(await store.dialogs.query(tenant_id="t"), list[Dialog])
+        assert_type(store.dialogs.iter(), AsyncIterator[Dialog])
+        assert_type(await store.dialogs.update_by_id("d", {}), int)
+        assert_type(await store.dialogs.delete_by_id("d"), int)
+        assert_type(await store.dialogs.delete_by_ids(["d"]), int)
+        assert_type(await store.conversations.save(dialog_id="d", message=[{"role": "user"}]), Conversation)
+        assert_type(await store.conversations.insert_many([{"dialog_id": "d"}], on_progress=print), int)
+        assert_type(await store.conversations.get_by_id(1), Conversation | None)
+        assert_type(await store.conversations.get_by_ids(["c", 1]), list[Conversation])
+        assert_type(await store.conversations.get_or_none(id="c", dialog_id="d"), Conversation | None)
+        assert_type(await store.conversations.get_dialog_ids(["c"]), dict[str, str])
+        assert_type(await store.conversations.query(dialog_id="d"), list[Conversation])
+        assert_type(await store.conversations.get_list("d", "t", 1, 30, "name"), Page)
+        assert_type(await store.conversations.list_after("d", "t", orderby="name", cursor=None), CursorPage)
+        assert_type(await store.conversations.get_names("d", "e"), list[ConversationName])
+        assert_type(store.conversations.iter(), AsyncIterator[Conversation])
+        assert_type(store.conversations.export(), AsyncIterator[str])
+        assert_type(await store.conversations.count(), int)
+        assert_type(await store.conversations.stats("t", "2024-01-01", "2024-01-31"), list[DailyStats])
+        assert_type(await store.conversations.append_message("c", {"tokens": 1}), int)
+        assert_type(await store.conversations.append_round("c", [], expected_round=1), int)
+        assert_type(await store.conversations.update_by_id("c", {}), int)
+        assert_type(await store.conversations.update_many_by_id([{"id": "c"}]), int)
+        assert_type(await store.conversations.delete_by_id("c"), int)
+        assert_type(await store.conversations.delete_by_ids(["c"], "d"), int)
+        assert_type(await store.conversations.delete_by_dialog_ids(["d"]), int)
+        assert_type(await store.conversations.delete_not_updated_since("2024-01-01"), int)
+        assert_type(await store.tokens.issue(tenant_id="t"), IssuedToken)
+        assert_type(await store.tokens.save(tenant_id="t", token="x"), ApiToken)
+        assert_type(await store.tokens.authenticate("x"), ApiToken | None)
+        assert_type(await store.tokens.authenticate_beta("b"), ApiToken | None)
+        assert_type(await store.tokens.used("x"), int)
+        assert_type(await store.tokens.query(tenant_id="t"), list[ApiToken])
+        assert_type(await store.tokens.update_by_id(1, {}, tenant_id="t"), int)
+        assert_type(await store.tokens.fill_beta(1, tenant_id="t"), ApiToken)
+        assert_type(await store.tokens.rotate(1, tenant_id="t"), IssuedToken)
+        assert_type(await store.tokens.expire(1, tenant_id="t", expire_date=None), int)
+        assert_type(await store.tokens.revoke(1, tenant_id="t"), int)
+        assert_type(await store.tokens.delete(tenant_id="t", token="x"), int)
+        assert_type(await store.tokens.delete_by_id(1, tenant_id="t"), int)
+        assert_type(await store.tokens.delete_by_tenant_id("t"), int)
+        assert_type(await store.tenants.delete_by_id("t", on_progress=print), DeletedTenant)
+
+    def sync(store: ConversationStore) -> None:
+        assert_type(migrate(""), list[str])
+        assert_type(import_jsonl(store, BytesIO()), Imported)
+        assert_type(export_jsonl(store), Iterator[tuple[str, int]])
+        assert_type(import_ragflow("", ""), dict[str, Totals])
+        count, sessions = store.conversations.get_list("d", "t")
+        assert_type(count, int)
+        assert_type(sessions, list[Conversation])
+        assert_type(store.conversations.list_after("d", "t").next_cursor, str | None)
+        assert_type(store.tokens.issue(tenant_id="t").to_dict(), dict[str, Any])
+        assert_type(store.run_in_transaction(lambda tx: tx.conversations.count()), int)
         with ConversationStore("") as opened, opened.transaction() as tx:
             assert_type(tx.conversations.get_by_id("c"), Conversation | None)
         with store.transaction(isolation="serializable", read_only=True) as tx, tx.transaction() as inner:
@@ -81,19 +154,12 @@ if TYPE_CHECKING:
         store.tokens.authenticate(b"x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
     async def on_asyncio(store: AsyncConversationStore) -> None:
-        assert_type(await store.dialogs.save(id="d", tenant_id=1), Dialog)
-        assert_type(await store.conversations.get_by_id("c"), Conversation | None)
-        assert_type(await store.conversations.get_list("d", "t"), Page)
-        assert_type(await store.conversations.append_round("c", []), int)
-        assert_type(await store.conversations.stats("t", "2024-01-01", "2024-01-31"), list[DailyStats])
-        assert_type(await store.tokens.issue(tenant_id="t"), IssuedToken)
-        assert_type(await store.tokens.authenticate("x"), ApiToken | None)
-        assert_type(store.conversations.iter(), AsyncIterator[Conversation])
+        assert_type(await migrate_async(""), list[str])
+        assert_type(await import_jsonl_async(store, BytesIO()), Imported)
+        assert_type(export_jsonl_async(store), AsyncIterator[tuple[str, int]])
+        assert_type(await import_ragflow_async("", ""), dict[str, Totals])
         async for line in store.conversations.export(tenant_id="t"):
             assert_type(line, str)
-        assert_type(await store.conversations.insert_many([{"dialog_id": "d"}]), int)
-        assert_type(await store.conversations.list_after("d", "t"), CursorPage)
-        assert_type(await store.tenants.delete_by_id("t"), DeletedTenant)
 
         async def work(tx: AsyncTransaction) -> list[Dialog]:
             async with tx.transaction() as inner:
@@ -104,6 +170,22 @@ if TYPE_CHECKING:
             assert_type(await tx.conversations.get_by_id("c"), Conversation | None)
         await store.conversations.append_round("c")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         store.tokens.used("x").bit_length()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize("function", ["sync_operations", "async_operations"])
+def test_the_type_of_every_operation_is_asserted(function: str) -> None:
+    (body,) = [
+        node
+        for node in ast.walk(ast.parse(Path(__file__).read_text()))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == function
+    ]
+    asserted: list[str] = []
+    for node in ast.walk(body):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "assert_type":
+            call = node.args[0].value if isinstance(node.args[0], ast.Await) else node.args[0]
+            assert isinstance(call, ast.Call)
+            asserted.append(ast.unparse(call.func).removeprefix("store."))
+    assert Counter(asserted) == Counter(operation.name for operation in OPERATIONS)
 
 
 def test_the_marker_for_type_checkers_is_there() -> None:

@@ -1,5 +1,5 @@
 /* api_token.authenticate */
--- Return the live token with this digest and stamp its use.
+-- Return the live token with this secret and stamp its use.
 --
 -- The stamp is written only where the last one is at least :stamp_every seconds old, and
 -- whoever finds the row locked goes without it: a hot token is read by all and queued for by

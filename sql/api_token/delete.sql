@@ -1,5 +1,5 @@
 /* api_token.delete */
--- Delete a tenant's token by its digest.
+-- Delete a tenant's token by its secret.
 --
 -- Served by api_token_token_digest_key.
 -- returns: count

@@ -1,5 +1,5 @@
 /* api_token.expire */
--- Set when a live token expires.
+-- Set when a tenant's live token expires.
 --
 -- NULL: never. What has expired stays so, and a token that was rotated lives no longer than
 -- its grace period. Served by api_token_pkey.

@@ -1,5 +1,5 @@
 /* api_token.fill_beta */
--- Give a live token a beta unless it has one, and return the token.
+-- Give a tenant's live token a random beta unless it has one, and return the token.
 --
 -- Of two callers at once the second waits for the row and gets what the first has filled
 -- in. Not of a token that was rotated: its beta is with its successor. Served by api_token_pkey.

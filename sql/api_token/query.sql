@@ -1,5 +1,5 @@
 /* api_token.query */
--- List the tokens of a tenant, of a dialog, with a digest or with a beta, newest first.
+-- Return the tokens of a tenant, of a dialog, with a secret or with a beta, newest first.
 --
 -- Expired and revoked ones are there too. Each filter that is given folds into a condition of
 -- api_token_tenant_id_dialog_id_idx, api_token_token_digest_key or api_token_beta_key.

@@ -1,5 +1,5 @@
 /* api_token.revoke */
--- End the life of a token now, for good.
+-- Revoke a tenant's token for good.
 --
 -- The row stays, for lists to show. A state and not a time to compare with: no clock brings
 -- it back. Served by api_token_pkey.

@@ -1,5 +1,5 @@
 /* api_token.rotate */
--- Issue a successor to a live token and let the old one expire after a grace period.
+-- Issue a successor to a tenant's live token, and let the old one expire after a grace period.
 --
 -- The successor has the tenant, the dialog and the source of the old one, expires when that
 -- was to unless :expire_date says otherwise, and takes over its beta, so that embedded pages

@@ -1,5 +1,5 @@
 /* api_token.save */
--- Store a token by its digest.
+-- Store a secret by its digest.
 --
 -- A digest or a beta that is there already, under whatever tenant, is the unique key's
 -- error; a dialog that is not the tenant's is the foreign key's.

@@ -1,5 +1,5 @@
 /* api_token.update_by_id */
--- Change the given fields of a token.
+-- Change the given fields of a tenant's token.
 --
 -- :changes holds them, NULL included. A dialog that is not the tenant's is the foreign key's
 -- error, a beta that is in use the unique key's. Served by api_token_pkey.

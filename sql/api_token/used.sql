@@ -1,5 +1,5 @@
 /* api_token.used */
--- Stamp the use of a live token.
+-- Stamp the use of the live token with this secret.
 --
 -- One row by api_token_token_digest_key; the stamp touches no indexed column. Whoever finds
 -- the row locked waits: authenticate.sql does not.

@@ -1,5 +1,5 @@
 /* conversation.append_round */
--- Add the messages and references of one turn to a conversation and increment its round.
+-- Append the messages and references of one turn.
 --
 -- The row is locked first and the current round is read from the lock, since the
 -- statement's own snapshot may be older. The counts change in the UPDATE that holds the

@@ -1,5 +1,5 @@
 /* conversation.get_by_id */
--- Return one conversation with everything in it.
+-- Return the conversation with this id.
 --
 -- One row by conversation_pkey, its entries in order by the primary keys of their tables.
 -- returns: optional

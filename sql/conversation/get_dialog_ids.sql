@@ -1,5 +1,5 @@
 /* conversation.get_dialog_ids */
--- Return which of these conversations there are, and the dialog of each.
+-- Return the dialog of each of these conversations.
 --
 -- Served by conversation_pkey.
 -- returns: many

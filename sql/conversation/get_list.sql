@@ -1,5 +1,5 @@
 /* conversation.get_list */
--- List one page of a dialog's conversations and how many match in all.
+-- Return one page of a dialog's conversations, and how many match over all pages.
 --
 -- Without a keyword, in order of create_date or update_date, either direction: a range of
 -- conversation_tenant_id_dialog_id_create_date_id_idx or its twin for update_date, which

@@ -1,5 +1,5 @@
 /* conversation.get_names */
--- List the ids and names of one explorer user's conversations in a dialog, newest first.
+-- Return the ids and names of one explorer user's conversations, newest first.
 --
 -- Served in order by conversation_dialog_id_exp_user_id_create_date_id_idx.
 -- returns: many

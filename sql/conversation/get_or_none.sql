@@ -1,5 +1,5 @@
 /* conversation.get_or_none */
--- Return one conversation of one dialog.
+-- Return the conversation with this id when it belongs to this dialog.
 --
 -- One row by conversation_pkey, and only when it is the dialog's.
 -- returns: optional

@@ -1,5 +1,5 @@
 /* conversation.insert_many */
--- Load conversations; their entries follow by the two files of the same name.
+-- Load conversations without their entries.
 --
 -- The tenant must be the dialog's, and the counts those of the entries; the foreign key
 -- holds the one and insert_many the other.

@@ -1,5 +1,5 @@
 /* conversation.query */
--- List the conversations of a dialog, of a tenant's user, or with an id, newest first.
+-- Return the conversations of a dialog, of a user, or of both, newest first.
 --
 -- What is given folds into a condition of conversation_tenant_id_dialog_id_create_date_id_idx
 -- or conversation_tenant_id_user_id_create_date_id_idx, which give the order too, or of

@@ -1,5 +1,5 @@
 /* conversation.save */
--- Insert a conversation with its messages and references.
+-- Insert a conversation and return it as stored.
 --
 -- The tenant is the dialog's. A missing dialog gives the empty tenant, which is nobody's,
 -- and so the foreign key's error; an INSERT ... SELECT would insert nothing in silence.

@@ -1,5 +1,5 @@
 /* conversation.stats */
--- Summarise a tenant's conversations day by day.
+-- Return a tenant's conversations summarised by the day of their creation.
 --
 -- Each day is one range of conversation_tenant_id_create_date_idx, answered from the index
 -- alone. The series is of dates, so that the days of 23 and 25 hours are right; a day

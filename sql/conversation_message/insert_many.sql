@@ -1,5 +1,5 @@
 /* conversation_message.insert_many */
--- Load the message entries of conversations that conversation/insert_many.sql has loaded.
+-- Load the message entries of conversations.
 --
 -- Positions from 1, or 0 for a value that is not a list.
 -- returns: count

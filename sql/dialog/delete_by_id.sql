@@ -1,5 +1,5 @@
 /* dialog.delete_by_id */
--- Delete a dialog that has no conversations, with the tokens that are bound to it.
+-- Delete a dialog without conversations, with the tokens bound to it.
 --
 -- While there are conversations it is their foreign key's error. Served by dialog_pkey.
 -- returns: count

@@ -1,5 +1,5 @@
 /* dialog.delete_by_ids */
--- Delete dialogs that have no conversations, all of them or none, with the tokens that are bound to them.
+-- Delete dialogs without conversations, with the tokens bound to them.
 --
 -- While one of them has conversations it is their foreign key's error. Rows are locked in
 -- order of the ids. Served by dialog_pkey.

@@ -1,5 +1,5 @@
 /* dialog.get_by_id */
--- Return one dialog.
+-- Return the dialog with this id.
 --
 -- Served by dialog_pkey.
 -- returns: optional

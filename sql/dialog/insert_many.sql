@@ -1,5 +1,5 @@
 /* dialog.insert_many */
--- Insert dialogs, all of them or none.
+-- Insert new dialogs, all of them or none.
 --
 -- The lists run in step; a date of NULL is now. An id that is there already is the primary
 -- key's error.

@@ -1,5 +1,5 @@
 /* dialog.query */
--- List a tenant's dialogs, newest first.
+-- Return a tenant's dialogs, newest first.
 --
 -- Served by dialog_tenant_id_id_key, then sorted: a tenant has tens of dialogs.
 -- returns: many

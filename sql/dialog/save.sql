@@ -1,5 +1,5 @@
 /* dialog.save */
--- Insert a dialog, or update the name of one that is there.
+-- Insert a dialog, or update the name of an existing one.
 --
 -- Returns no row when the dialog belongs to another tenant: it is never moved. A name
 -- of NULL leaves the name as it is. Served by dialog_pkey.

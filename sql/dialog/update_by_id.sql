@@ -1,5 +1,5 @@
 /* dialog.update_by_id */
--- Change the given fields of a dialog.
+-- Change the name of a dialog.
 --
 -- :changes holds them, NULL included. Served by dialog_pkey.
 -- returns: count

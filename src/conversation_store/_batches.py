@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 from psycopg.rows import kwargs_row
@@ -13,11 +12,12 @@ from conversation_store._conversation_input import NewConversation, number_entri
 from conversation_store._sql_loader import Query, load
 from conversation_store._statement import Statement, copy, count, one, then
 from conversation_store.errors import DialogNotFound
+from conversation_store.models import DeletedBatch, DeletedOldBatch
 
 T = TypeVar("T")
 
 OnProgress: TypeAlias = Callable[[int], object]
-"""Called after each batch with the number of rows that are done so far."""
+"""Called after each batch with the number of rows so far."""
 
 BATCH = 1_000
 _BATCH_CHARACTERS = 16_000_000
@@ -27,19 +27,6 @@ _INSERT_MANY = load("conversation.insert_many")
 _INSERT_MESSAGES = load("conversation_message.insert_many")
 _INSERT_REFERENCES = load("conversation_reference.insert_many")
 _DELETE_NOT_UPDATED_SINCE = load("conversation.delete_not_updated_since")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """How many rows a deletion found and how many it deleted: somebody else may have been faster."""
-
-    deleted: int
-    found: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Retired(Batch):
-    last_dialog_id: str | None
 
 
 def insert_conversations(
@@ -104,10 +91,10 @@ def delete_until_none(query: Query, **params: object) -> Generator[Statement[int
 
 def delete_in_batches(
     query: Query, batch_size: int, on_progress: OnProgress | None, **params: object
-) -> Generator[Statement[Batch], Batch, int]:
+) -> Generator[Statement[DeletedBatch], DeletedBatch, int]:
     """Delete a batch at a time until none are found; return how many rows were deleted."""
     deleted = 0
-    while (batch := (yield one(query, Batch, limit=batch_size, **params))).found:
+    while (batch := (yield one(query, DeletedBatch, limit=batch_size, **params))).found:
         deleted += batch.deleted
         if on_progress is not None and batch.deleted:
             on_progress(deleted)
@@ -121,9 +108,9 @@ def delete_not_updated_since(
     deleted = 0
     from_dialog_id = ""
     while True:
-        batch: _Retired = yield one(
+        batch: DeletedOldBatch = yield one(
             _DELETE_NOT_UPDATED_SINCE,
-            _Retired,
+            DeletedOldBatch,
             before_date=before_date,
             from_dialog_id=from_dialog_id,
             limit=batch_size,
@@ -140,7 +127,7 @@ def delete_not_updated_since(
 def walk(
     page: Callable[[T | None], Statement[list[T]]], limit: int, emit: Callable[[list[T]], list[Any]] = list
 ) -> Generator[Statement[Any], Any, None]:
-    """Read page after page, each behind the last row of the one before; the items are what *emit* makes of a page."""
+    """Read page after page, each after the last row of the page before; *emit* makes the items of a page."""
     last: T | None = None
     while True:
         size = 0
@@ -156,6 +143,6 @@ def walk(
 
 
 def batch_size(batch_size: object, on_progress: object = None) -> int:
-    """Check how many rows a batch has, and what hears of each."""
+    """Check the size of a batch and the callback that is called after each."""
     validate.callback("on_progress", on_progress)
     return validate.integer("batch_size", batch_size, minimum=1, maximum=100_000)

@@ -24,7 +24,7 @@ SCALARS: Mapping[str, Callable[[str, object], object]] = {
     "version_title": validate.optional_text,
 }
 DOCUMENTS = ("message", "reference", "dsl")
-# A whole row as it was read may be given for a change: what it says of these is its own past.
+# A whole row as it was read may be given for a change; these of its fields are ignored.
 PAST = ("id", "round", "dialog_id", "tenant_id", "create_date", "create_time", "update_date", "update_time")
 
 _DEFAULTS: Mapping[str, object] = {"user_id": "", "tokens": 0, "duration": 0.0, "thumb_up": 0}
@@ -120,3 +120,11 @@ def read_new(name: str, conversation: object) -> NewConversation:
 def number_entries(entries: list[str] | str) -> list[tuple[int, str]]:
     """Return each entry with its position, from 1; a value that is not a list is at position 0."""
     return [(0, entries)] if isinstance(entries, str) else list(enumerate(entries, start=1))
+
+
+def owner(tenant_id: object, dialog_id: object) -> dict[str, object]:
+    """Return the parameters that narrow to a tenant, to a dialog, or, of None, to neither."""
+    return {
+        "tenant_id": None if tenant_id is None else validate.identifier("tenant_id", tenant_id),
+        "dialog_id": None if dialog_id is None else validate.identifier("dialog_id", dialog_id),
+    }

@@ -23,7 +23,7 @@ _MIN_TIME, _MAX_TIME = -62_135_596_800_000, 253_402_300_799_999  # the years 1 t
 
 
 def time_zone(name: str, value: object) -> str:
-    """Return the name of an IANA time zone; offsets and abbreviations are none."""
+    """Return the name of an IANA time zone; an offset or an abbreviation raises `InvalidArgument`."""
     if not _is_time_zone(text(name, value)):
         raise InvalidArgument(
             f"{name} must be the name of an IANA time zone, such as 'Europe/Paris' or 'UTC', not {value!r}"
@@ -46,7 +46,7 @@ def _is_time_zone(value: str) -> bool:
 
 
 def moment(name: str, value: object) -> date | datetime:
-    """Return a date for a whole day and a datetime for an instant, in UTC where it says its offset."""
+    """Return a date for a whole day and a datetime for an instant, in UTC where it has an offset."""
     if isinstance(value, datetime):
         return _in_utc(name, value)
     if isinstance(value, date):
@@ -80,7 +80,7 @@ def _in_utc(name: str, instant: datetime) -> datetime:
 
 
 def optional_date(name: str, value: object) -> str | None:
-    """Return a date to store, a day as its first instant and in UTC where it says no offset, or None for None."""
+    """Return a date to store, a day as its first instant and in UTC where it has no offset, or None for None."""
     if value is None:
         return None
     instant = moment(name, value)
@@ -90,7 +90,7 @@ def optional_date(name: str, value: object) -> str | None:
 
 
 def date_or_time(name: str, given: Mapping[str, object], kind: str) -> str | None:
-    """Return the stored date of a row that says it as `create_date`, or in milliseconds as `create_time`."""
+    """Return the date to store of a row that has it as `create_date`, or in milliseconds as `create_time`."""
     date_key, time_key = f"{kind}_date", f"{kind}_time"
     date = optional_date(f"{name}[{date_key!r}]", given.get(date_key))
     if given.get(time_key) is None:

@@ -141,7 +141,7 @@ async def _copy_async(cursor: AsyncRawCursor[Any], text: bytes, rows: Sequence[S
             for row in rows:
                 await copy.write_row([to_text(value) for value in row])
     except BaseException:
-        # A COPY that is cancelled while it ends leaves the connection in the middle of it, of no use to anybody.
+        # A COPY that is cancelled while it ends leaves the connection in the middle of it: no statement can follow.
         if cursor.connection.info.transaction_status == TransactionStatus.ACTIVE:
             await cursor.connection.close()
         raise

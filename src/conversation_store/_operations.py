@@ -33,6 +33,14 @@ class AsyncRepository:
         self._executor = executor
 
 
+def _executor(repository: Repository) -> Executor:
+    return repository._executor  # pyright: ignore[reportPrivateUsage]  # its methods are made here
+
+
+def _async_executor(repository: AsyncRepository) -> AsyncExecutor:
+    return repository._executor  # pyright: ignore[reportPrivateUsage]
+
+
 class _Method(Generic[P, S, A]):
     """A method with one body, which is sync or on asyncio as its owner is."""
 
@@ -61,7 +69,7 @@ class _Method(Generic[P, S, A]):
 
 
 def _described(describe: Callable[..., Any]) -> Any:
-    """Return what a body says that it describes: the annotation of its result."""
+    """Return the annotation of the result of a body."""
     return get_type_hints(describe)["return"]
 
 
@@ -83,10 +91,10 @@ class operation(_Method[P, T, Coroutine[Any, Any, T]]):  # noqa: N801  # used as
 
     def __init__(self, describe: Callable[Concatenate[Any, P], Statement[T]]) -> None:
         def sync(self: Repository, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            return self._executor.run(describe(self, *args, **kwargs))
+            return _executor(self).run(describe(self, *args, **kwargs))
 
         async def on_asyncio(self: AsyncRepository, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            return await self._executor.run(describe(self, *args, **kwargs))
+            return await _async_executor(self).run(describe(self, *args, **kwargs))
 
         (returns,) = get_args(_described(describe))
         super().__init__(describe, sync, on_asyncio, (returns, returns))
@@ -97,10 +105,10 @@ class sequence(_Method[P, T, Coroutine[Any, Any, T]]):  # noqa: N801
 
     def __init__(self, describe: Callable[Concatenate[Any, P], Generator[Statement[Any], Any, T]]) -> None:
         def sync(self: Repository, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            return drive(describe(self, *args, **kwargs), self._executor.run)
+            return drive(describe(self, *args, **kwargs), _executor(self).run)
 
         async def on_asyncio(self: AsyncRepository, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            return await drive_async(describe(self, *args, **kwargs), self._executor.run)
+            return await drive_async(describe(self, *args, **kwargs), _async_executor(self).run)
 
         _, _, returns = get_args(_described(describe))
         super().__init__(describe, sync, on_asyncio, (returns, returns))
@@ -112,12 +120,12 @@ class atomic(_Method[P, T, Coroutine[Any, Any, T]]):  # noqa: N801
     def __init__(self, describe: Callable[Concatenate[Any, P], Generator[Statement[Any], Any, T]]) -> None:
         def sync(self: Repository, /, *args: P.args, **kwargs: P.kwargs) -> T:
             steps = describe(self, *args, **kwargs)
-            with begin(self._executor) as executor:
+            with begin(_executor(self)) as executor:
                 return drive(steps, executor.run)
 
         async def on_asyncio(self: AsyncRepository, /, *args: P.args, **kwargs: P.kwargs) -> T:
             steps = describe(self, *args, **kwargs)
-            async with begin_async(self._executor) as executor:
+            async with begin_async(_async_executor(self)) as executor:
                 return await drive_async(steps, executor.run)
 
         _, _, returns = get_args(_described(describe))
@@ -132,10 +140,10 @@ class stream(_Method[P, Iterator[T], AsyncIterator[T]]):  # noqa: N801
 
     def __init__(self, describe: Callable[Concatenate[Any, P], Generator[Statement[list[T]], Any, None]]) -> None:
         def sync(self: Repository, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-            return each(describe(self, *args, **kwargs), self._executor.run)
+            return each(describe(self, *args, **kwargs), _executor(self).run)
 
         def on_asyncio(self: AsyncRepository, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
-            return each_async(describe(self, *args, **kwargs), self._executor.run)
+            return each_async(describe(self, *args, **kwargs), _async_executor(self).run)
 
         (items,) = get_args(get_args(_described(describe))[0])
         (item,) = get_args(items)

@@ -7,11 +7,11 @@ A `Scope` is a connection at one level of its transaction. Its `State` is the wh
     NESTED  --the block fails-->              FAILED  --the nested transaction ends-->  CLOSED
 
 A block that ends while a nested transaction is open in it waits until that has ended. A statement runs only where its
-scope is OPEN and no scope around it is FAILED: what ran otherwise would be part of somebody else's transaction, and be
+scope is OPEN and no scope around it is FAILED: what ran otherwise would be part of another transaction, and be
 undone with it.
 
-Who must hold which lock: sync, all scopes of a connection share one reentrant lock, and whoever reads or changes a
-state or runs a statement holds it. BEGIN, SAVEPOINT, RELEASE and COMMIT run without it: the scope around is NESTED.
+Who must hold which lock: sync, all scopes of a connection share one reentrant lock, and a thread that reads or changes
+a state or runs a statement holds it. BEGIN, SAVEPOINT, RELEASE and COMMIT run without it: the scope around is NESTED.
 On asyncio there is no lock: a state changes only between two awaits, and psycopg lets one statement wait for the other.
 """
 
@@ -24,7 +24,7 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 from psycopg import AsyncConnection, Connection
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
@@ -48,7 +48,7 @@ class State(Enum):
 class Scope(Generic[ConnectionT]):
     """A connection at one level of its transaction; the parent is the level around it, or None."""
 
-    def __init__(self, connection: ConnectionT, parent: Self | None = None) -> None:
+    def __init__(self, connection: ConnectionT, parent: Scope[ConnectionT] | None = None) -> None:
         self.connection = connection
         self.parent = parent
         self.state = State.OPEN

@@ -61,7 +61,7 @@ def load(name: str) -> Query:
 
 
 def load_all() -> dict[str, Query]:
-    """Load every query file, in order of the names; the migrations in `sql/schema` are none."""
+    """Load every query file, in order of the names; without the migrations in `sql/schema`."""
     names = (
         f"{folder.name}.{file.name.removesuffix('.sql')}"
         for folder in sql_directory().iterdir()
@@ -125,7 +125,7 @@ def _header(path: str, text: str, name: str) -> dict[str, str]:
         if word not in _DIRECTIVES:
             raise QueryError(f"{path}:{number}: unknown directive {word}; it must be one of {', '.join(_DIRECTIVES)}")
         if word in directives:
-            raise QueryError(f"{path}:{number}: {word} is said twice")
+            raise QueryError(f"{path}:{number}: {word} is given twice")
         if value not in _DIRECTIVES[word]:
             raise QueryError(f"{path}:{number}: {word} must be one of {', '.join(_DIRECTIVES[word])}, not {value!r}")
         directives[word] = value

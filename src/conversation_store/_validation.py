@@ -53,7 +53,7 @@ def optional_identifier(name: str, value: object, *, maximum: int = MAX_ID) -> s
 
 
 def identifiers(name: str, value: object) -> list[str]:
-    """Return the ids of a list, each once, in their own order; a text is no list of ids."""
+    """Return the ids of a list, each once, in order; a text raises `InvalidArgumentType`."""
     members = list(_members(name, value, "a list of ids"))
     if len(members) > MAX_IDS:
         raise InvalidArgument(f"{name} must have at most {MAX_IDS} ids, not {len(members)}")
@@ -66,7 +66,7 @@ def rows(name: str, value: object) -> Iterable[object]:
 
 
 def _members(name: str, value: Any, wanted: str) -> Iterable[object]:
-    # A text and a mapping can be iterated over too, but never are what was meant.
+    # A text and a mapping can be iterated over too, but are never meant.
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         raise InvalidArgumentType(f"{name} must be {wanted}, not {type(cast(object, value)).__name__}")
     return cast(Iterable[object], value)
@@ -88,7 +88,7 @@ def callback(name: str, value: object) -> None:
 
 
 def integer(name: str, value: object, *, minimum: int = -MAX_INTEGER - 1, maximum: int = MAX_INTEGER) -> int:
-    """Return an int within its limits; True and False are none."""
+    """Return an int within its limits; a bool raises `InvalidArgumentType`."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidArgumentType(f"{name} must be an int, not {type(value).__name__}")
     if value < minimum:
@@ -117,7 +117,7 @@ def number(name: str, value: object) -> float:
 
 
 def boolean(name: str, value: object) -> bool:
-    """Return True or False; nothing else stands for them."""
+    """Return True or False; any other type raises `InvalidArgumentType`."""
     if not isinstance(value, bool):
         raise InvalidArgumentType(f"{name} must be a bool, not {type(value).__name__}")
     return value

@@ -55,7 +55,7 @@ _CHANGES: Mapping[str, Callable[[str, object], object]] = {
 
 
 class _ApiTokens:
-    """The one body behind ApiTokenRepository and AsyncApiTokenRepository."""
+    """The methods of both repositories."""
 
     @operation
     def issue(
@@ -88,7 +88,7 @@ class _ApiTokens:
         create_date: Moment | None = None,
         update_date: Moment | None = None,
     ) -> Statement[ApiToken]:
-        """Adopt a secret that was issued elsewhere; its digest is stored.
+        """Store a secret by its digest: one that was issued elsewhere.
 
         *beta* is the public key of embedded chat pages, unique over all tenants. Dates are as for `issue`. Raises
         `AlreadyExists` when the token or the beta is stored already, under whatever tenant, and `DialogNotFound` when
@@ -100,10 +100,11 @@ class _ApiTokens:
     def authenticate(self, token: str, *, stamp_every: timedelta = _MINUTE) -> Statement[ApiToken | None]:
         """Return the live token with this secret and stamp its use, or None when there is none.
 
-        Any text may be asked for. A use is stamped unless one was less than *stamp_every* ago, so that a hot token is
-        read and not fought over. Authenticate outside of other transactions: there a stamp keeps whoever changes the
-        token or deletes its dialog waiting until the end; and one that is read-only, or repeatable read with a stamp of
-        another's behind it, cannot stamp and so not authenticate. SQL: `sql/api_token/authenticate.sql`.
+        *token* may be any text. A use is stamped unless one was less than *stamp_every* ago, so that many requests with
+        one token do not wait for each other. Authenticate outside of other transactions: there a stamp makes a change
+        of the token or a deletion of its dialog wait until the end; and a transaction that is read-only, or repeatable
+        read and older than another's stamp, cannot stamp and so not authenticate.
+        SQL: `sql/api_token/authenticate.sql`.
         """
         return optional(
             _AUTHENTICATE,
@@ -116,8 +117,8 @@ class _ApiTokens:
     def authenticate_beta(self, beta: str, *, stamp_every: timedelta = _MINUTE) -> Statement[ApiToken | None]:
         """Return the live token with this beta and stamp its use, or None when there is none.
 
-        For embedded pages, whose key anybody can read: what it opens is up to the caller. Any text may be asked for; a
-        use is stamped as in `authenticate`. SQL: `sql/api_token/authenticate_beta.sql`.
+        For embedded pages, whose key is public: the caller decides what it allows. *beta* may be any text. A use is
+        stamped as in `authenticate`. SQL: `sql/api_token/authenticate_beta.sql`.
         """
         return optional(
             _AUTHENTICATE_BETA, ApiToken, beta=_sought(beta), stamp_every=validate.seconds("stamp_every", stamp_every)
@@ -143,8 +144,8 @@ class _ApiTokens:
     ) -> Statement[list[ApiToken]]:
         """Return the tokens of a tenant, of a dialog, with a secret or with a beta, newest first.
 
-        At least one of the four must be given; a token must fit all that are. Expired and revoked tokens are there too,
-        no use is stamped, and *limit* is the most that are returned. SQL: `sql/api_token/query.sql`.
+        At least one of the four must be given, and a token must match all that are given. Expired and revoked tokens
+        are in the list too. No use is stamped. At most *limit* are returned. SQL: `sql/api_token/query.sql`.
         """
         if tenant_id is None and dialog_id is None and token is None and beta is None:
             raise InvalidArgument("one of tenant_id, dialog_id, token and beta must be given")
@@ -160,10 +161,10 @@ class _ApiTokens:
 
     @operation
     def update_by_id(self, id: int, token: Mapping[str, object], *, tenant_id: str | int) -> Statement[int]:
-        """Change `dialog_id`, `source` and `beta` of a tenant's token, those that are given; return 1 or 0.
+        """Change the given fields of a tenant's token: `dialog_id`, `source` and `beta`; return 1 or 0.
 
         Raises `AlreadyExists` when the beta is in use, and `DialogNotFound` when the tenant has no such dialog; other
-        keys are a `ValueError`. SQL: `sql/api_token/update_by_id.sql`.
+        keys raise `InvalidArgument`. SQL: `sql/api_token/update_by_id.sql`.
         """
         given = validate.keys("token", token, tuple(_CHANGES))
         changes = {key: _CHANGES[key](f"token[{key!r}]", value) for key, value in given.items()}
@@ -209,7 +210,7 @@ class _ApiTokens:
 
     @operation
     def expire(self, id: int, *, tenant_id: str | int, expire_date: Moment | None) -> Statement[int]:
-        """Set when a tenant's live token ceases to authenticate; return 1, or 0 when there is none.
+        """Set when a tenant's live token expires; return 1, or 0 when there is none.
 
         *expire_date* is as for `issue`; None is never. A token that has expired stays so, and one
         that was rotated lives no longer than its grace period.
@@ -219,7 +220,7 @@ class _ApiTokens:
 
     @operation
     def revoke(self, id: int, *, tenant_id: str | int) -> Statement[int]:
-        """End the life of a tenant's token now, for good; return 1, or 0 when there is none or it was revoked before.
+        """Revoke a tenant's token for good; return 1, or 0 when there is none or it was revoked before.
 
         It stays in lists; `delete_by_id` removes it. SQL: `sql/api_token/revoke.sql`.
         """
@@ -310,7 +311,7 @@ def _issued(token: str) -> Callable[[ApiToken], IssuedToken]:
 
 
 def _sought(beta: object) -> str:
-    """Return a beta to look for; of text that cannot be stored the empty one, which nobody has."""
+    """Return a beta to look for; the empty one, which no token has, for text that cannot be stored."""
     if not isinstance(beta, str):
         raise InvalidArgumentType(f"beta must be a str, not {type(beta).__name__}")
     try:
@@ -322,7 +323,7 @@ def _sought(beta: object) -> str:
 def _digest(token: object) -> bytes:
     if not isinstance(token, str):
         raise _not_a_token(token)
-    # surrogatepass: text that nobody could have stored is an unknown token, and no error that quotes it.
+    # surrogatepass: text that cannot be stored is an unknown token, and no error quotes it.
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
@@ -332,7 +333,7 @@ def hint_of(token: str) -> str:
 
 
 def _not_a_token(token: object) -> Exception:
-    # Says what is wrong with a token, and never the token.
+    # The message never contains the token.
     if isinstance(token, str):
         return InvalidArgument("token must not be blank")
     return InvalidArgumentType(f"token must be a str, not {type(token).__name__}")

@@ -45,7 +45,7 @@ class _ToStandardError(logging.Handler):
 
 
 def _database(*, of_all: bool = False) -> Callable[[AnyCallable], AnyCallable]:
-    """Add the option that names the database, which may stand in front of a command or behind it."""
+    """Add the option that names the database, before a command or after it."""
 
     def inherited(context: click.Context, _: click.Parameter, value: str | None) -> str | None:
         database: str | None = value or context.obj
@@ -77,7 +77,7 @@ def main() -> None:
 @_database()
 def migrate(database: str | None) -> None:
     """Bring the schema up to date, and print the names of the migrations applied now."""
-    with _said(database) as url:
+    with _database_errors(database) as url:
         names = apply_migrations(url)
     for name in names:
         click.echo(name)
@@ -103,7 +103,7 @@ def import_file(database: str | None, file: Path, rejected: Path | None, tenant:
     All in one transaction. A bad line is reported with its number; it stops the import, with nothing imported, unless
     --rejected is given. Exits with 3 when lines were rejected.
     """
-    with _said(database) as url, _rejected_lines(rejected) as write, _opened(file) as lines:
+    with _database_errors(database) as url, _rejected_lines(rejected) as write, _opened(file) as lines:
         size = None if lines is sys.stdin.buffer else os.fstat(lines.fileno()).st_size or None
 
         def report(line: RejectedLine) -> None:
@@ -133,10 +133,10 @@ def import_file(database: str | None, file: Path, rejected: Path | None, tenant:
 def export(database: str | None, output: Path | None, tenant: str | None, dialog: str | None) -> None:
     """Export dialogs and conversations as lines of JSON, all of one moment; tokens are not exported.
 
-    A FILE is there when it is complete, and not before.
+    FILE appears when it is complete.
     """
     dialogs = conversations = 0
-    with _said(database) as url, _store(url) as store:
+    with _database_errors(database) as url, _store(url) as store:
         expected = store.conversations.count(tenant_id=tenant, dialog_id=dialog)
         with (
             _written(output) as write,
@@ -166,7 +166,7 @@ def import_ragflow(database: str | None, source: str, time_zone: str) -> None:
     def report(row: Report) -> None:
         click.echo(f"{row.outcome}: {row.table} {row.id}: {row.reason}", err=True)
 
-    with _said(database) as url, _bars() as bar:
+    with _database_errors(database) as url, _bars() as bar:
 
         def progress(table: str, done: int, about: int | None) -> None:
             if table not in bars:
@@ -187,14 +187,14 @@ def import_ragflow(database: str | None, source: str, time_zone: str) -> None:
 
 
 @contextmanager
-def _said(database: str | None) -> Generator[str]:
+def _database_errors(database: str | None) -> Generator[str]:
     """Give the database, and turn what goes wrong into one line."""
     if not database:
         raise click.UsageError("give --database URL or set DATABASE_URL")
     try:
         yield database
     except BrokenPipeError:
-        # Whoever reads has enough; Python would complain once more when it flushes.
+        # The reader has closed the pipe; Python would fail again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
@@ -207,7 +207,7 @@ def _said(database: str | None) -> Generator[str]:
 
 @contextmanager
 def _store(url: str) -> Generator[ConversationStore]:
-    """Give a store on a connection of its own: a server that is not there is said at once."""
+    """Give a store on a connection of its own, which fails at once where there is no server."""
     with psycopg.connect(url, autocommit=True, client_encoding="UTF8") as connection:
         yield ConversationStore(connection=connection)
 

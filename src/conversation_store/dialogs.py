@@ -28,11 +28,11 @@ _FIELDS = ("id", "tenant_id", "name", "create_date", "update_date", "create_time
 
 
 class _Dialogs:
-    """The one body behind DialogRepository and AsyncDialogRepository."""
+    """The methods of both repositories."""
 
     @operation
     def save(self, *, id: str | int, tenant_id: str | int, name: str | None = None) -> Statement[Dialog]:
-        """Insert a dialog, or update the name of one that is there.
+        """Insert a dialog, or update the name of an existing one.
 
         A *name* of None leaves the name as it is. Returns the dialog as stored. Raises `AlreadyExists` when it belongs
         to another tenant: a dialog is never moved. SQL: `sql/dialog/save.sql`.
@@ -130,7 +130,7 @@ class _Dialogs:
         """Change the name of a dialog; return 1, or 0 when there is none.
 
         A whole row as it was read may be given: its tenant and dates are ignored, an `id` must be *id*. Unknown keys
-        are a `ValueError`. SQL: `sql/dialog/update_by_id.sql`.
+        raise `InvalidArgument`. SQL: `sql/dialog/update_by_id.sql`.
         """
         id = validate.identifier("id", id)
         given = validate.keys("dialog", dialog, _FIELDS)

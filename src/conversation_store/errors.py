@@ -18,9 +18,9 @@ StoreError
 ├── MigrationError
 └── QueryError
 
-What is wrong with an argument is `InvalidArgument` or `InvalidArgumentType`, before any SQL: a host can tell a fault of
-its client from its own. Errors of the server and the pool (`psycopg.OperationalError`, `psycopg_pool.PoolTimeout`, …)
-are raised as they are.
+What is wrong with an argument raises `InvalidArgument` or `InvalidArgumentType` before any SQL: a host can tell a fault
+of its client from its own. Errors of the server and of the pool (`psycopg.OperationalError`,
+`psycopg_pool.PoolTimeout`, …) are raised as they are.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ class Row:
     __slots__ = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the row as JSON can say it, under the names of its fields.
+        """Return the row as a JSON value, under the names of its fields.
 
         Dates are ISO 8601 text with an offset; `create_time` and `update_time`, in milliseconds since 1970, stand
         beside the dates. A secret is left out. JSON values are those of the row, not copies.
@@ -51,7 +51,7 @@ class Dated(Row):
         return milliseconds(self.update_date)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the row as JSON can say it; see `Row.to_dict`."""
+        """Return the row as a JSON value; see `Row.to_dict`."""
         return super().to_dict() | {"create_time": self.create_time, "update_time": self.update_time}
 
 
@@ -65,7 +65,7 @@ class Conversation(Dated):
     """One session of a dialog. Dates are aware, in UTC; `duration` is in seconds.
 
     `message` and `reference` are as the caller gave them, usually lists with one entry per message and per answer.
-    `dsl` is None where a list was asked for without it.
+    `dsl` is None in a list that was read without it.
     """
 
     id: str
@@ -144,7 +144,7 @@ class ApiToken(Dated):
 
     `hint` is the end of the secret, for people to recognise it by. `beta` is the public key of embedded chat pages.
     `update_date` is that of the last change or use, `use_date` that of the last use, None before the first;
-    `expire_date` is when it ceases to authenticate, None for never; `rotate_date` is when it got a successor, and
+    `expire_date` is when it expires, None for never; `rotate_date` is when it got a successor, and
     `revoke_date` when it was revoked, None where that was not.
     """
 
@@ -176,3 +176,46 @@ class DeletedTenant(Row):
     tokens: int = 0
     conversations: int = 0
     dialogs: int = 0
+
+
+# -- rows that repositories read and do not return --------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationDialog:
+    """The dialog of a conversation."""
+
+    id: str
+    dialog_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdatedConversation:
+    """Whether there is a conversation to change."""
+
+    id: str
+    found: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendedRound:
+    """What an append found, and the round after it, or None where it changed nothing."""
+
+    current_round: int
+    appendable: bool
+    new_round: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletedBatch:
+    """How many rows a deletion found and how many it deleted: another one may have been faster."""
+
+    deleted: int
+    found: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletedOldBatch(DeletedBatch):
+    """The same of old conversations, and the dialog that the next batch begins with."""
+
+    last_dialog_id: str | None

@@ -10,7 +10,7 @@ from conversation_store import _validation as validate
 from conversation_store._operations import AsyncRepository, Repository, sequence
 from conversation_store._sql_loader import load
 from conversation_store._statement import Statement, one
-from conversation_store.models import DeletedTenant
+from conversation_store.models import DeletedBatch, DeletedTenant
 
 _DELETE_TOKENS = load("api_token.delete_by_tenant_id")
 _DELETE_CONVERSATIONS = load("conversation.delete_by_tenant_id")
@@ -18,7 +18,7 @@ _DELETE_DIALOGS = load("dialog.delete_by_tenant_id")
 
 
 class _Tenants:
-    """The one body behind TenantRepository and AsyncTenantRepository."""
+    """The methods of both repositories."""
 
     @sequence
     def delete_by_id(
@@ -30,9 +30,9 @@ class _Tenants:
     ) -> Generator[Statement[Any], Any, DeletedTenant]:
         """Delete everything that a tenant has: its tokens first, then its conversations and dialogs.
 
-        Each statement deletes *batch_size* rows at the most, but for the tokens, which cease to work all at once; each
-        is a transaction of its own, unless the call is made inside of one, and *on_progress* hears of it. What was
-        interrupted is resumed by calling again, and what is saved meanwhile goes too. Raises `DialogNotEmpty` when a
+        Each statement deletes *batch_size* rows at the most, but for the tokens, which end all at once; each is a
+        transaction of its own, unless the call is made inside of one, and *on_progress* is called after it. After an
+        interruption, call it again. What is saved while it runs is deleted too. Raises `DialogNotEmpty` when a
         conversation is saved at the very moment at which its dialog goes: call again. Returns how many were deleted.
         SQL: `sql/api_token/delete_by_tenant_id.sql`, `sql/conversation/delete_by_tenant_id.sql`,
         `sql/dialog/delete_by_tenant_id.sql`.
@@ -58,22 +58,22 @@ def _delete(
     def deleted() -> DeletedTenant:
         return DeletedTenant(tokens=tokens, conversations=conversations, dialogs=dialogs)
 
-    def told(number: int) -> None:
+    def report(number: int) -> None:
         if number and on_progress is not None:
             on_progress(deleted())
 
     while True:
-        # Tokens first: nobody comes in any more. And each time again, for one that was issued meanwhile.
+        # Tokens first, so that nothing new is authenticated; and each time again, for one that was issued since.
         issued = yield from batches.delete_until_none(_DELETE_TOKENS, tenant_id=tenant_id)
         tokens += issued
-        told(issued)
-        batch: batches.Batch = yield one(_DELETE_CONVERSATIONS, batches.Batch, tenant_id=tenant_id, limit=limit)
+        report(issued)
+        batch: DeletedBatch = yield one(_DELETE_CONVERSATIONS, DeletedBatch, tenant_id=tenant_id, limit=limit)
         conversations += batch.deleted
-        told(batch.deleted)
+        report(batch.deleted)
         if batch.found:
             continue
-        batch = yield one(_DELETE_DIALOGS, batches.Batch, tenant_id=tenant_id, limit=limit)
+        batch = yield one(_DELETE_DIALOGS, DeletedBatch, tenant_id=tenant_id, limit=limit)
         dialogs += batch.deleted
-        told(batch.deleted)
+        report(batch.deleted)
         if not batch.found:
             return deleted()

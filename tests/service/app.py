@@ -10,7 +10,14 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from psycopg import OperationalError
 from pydantic import BaseModel
 
-from conversation_store import ApiToken, AsyncConversationStore, Conflict, NotFound
+from conversation_store import (
+    ApiToken,
+    AsyncConversationStore,
+    Conflict,
+    InvalidArgument,
+    InvalidArgumentType,
+    NotFound,
+)
 
 store = AsyncConversationStore(os.environ["DATABASE_URL"], timeout=5)
 
@@ -46,7 +53,7 @@ async def count_sessions(dialog_id: str, token: Token) -> int:
 
 
 class NewSession(BaseModel):
-    """What a session begins with."""
+    """The fields of a new session."""
 
     id: str | None = None
     user_id: str = ""
@@ -69,7 +76,7 @@ async def read_session(dialog_id: str, id: str, token: Token) -> dict[str, Any]:
 
 
 class Turn(BaseModel):
-    """What was said in one turn."""
+    """The messages of one turn."""
 
     messages: list[dict[str, Any]]
     reference: list[dict[str, Any]] = []
@@ -103,13 +110,14 @@ async def own_dialog(dialog_id: str, token: ApiToken) -> None:
         raise HTTPException(404, "there is no such dialog")
 
 
-# The store's errors say what is wrong, and quote no secret; those of the server are for the log alone.
-@app.exception_handler(ValueError)
-@app.exception_handler(NotFound)
-@app.exception_handler(Conflict)
-@app.exception_handler(OperationalError)
-async def say(request: Request, error: Exception) -> JSONResponse:
-    for kind, status in ((NotFound, 404), (Conflict, 409), (OperationalError, 503)):
-        if isinstance(error, kind):
-            return JSONResponse({"detail": "try again later" if status == 503 else str(error)}, status)
-    return JSONResponse({"detail": str(error)}, 422)
+# The errors of the store say what is wrong, and quote no secret; those of the server are for the log alone.
+STATUS = {InvalidArgument: 422, InvalidArgumentType: 422, NotFound: 404, Conflict: 409, OperationalError: 503}
+
+
+async def answer(request: Request, error: Exception) -> JSONResponse:
+    status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
+    return JSONResponse({"detail": "try again later" if status == 503 else str(error)}, status)
+
+
+for kind in STATUS:
+    app.add_exception_handler(kind, answer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -172,13 +173,14 @@ class Awaited:
 def commit_when_waited_for(
     api: SyncApi | AsyncApi, db: str, writer: psycopg.Connection[Any], finish: Callable[[], None] = lambda: None
 ) -> Any:
-    """Finish and commit a transaction as soon as somebody waits for its locks; one of the calls made together."""
+    """Finish and commit a transaction as soon as a call waits for its locks; one of the calls made together."""
 
     def commit() -> None:
         with psycopg.connect(db, autocommit=True) as connection:
             waiting = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+            deadline = time.monotonic() + 10
             while connection.execute(waiting, [writer.info.backend_pid]).fetchone() == (0,):
-                pass
+                assert time.monotonic() < deadline, "no call waits for the writer's locks"
         finish()
         writer.commit()
 

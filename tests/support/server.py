@@ -95,6 +95,16 @@ def database(on: Server, *, c_locale: bool = False, template: str | None = None)
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
+def database_url(conninfo: str) -> str:
+    """Return the address as dbmate reads it."""
+    parts = conninfo_to_dict(conninfo)
+    host, port = str(parts["host"]), parts["port"]
+    password = f":{parts['password']}" if parts.get("password") else ""
+    if host.startswith("/"):
+        return f"postgres://{parts['user']}{password}@/{parts['dbname']}?socket={host}&port={port}&sslmode=disable"
+    return f"postgres://{parts['user']}{password}@{host}:{port}/{parts['dbname']}?sslmode=disable"
+
+
 def random_name() -> str:
     return f"conversation_store_{secrets.token_hex(8)}"
 

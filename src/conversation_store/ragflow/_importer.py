@@ -286,7 +286,7 @@ class _Import:
                     self._reporter.rejected(table, row.id, "a conversation with this id belongs to another dialog")
             wanted = [row.id for row in page if row.id not in dialogs]
             statement = many(reader.CONVERSATIONS, reader.SourceConversation, ids=wanted, time_zone=self._zone)
-            found = (yield self._source.run(statement)) if wanted else []
+            found: list[reader.SourceConversation] = (yield self._source.run(statement)) if wanted else []
             yield from self._store_conversations(table, found)
             gone = len(wanted) - len(found)  # deleted in the source meanwhile
             self._reporter.progress(table, len(page) - gone, self._estimates)

@@ -1,0 +1,144 @@
+"""`conversations.append_round`: a turn is appended, and the new round is returned."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import uuid
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+
+from conversation_store import Conflict, ConversationNotFound, ConversationStore, NotAppendable, RoundConflict
+from support.both_apis import AsyncApi, SyncApi
+from support.costs import wal_bytes
+
+
+def test_messages_and_references_are_appended_and_the_new_round_is_returned(store: Any, dialog: str) -> None:
+    id = store.conversations.save(dialog_id=dialog, message=[0], round=4).id
+    assert store.conversations.append_round(id, ["a", {"b": 1}], reference=[{"c": 1}]) == 5
+    read = store.conversations.get_by_id(id)
+    assert (read.message, read.reference, read.round) == ([0, "a", {"b": 1}], [{"c": 1}], 5)
+
+
+def test_tokens_and_duration_are_added(store: Any, dialog: str) -> None:
+    id = store.conversations.save(dialog_id=dialog, tokens=10, duration=1.0).id
+    store.conversations.append_round(id, [], tokens=5, duration=0.5)
+    read = store.conversations.get_by_id(id)
+    assert (read.tokens, read.duration) == (15, 1.5)
+
+
+def test_errors_are_replaced_unless_they_are_none(store: Any, dialog: str) -> None:
+    id = store.conversations.save(dialog_id=dialog, errors="before").id
+    store.conversations.append_round(id, [], errors="after")
+    store.conversations.append_round(id, [], errors=None)
+    assert store.conversations.get_by_id(id).errors == "after"
+
+
+def test_an_empty_turn_in_the_expected_round_changes_only_the_round_and_the_update_date(
+    store: Any, dialog: str
+) -> None:
+    saved = store.conversations.save(dialog_id=dialog, message=[1], reference=[2], tokens=3, errors="e", round=5)
+    assert store.conversations.append_round(saved.id, (), expected_round=5) == 6
+    read = store.conversations.get_by_id(saved.id)
+    assert read.update_date > saved.update_date
+    assert read == replace(saved, round=6, update_date=read.update_date)
+
+
+def test_a_missing_conversation_raises_conversation_not_found(store: Any) -> None:
+    with pytest.raises(ConversationNotFound):
+        store.conversations.append_round("nowhere", [])
+
+
+@pytest.mark.parametrize("wrong", [0, 2, 4, 2**31 - 1])
+def test_another_expected_round_raises_round_conflict_and_changes_nothing(store: Any, dialog: str, wrong: int) -> None:
+    saved = store.conversations.save(dialog_id=dialog, message=[1], round=3)
+    with pytest.raises(RoundConflict) as caught:
+        store.conversations.append_round(saved.id, [2], expected_round=wrong)
+    assert (caught.value.expected, caught.value.current) == (wrong, 3)
+    assert store.conversations.get_by_id(saved.id) == saved
+
+
+@pytest.mark.parametrize(
+    ("stored", "appended"),
+    [
+        ({"message": "text"}, {"messages": [1]}),
+        ({"message": "text"}, {"messages": []}),
+        ({"message": {"role": "user"}}, {"messages": [1]}),
+        ({"message": None}, {"messages": [1]}),
+        ({"reference": {"a": 1}}, {"messages": [1], "reference": [1]}),
+        ({"message": "text", "reference": {"a": 1}}, {"messages": [1], "reference": [1]}),
+    ],
+)
+def test_a_stored_value_that_is_not_a_list_raises_not_appendable_and_is_kept(
+    store: Any, dialog: str, stored: dict[str, Any], appended: dict[str, Any]
+) -> None:
+    saved = store.conversations.save(dialog_id=dialog, **stored)
+    with pytest.raises(NotAppendable, match="lists") as caught:
+        store.conversations.append_round(saved.id, **appended)
+    assert isinstance(caught.value, Conflict)
+    assert store.conversations.get_by_id(saved.id) == saved
+
+
+def test_messages_can_be_appended_beside_a_reference_that_is_not_a_list(store: Any, dialog: str) -> None:
+    id = store.conversations.save(dialog_id=dialog, message=[1], reference={"a": 1}).id
+    assert store.conversations.append_round(id, [2]) == 1
+    read = store.conversations.get_by_id(id)
+    assert (read.message, read.reference) == ([1, 2], {"a": 1})
+
+
+def test_a_round_beyond_its_range_raises_and_changes_nothing(store: Any, dialog: str) -> None:
+    saved = store.conversations.save(dialog_id=dialog, message=[1], round=2**31 - 1)
+    with pytest.raises(psycopg.errors.NumericValueOutOfRange):
+        store.conversations.append_round(saved.id, [2], tokens=5)
+    assert store.conversations.get_by_id(saved.id) == saved
+
+
+def test_of_24_writers_at_once_each_appends_its_turn_as_a_whole(
+    api: SyncApi | AsyncApi, store: Any, dialog: str
+) -> None:
+    id = store.conversations.save(dialog_id=dialog).id
+    calls = [
+        lambda s, i=i: s.conversations.append_round(id, [{"turn": i}, {"answer": i}], reference=[i]) for i in range(24)
+    ]
+    assert sorted(api.together(store, calls)) == list(range(1, 25))
+    read = store.conversations.get_by_id(id)
+    turns = [entry["turn"] for entry in read.message[::2]]
+    assert (sorted(turns), read.round) == (list(range(24)), 24)
+    assert [entry["answer"] for entry in read.message[1::2]] == turns
+    assert read.reference == turns
+
+
+def test_of_16_writers_at_once_with_the_same_expected_round_one_succeeds(
+    api: SyncApi | AsyncApi, store: Any, dialog: str
+) -> None:
+    id = store.conversations.save(dialog_id=dialog, round=7).id
+    calls = [lambda s, i=i: s.conversations.append_round(id, [i], expected_round=7) for i in range(16)]
+    results = api.together(store, calls)
+    assert results.count(8) == 1
+    conflicts = [result for result in results if isinstance(result, RoundConflict)]
+    assert [(conflict.expected, conflict.current) for conflict in conflicts] == [(7, 8)] * 15
+    assert len(store.conversations.get_by_id(id).message) == 1
+
+
+def test_the_wal_does_not_grow_with_the_conversation(db: str) -> None:
+    def entry(i: int) -> dict[str, str]:
+        return {"role": "user", "content": f"turn {i:04} " + "text of a turn 检索增强生成 " * 10}
+
+    def written(length: int) -> float:
+        id = store.conversations.save(dialog_id=dialog, message=[entry(i) for i in range(length)]).id
+        given = {"reference": "[]", "tokens": 1, "duration": 1.0, "errors": None, "expected_round": None}
+        turns = [json.dumps([entry(i)], ensure_ascii=False) for i in range(10)]
+        return statistics.median(
+            wal_bytes(connection, "conversation.append_round", id=id, messages=turn, **given) for turn in turns
+        )
+
+    with ConversationStore(db) as store, psycopg.connect(db, autocommit=True) as connection:
+        if connection.execute("SELECT current_setting('full_page_writes')").fetchone() != ("off",):
+            pytest.skip("the caller's server writes full-page images")
+        dialog = store.dialogs.save(id=uuid.uuid4().hex, tenant_id="t").id
+        short, long = written(10), written(400)
+    assert short > 500
+    assert long < short * 1.2

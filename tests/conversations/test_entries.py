@@ -1,0 +1,81 @@
+"""`entry_count` and `entries`: which entries a message or a reference has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from typing import Any
+
+import psycopg
+import pytest
+
+
+@pytest.fixture
+def connection(db: str) -> Generator[psycopg.Connection[Any]]:
+    """Give a connection to the shared database."""
+    with psycopg.connect(db) as connection:
+        yield connection
+
+
+def count(connection: psycopg.Connection[Any], value: str | None) -> Any:
+    row = connection.execute("SELECT conversation_store.entry_count(%s::json)", [value]).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def entries(connection: psycopg.Connection[Any], value: str | None) -> list[tuple[int, str]]:
+    """Return the positions of the entries, and the entries as they are written."""
+    return connection.execute(
+        "SELECT e.position, e.body::text FROM conversation_store.entries(%s::json) AS e ORDER BY e.position", [value]
+    ).fetchall()
+
+
+LISTS: list[list[Any]] = [["a"], [None], [[]], [[1, 2], {"b": None}, "c", None, 1.5, True]]
+OTHERS = ["null", '"text"', '"[1]"', '""', "1.5", "true", "{}", '{"a": [1, 2]}']
+
+
+@pytest.mark.parametrize("value", LISTS)
+def test_a_list_has_its_members_as_entries_from_1(connection: psycopg.Connection[Any], value: list[Any]) -> None:
+    assert count(connection, json.dumps(value)) == len(value)
+    assert entries(connection, json.dumps(value)) == [
+        (position, json.dumps(member)) for position, member in enumerate(value, start=1)
+    ]
+
+
+@pytest.mark.parametrize("value", OTHERS)
+def test_any_other_value_is_entry_0_and_counts_minus_1(connection: psycopg.Connection[Any], value: str) -> None:
+    assert count(connection, value) == -1
+    assert entries(connection, value) == [(0, value)]
+
+
+def test_an_empty_list_counts_0_and_has_no_entries(connection: psycopg.Connection[Any]) -> None:
+    assert count(connection, "[]") == 0
+    assert entries(connection, "[]") == []
+
+
+def test_null_has_no_count_and_no_entries(connection: psycopg.Connection[Any]) -> None:
+    assert count(connection, None) is None
+    assert entries(connection, None) == []
+
+
+def test_an_entry_is_kept_as_it_is_written(connection: psycopg.Connection[Any]) -> None:
+    assert entries(connection, '[{ "z":1, "a" : 1.0, "a":2}]') == [(1, '{ "z":1, "a" : 1.0, "a":2}')]
+
+
+@pytest.mark.parametrize(
+    ("select", "stays"),
+    [
+        ("SELECT conversation_store.entry_count(m.body) FROM {table} AS m", "json_array_length("),
+        (
+            "SELECT e.position, e.body FROM {table} AS m CROSS JOIN LATERAL conversation_store.entries(m.body) AS e",
+            "json_array_elements",
+        ),
+    ],
+)
+def test_the_server_inlines_the_function(connection: psycopg.Connection[Any], select: str, stays: str) -> None:
+    select = select.format(table="conversation_store.conversation_message")
+    plan = "\n".join(line for (line,) in connection.execute(f"EXPLAIN (VERBOSE) {select}".encode()))
+    assert stays in plan
+    assert "entry_count" not in plan
+    assert "conversation_store.entries" not in plan
+    assert "Function Scan on entries" not in plan

@@ -1,0 +1,68 @@
+"""`conversations.export`: any number of conversations as lines of JSON."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+import uuid
+from typing import Any
+
+import pytest
+
+from conversation_store import ConversationStore, InvalidArgument
+
+
+def test_each_line_is_the_dict_of_a_conversation_in_the_order_of_iter(store: Any, dialog: str, tenant: str) -> None:
+    second = store.dialogs.save(id="second" + dialog, tenant_id=tenant).id
+    store.conversations.insert_many(
+        {"dialog_id": id, "message": [number], "create_date": f"2024-01-0{1 + number % 2}"}
+        for number in range(3)
+        for id in (dialog, second)
+    )
+    lines = list(store.conversations.export(tenant_id=tenant, batch_size=2))
+    wanted = [conversation.to_dict() for conversation in store.conversations.iter(tenant_id=tenant)]
+    assert len(wanted) == 6
+    assert [json.loads(line) for line in lines] == wanted
+
+
+def test_only_the_dialog_asked_for_is_exported(store: Any, dialog: str, tenant: str) -> None:
+    second = store.dialogs.save(id="second" + dialog, tenant_id=tenant).id
+    kept = store.conversations.save(dialog_id=dialog)
+    store.conversations.save(dialog_id=second)
+    assert [json.loads(line) for line in store.conversations.export(dialog_id=dialog)] == [kept.to_dict()]
+
+
+def test_a_line_holds_one_newline_at_its_end_whatever_the_texts(store: Any, dialog: str) -> None:
+    store.conversations.save(dialog_id=dialog, message=["one\ntwo\r\n检索"], errors="\n")
+    (line,) = store.conversations.export(dialog_id=dialog)
+    assert line.endswith("}\n")
+    assert line.count("\n") == 1
+    assert "检索" in line
+
+
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"tenant_id": ""}, {"dialog_id": ""}])
+def test_an_invalid_argument_raises_at_the_call_and_not_at_the_first_line(store: Any, wrong: dict[str, Any]) -> None:
+    (argument,) = wrong
+    with pytest.raises(InvalidArgument, match=f"^{argument} must"):
+        store.conversations.export(**wrong)
+
+
+def test_peak_memory_does_not_grow_with_the_number_of_conversations(db: str) -> None:
+    few, many = uuid.uuid4().hex, uuid.uuid4().hex
+    with ConversationStore(db, min_size=1, max_size=1) as store:
+        for dialog, number in ((few, 300), (many, 1_500)):
+            store.dialogs.save(id=dialog, tenant_id=dialog)
+            store.conversations.insert_many([{"dialog_id": dialog, "message": ["x" * 2_000]}] * number)
+
+        def peak_of(dialog: str) -> tuple[int, int]:
+            tracemalloc.start()
+            try:
+                number = sum(1 for _ in store.conversations.export(dialog_id=dialog, batch_size=50))
+                return number, tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+
+        peak_of(few)  # what is allocated once
+        (number_of_few, peak_of_few), (number_of_many, peak_of_many) = peak_of(few), peak_of(many)
+    assert (number_of_few, number_of_many) == (300, 1_500)
+    assert peak_of_many < 1.5 * peak_of_few

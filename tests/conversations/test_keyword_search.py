@@ -1,0 +1,259 @@
+"""The `keywords` of `conversations.get_list` and `list_after`: a substring search, served by an index where one can."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Generator
+from contextlib import ExitStack
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from conversation_store import ConversationStore, migrate
+from support.server import Server
+from support.server import database as new_database
+
+# Few letters of many scripts, so that keywords are found often; cases that fold oddly; blanks, wildcards, quotes.
+WORDS = [
+    *"aAbéÉßİıΣσςЖжЯя",
+    *"检索引好恋電",
+    *"カタなのｶﾀー々〇",
+    *"한국어",
+    *"𠀀𠀁𪚥",
+    *" %_\\'\".-0٣\u3000\n😀",
+    "hello",
+    "École",
+    "кино",
+    "检索",
+    "好 好",
+    "50%",
+    "한국",
+    "カタカナ",
+    "𠀀𠀁",
+    "\\%",
+    "e\u0301",
+]
+texts = st.lists(st.sampled_from(WORDS), max_size=12).map("".join)
+keywords = st.lists(st.sampled_from(WORDS), min_size=1, max_size=4).map("".join)
+names = st.none() | texts
+# What may stand for the message "text": an object with it, one with it among parts, or the text itself.
+SHAPES: list[Any] = [
+    lambda text: {"role": "user", "content": text},
+    lambda text: {"role": "user", "content": [{"type": "text", "text": text}, {"type": "image"}]},
+    lambda text: {"role": "user", "content": [text[:2], {"text": text[2:]}]},
+    lambda text: text,
+]
+
+
+@pytest.fixture(scope="module", params=["unicode", "c"])
+def of_locale(request: pytest.FixtureRequest, server: Server, db: str) -> Generator[tuple[str, ConversationStore]]:
+    """Give the database of the session, then one whose LC_CTYPE is C, each with a store."""
+    with ExitStack() as stack:
+        conninfo = db
+        if request.param == "c":
+            conninfo = stack.enter_context(new_database(server, c_locale=True))
+            migrate(conninfo)
+        yield conninfo, stack.enter_context(ConversationStore(conninfo, min_size=1, max_size=1))
+
+
+def text_of(message: Any) -> str:
+    """Return the text of a message of one of the shapes."""
+    content: Any = message["content"] if isinstance(message, dict) else message
+    if isinstance(content, str):
+        return content
+    return "\n".join(part if isinstance(part, str) else part["text"] for part in content if part != {"type": "image"})
+
+
+def owners_of(conninfo: str, texts: list[tuple[str, str]], keywords: list[str]) -> list[list[str]]:
+    """Return, for each keyword, the sorted owners of the (owner, text)s in which strpos of lower finds it."""
+    query = (
+        "SELECT array(SELECT DISTINCT t.owner FROM unnest(%s::text[], %s::text[]) AS t (owner, text)"
+        " WHERE strpos(lower(t.text), lower(k.keyword)) > 0)"
+        " FROM unnest(%s::text[]) WITH ORDINALITY AS k (keyword, n) ORDER BY k.n"
+    )
+    with psycopg.connect(conninfo) as connection:
+        rows = connection.execute(query, [[owner for owner, _ in texts], [text for _, text in texts], keywords])
+        return [sorted(owners) for (owners,) in rows]
+
+
+@settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    conversations=st.lists(
+        st.tuples(names, st.lists(st.tuples(texts, st.sampled_from(SHAPES)), max_size=3)), min_size=1, max_size=6
+    ),
+    searched=st.lists(keywords, min_size=1, max_size=6),
+    cut=st.integers(0, 20),
+)
+def test_a_keyword_is_found_where_strpos_of_lower_finds_it(
+    of_locale: tuple[str, ConversationStore],
+    conversations: list[tuple[str | None, list[tuple[str, Any]]]],
+    searched: list[str],
+    cut: int,
+) -> None:
+    conninfo, store = of_locale
+    dialog, tenant = uuid.uuid4().hex, uuid.uuid4().hex
+    store.dialogs.save(id=dialog, tenant_id=tenant)
+    saved: list[dict[str, Any]] = [
+        {"id": uuid.uuid4().hex, "name": name, "message": [shape(text) for text, shape in messages]}
+        for name, messages in conversations
+    ]
+    store.conversations.insert_many([{**row, "dialog_id": dialog} for row in saved])
+    # Entries that were added and removed again must not be found.
+    longer = [{"id": row["id"], "message": [*row["message"], "hello 检索 кино"]} for row in saved]
+    store.conversations.update_many_by_id(longer)
+    store.conversations.update_many_by_id([{"id": row["id"], "message": row["message"]} for row in saved])
+
+    messages = [(row["id"], text_of(message)) for row in saved for message in row["message"]]
+    # A piece of the messages and one of an id are looked for too: they must be found.
+    whole = "".join(text for _, text in messages)
+    searched = [*searched, whole[cut : cut + 3] or "a", saved[0]["id"][4:9].upper()]
+    others = [(row["id"], row[field]) for row in saved for field in ("id", "name") if row[field] is not None]
+    for keyword, owners in zip(searched, owners_of(conninfo, messages + others, searched), strict=True):
+        page = store.conversations.get_list(dialog, tenant, desc=False, orderby="id", keywords=keyword)
+        assert (page.count, [session.id for session in page.sessions]) == (len(owners), owners), keyword
+
+
+def count(store: Any, dialog: str, tenant: str, keywords: str) -> int:
+    """Return how many conversations of the dialog a search finds."""
+    found: int = store.conversations.get_list(dialog, tenant, keywords=keywords, items_per_page=0).count
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "hits", "misses"),
+    [
+        ("好 好 学习", ["好 好", " 好", "好 ", " ", "好"], ["好好", "好  好"]),
+        ("好好学习", ["好好", "学习", "好学习"], ["好 好", " 好", "好 ", " "]),
+        ("a discount of 50%", ["50%", "%", "DISCOUNT", "t of 5"], ["50%%", "5_%", "60%", "\\"]),
+        ("L'ÉCOLE d'été", ["école", "ÉTÉ", "l'é", "'"], ["ecole", "\\'"]),
+        ("C:\\temp\\new_file", ["\\temp", "\\", "w_f", "_"], ["\\\\", "wXf", "/"]),
+        ("Привет, МИР", ["мир", "ПРИВ", "ет, м"], ["мира"]),
+        ("東京タワーとラーメン", ["東京", "タワ", "ラーメン", "とラ"], ["東タ", "ンラ"]),
+        ("검색 증강 생성", ["검색", "증강 생", "색 증"], ["검증", "성생"]),
+        ("a𠀀𠀁b 𪚥", ["𠀀𠀁", "𠀁b", "a𠀀", "𪚥", "𠀀"], ["𠀁𠀀", "𠀀𪚥"]),
+        ("混合text检索", ["text检", "合text", "T检索", "合t"], ["合检"]),
+        ("line one\nline two", ["one\nline", "\n"], ["one line"]),
+        ('say "hi"', ['"hi"', '"'], ["'hi'"]),
+    ],
+)
+def test_a_keyword_is_literal_in_every_script(
+    store: Any, tenant: str, dialog: str, text: str, hits: list[str], misses: list[str]
+) -> None:
+    store.conversations.save(dialog_id=dialog, message=[{"role": "user", "content": text}], id=f"{tenant}.")
+    found = {keyword: count(store, dialog, tenant, keyword) for keyword in hits + misses}
+    assert found == dict.fromkeys(hits, 1) | dict.fromkeys(misses, 0)
+
+
+def test_ids_names_and_messages_are_searched_whatever_the_case(store: Any, tenant: str, dialog: str) -> None:
+    id = f"x{tenant}"
+    store.conversations.save(id=id, dialog_id=dialog, name="Été 检索", message=[{"content": "first"}])
+    for keyword in (id, tenant[5:12].upper(), "été", "检索", "É", "FIRST"):
+        assert count(store, dialog, tenant, keyword) == 1, keyword
+
+
+def test_list_after_finds_what_get_list_finds(store: Any, tenant: str, dialog: str) -> None:
+    one, _ = (store.conversations.save(dialog_id=dialog, message=[text]) for text in ("检索增强", "other"))
+    for keyword in ("检索", "检"):
+        assert store.conversations.list_after(dialog, tenant, keywords=keyword).sessions == [one]
+
+
+def test_a_keyword_across_the_boundary_of_two_texts_is_not_found(store: Any, tenant: str, dialog: str) -> None:
+    store.conversations.save(
+        id=f"x{tenant}", dialog_id=dialog, name="Été 检索", message=[{"content": "first"}, {"content": "second"}]
+    )
+    for keyword in (tenant[-3:] + "Été", tenant[-1] + "\nÉ", "索first", "tsecond", "first\nsecond"):
+        assert count(store, dialog, tenant, keyword) == 0, keyword
+
+
+def test_keys_values_and_syntax_of_json_are_not_found(store: Any, tenant: str, dialog: str) -> None:
+    store.conversations.save(
+        id=f"0{tenant}",
+        dialog_id=dialog,
+        message=[
+            {"role": "user", "content": "x", "note": "secret"},
+            17,
+            None,
+            {"content": None},
+            {"content": {"text": "y"}},
+        ],
+    )
+    for keyword in ("role", "content", "{", '"', ":", "user", "secret", "null", "17", "[", ",", "y"):
+        if keyword not in tenant:
+            assert count(store, dialog, tenant, keyword) == 0, keyword
+
+
+def test_entries_beyond_the_message_count_are_not_found(store: Any, tenant: str, dialog: str, db: str) -> None:
+    id = store.conversations.save(dialog_id=dialog, message=["kept words", "removed words"]).id
+    with psycopg.connect(db, autocommit=True) as connection:
+        # As a writer leaves them that could not see these entries: they are stored, but beyond the count.
+        connection.execute("UPDATE conversation_store.conversation SET message_count = 1 WHERE id = %s", [id])
+    assert count(store, dialog, tenant, "kept words") == 1
+    assert count(store, dialog, tenant, "removed words") == 0
+
+
+def test_a_list_that_was_replaced_by_a_text_is_not_found(store: Any, tenant: str, dialog: str) -> None:
+    id = store.conversations.save(dialog_id=dialog, message=["kept words", "other words"]).id
+    store.conversations.append_message(id, {"message": "a text alone"})
+    assert count(store, dialog, tenant, "kept words") == 0
+    assert count(store, dialog, tenant, "text alone") == 1
+
+
+def test_a_keyword_of_90000_characters_is_found_only_where_it_is(store: Any, tenant: str, dialog: str) -> None:
+    text = "检索增强 Generation " * 5_000
+    store.conversations.save(dialog_id=dialog, message=[{"content": text}])
+    assert count(store, dialog, tenant, text.upper()) == 1
+    assert count(store, dialog, tenant, text + "!") == 0
+
+
+# -- what an index serves --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def connection(db: str) -> Generator[psycopg.Connection[Any]]:
+    """Give a connection whose plans read a whole table only where no index can serve."""
+    with psycopg.connect(db, autocommit=True, options="-c enable_seqscan=off") as connection:
+        yield connection
+
+
+@pytest.mark.parametrize("script", ["检索引", "école", "кино", "東京", "カタカナ", "한국어", "𠀀𠀁"])
+def test_the_server_makes_trigrams_of_every_script(connection: psycopg.Connection[Any], script: str) -> None:
+    row = connection.execute("SELECT show_trgm(conversation_store.search_text(%s)) <> '{}'", [script]).fetchone()
+    assert row == (True,)
+
+
+@pytest.mark.parametrize(
+    "keyword",
+    ["abc", "été", "кин", "检索", "カタ", "なの", "한국", "ｶﾀ", "𠀀𠀁", "ab检", "检a检索", "x 检索", "100"],
+)
+def test_an_index_serves_three_letters_of_any_script_and_two_ideographs(
+    connection: psycopg.Connection[Any], keyword: str
+) -> None:
+    # The pattern is in the condition of the index: a pattern without trigrams would read all of it.
+    plan = connection.execute(
+        "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) SELECT 1 FROM conversation_store.conversation_message"
+        " WHERE conversation_store.search_text(conversation_store.message_text(body))"
+        " LIKE conversation_store.search_pattern(%s)",
+        [keyword],
+    ).fetchall()
+    assert any("Index Cond" in line and "~~" in line for (line,) in plan), plan
+
+
+@pytest.mark.parametrize("keyword", ["ab", "检", "检a", " ", "%", "a b c", "好 好", "。。", ""])
+def test_no_index_serves_fewer_letters(connection: psycopg.Connection[Any], keyword: str) -> None:
+    assert connection.execute("SELECT conversation_store.search_pattern(%s)", [keyword]).fetchone() == (None,)
+
+
+def test_migrate_warns_where_lc_ctype_is_c(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    with new_database(server, c_locale=True) as conninfo:
+        migrate(conninfo)
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("conversation_store", "WARNING")
+    assert "LC_CTYPE is C" in record.getMessage()
+
+
+def test_migrate_does_not_warn_where_lc_ctype_is_unicode(empty_database: str, caplog: pytest.LogCaptureFixture) -> None:
+    migrate(empty_database)
+    assert not caplog.records

@@ -1,0 +1,122 @@
+"""`conversations.stats`: a tenant's conversations summarised by day."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from conversation_store import ConversationStore, DailyStats, InvalidArgument
+
+ROWS: list[tuple[int, str, str | None, int, int]] = [
+    (2, "a", "web", 10, 1),
+    (2, "a", "api", 20, 2),
+    (1, "", None, 5, 0),
+    (2, "b", "web", 1, 5),
+    (4, "a", "web", 2**40, 1),
+]
+
+
+@pytest.fixture(scope="module")
+def summarised(db: str) -> str:
+    """Save conversations of three days for two tenants; return one of the tenants."""
+    tenants = uuid.uuid4().hex, uuid.uuid4().hex
+    with ConversationStore(db, min_size=1, max_size=1) as store:
+        store.dialogs.insert_many([{"id": f"dialog of {tenant}", "tenant_id": tenant} for tenant in tenants])
+        store.conversations.insert_many(
+            {
+                "dialog_id": f"dialog of {tenant}",
+                "user_id": user,
+                "source": source,
+                "tokens": tokens,
+                "duration": 0.5,
+                "round": round,
+                "thumb_up": 1,
+                "create_date": datetime(2024, 1, day, 12, tzinfo=UTC),
+            }
+            for day, user, source, tokens, round in ROWS
+            for tenant in tenants
+        )
+    return tenants[0]
+
+
+def per_day(stats: list[DailyStats]) -> list[tuple[int, int]]:
+    """Return the day of the month and the number of conversations of each day."""
+    return [(day.dt.day, day.pv) for day in stats]
+
+
+def test_the_tenants_days_with_conversations_are_summarised_in_order(store: Any, summarised: str) -> None:
+    assert store.conversations.stats(summarised, "2024-01-01", "2024-01-31") == [
+        DailyStats(dt=date(2024, 1, 1), pv=1, uv=1, tokens=5, duration=0.5, round=0.0, thumb_up=1),
+        DailyStats(dt=date(2024, 1, 2), pv=3, uv=2, tokens=31, duration=1.5, round=8 / 3, thumb_up=3),
+        DailyStats(dt=date(2024, 1, 4), pv=1, uv=1, tokens=2**40, duration=0.5, round=1.0, thumb_up=1),
+    ]
+
+
+def test_fill_adds_the_days_without_conversations_as_zeros(store: Any, summarised: str) -> None:
+    stats = store.conversations.stats(summarised, "2024-01-02", "2024-01-04", fill=True)
+    assert per_day(stats) == [(2, 3), (3, 0), (4, 1)]
+    assert stats[1] == DailyStats(dt=date(2024, 1, 3), pv=0, uv=0, tokens=0, duration=0.0, round=0.0, thumb_up=0)
+
+
+@pytest.mark.parametrize(("source", "expected"), [("web", [(2, 2), (4, 1)]), ("api", [(2, 1)]), ("nothing", [])])
+def test_a_source_narrows_to_its_conversations(
+    store: Any, summarised: str, source: str, expected: list[tuple[int, int]]
+) -> None:
+    assert per_day(store.conversations.stats(summarised, "2024-01-01", "2024-01-04", source)) == expected
+
+
+@pytest.mark.parametrize("source", [None, ""])
+def test_an_empty_source_is_no_filter(store: Any, summarised: str, source: str | None) -> None:
+    found = store.conversations.stats(summarised, "2024-01-01", "2024-01-04", source)
+    assert per_day(found) == [(1, 1), (2, 3), (4, 1)]
+
+
+def test_an_unknown_tenant_has_no_days(store: Any) -> None:
+    assert store.conversations.stats("nobody", "2024-01-01", "2024-01-04") == []
+
+
+def test_a_range_that_ends_before_it_begins_has_no_days(store: Any, summarised: str) -> None:
+    assert store.conversations.stats(summarised, "2024-01-04", "2024-01-01") == []
+
+
+@pytest.mark.parametrize(
+    ("from_date", "to_date", "expected"),
+    [
+        ("2024-01-02T12:00Z", "2024-01-04T12:00Z", [(2, 3), (4, 1)]),
+        ("2024-01-02T12:00Z", "2024-01-04T11:59:59.999999Z", [(2, 3)]),
+        ("2024-01-02T12:00:00.000001Z", "2024-01-04T12:00Z", [(4, 1)]),
+    ],
+)
+def test_instants_cut_the_first_and_the_last_day(
+    store: Any, summarised: str, from_date: str, to_date: str, expected: list[tuple[int, int]]
+) -> None:
+    assert per_day(store.conversations.stats(summarised, from_date, to_date)) == expected
+
+
+def test_days_of_23_and_25_hours_hold_their_conversations(store: Any, tenant: str, dialog: str) -> None:
+    store.conversations.insert_many(
+        {"dialog_id": dialog, "create_date": start + timedelta(hours=hour)}
+        for start in (datetime(2024, 3, 30, tzinfo=UTC), datetime(2024, 10, 26, tzinfo=UTC))
+        for hour in range(72)
+    )
+    spring = store.conversations.stats(tenant, "2024-03-31", "2024-04-01", time_zone="Europe/Paris", fill=True)
+    autumn = store.conversations.stats(tenant, "2024-10-27", "2024-10-27", time_zone="Europe/Paris")
+    assert [(day.dt, day.pv) for day in spring + autumn] == [
+        (date(2024, 3, 31), 23),
+        (date(2024, 4, 1), 24),
+        (date(2024, 10, 27), 25),
+    ]
+
+
+def test_a_range_of_3660_days_is_summarised(store: Any, tenant: str) -> None:
+    first = date(2014, 1, 1)
+    stats = store.conversations.stats(tenant, first, first + timedelta(3659), fill=True)
+    assert [day.dt for day in stats] == [first + timedelta(number) for number in range(3660)]
+
+
+def test_a_range_of_3661_days_raises(store: Any, tenant: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"^to_date must be less than 3660 days after from_date"):
+        store.conversations.stats(tenant, date(2014, 1, 1), date(2014, 1, 1) + timedelta(3660))

@@ -1,0 +1,62 @@
+"""`dialogs.update_by_id`: the name of one dialog is changed."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+
+from conversation_store import InvalidArgument
+from support.statements import store_without_server
+
+
+def test_the_name_is_changed(store: Any, dialog: str) -> None:
+    before = store.dialogs.get_by_id(dialog)
+    assert store.dialogs.update_by_id(dialog, {"name": "two"}) == 1
+    changed = store.dialogs.get_by_id(dialog)
+    assert changed.name == "two"
+    assert changed.update_date > before.update_date
+
+
+def test_a_name_of_none_removes_the_name(store: Any, tenant: str) -> None:
+    dialog = store.dialogs.save(id=uuid.uuid4().hex, tenant_id=tenant, name="one").id
+    assert store.dialogs.update_by_id(dialog, {"name": None}) == 1
+    assert store.dialogs.get_by_id(dialog).name is None
+
+
+def test_without_a_name_the_name_is_kept(store: Any, tenant: str) -> None:
+    dialog = store.dialogs.save(id=uuid.uuid4().hex, tenant_id=tenant, name="one").id
+    assert store.dialogs.update_by_id(dialog, {}) == 1
+    assert store.dialogs.get_by_id(dialog).name == "one"
+
+
+def test_the_tenant_and_the_dates_of_a_whole_row_are_ignored(store: Any, dialog: str, tenant: str) -> None:
+    before = store.dialogs.get_by_id(dialog)
+    row = before.to_dict() | {"name": "two", "tenant_id": "other" + tenant, "create_date": "2001-01-01"}
+    assert store.dialogs.update_by_id(dialog, row) == 1
+    changed = store.dialogs.get_by_id(dialog)
+    assert (changed.name, changed.tenant_id, changed.create_date) == ("two", tenant, before.create_date)
+
+
+def test_a_missing_dialog_returns_0(store: Any) -> None:
+    assert store.dialogs.update_by_id(uuid.uuid4().hex, {"name": "x"}) == 0
+
+
+def test_other_dialogs_are_not_changed(store: Any, dialog: str, tenant: str) -> None:
+    other = store.dialogs.save(id=uuid.uuid4().hex, tenant_id=tenant, name="other")
+    store.dialogs.update_by_id(dialog, {"name": "two"})
+    assert store.dialogs.get_by_id(other.id) == other
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"id": "other"}, r"dialog\['id'\] must be the id of the dialog or be left out"),
+        ({"nothing": 1}, "dialog must have keys among id, tenant_id, name, .*; unknown: 'nothing'"),
+        ({"name": "\0"}, r"dialog\['name'\] must not contain U\+0000"),
+    ],
+)
+def test_invalid_changes_are_rejected_before_any_statement(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        store_without_server().dialogs.update_by_id("d", changes)

@@ -1,0 +1,316 @@
+"""The table of operations: one row a method, and one a statement file.
+
+The contract, the plans, the checks of arguments, the types, the grants, the map of sql/README.md, the tables of
+README.md and the changelog are driven by this table or held to it: what is left out of one of them fails a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from conversation_store.models import (
+    ApiToken,
+    AppendedRound,
+    Conversation,
+    ConversationDialog,
+    ConversationName,
+    DailyStats,
+    DeletedBatch,
+    DeletedOldBatch,
+    Dialog,
+    UpdatedConversation,
+)
+from conversation_store.ragflow import _reader as reader
+from support.operation import Operation, ids, op
+
+
+class File(NamedTuple):
+    """What a statement file returns, a row class, a type or nothing, and the indexes that serve it.
+
+    Of *either*, all of which begin with what is asked for, the planner takes the smallest.
+    """
+
+    row: type | None
+    indexes: Sequence[str] = ()
+    either: Sequence[str] = ()
+
+
+PKEYS = "conversation_pkey", "conversation_message_pkey", "conversation_reference_pkey"
+BY_CREATION = "conversation_tenant_id_dialog_id_create_date_id_idx"
+BY_CHANGE = "conversation_tenant_id_dialog_id_update_date_id_idx"
+BY_USER = "conversation_tenant_id_user_id_create_date_id_idx"
+BY_EXPLORER = "conversation_dialog_id_exp_user_id_create_date_id_idx"
+BY_DAY = "conversation_tenant_id_create_date_idx"
+SEARCH = "conversation_message_dialog_id_search_idx", "conversation_dialog_id_search_idx"
+OF_THE_DIALOG = BY_CREATION, BY_CHANGE
+TOKENS = "api_token_tenant_id_dialog_id_idx"
+
+FILES: Mapping[str, File] = {
+    "api_token.authenticate": File(ApiToken, ["api_token_token_digest_key", "api_token_pkey"]),
+    "api_token.authenticate_beta": File(ApiToken, ["api_token_beta_key", "api_token_pkey"]),
+    "api_token.delete": File(None, ["api_token_token_digest_key"]),
+    "api_token.delete_by_id": File(None, ["api_token_pkey"]),
+    "api_token.delete_by_tenant_id": File(None, [TOKENS]),
+    "api_token.expire": File(None, ["api_token_pkey"]),
+    "api_token.fill_beta": File(ApiToken, ["api_token_pkey"]),
+    "api_token.query": File(ApiToken, [TOKENS, "api_token_token_digest_key", "api_token_beta_key", "dialog_pkey"]),
+    "api_token.revoke": File(None, ["api_token_pkey"]),
+    "api_token.rotate": File(ApiToken, ["api_token_pkey", "dialog_tenant_id_id_key"]),
+    "api_token.save": File(ApiToken),
+    "api_token.update_by_id": File(None, ["api_token_pkey"]),
+    "api_token.used": File(None, ["api_token_token_digest_key"]),
+    "conversation.append_message": File(None, PKEYS),
+    "conversation.append_round": File(AppendedRound, PKEYS),
+    "conversation.count": File(int, ["dialog_pkey"], [*OF_THE_DIALOG, BY_DAY]),
+    "conversation.delete_by_dialog_ids": File(DeletedBatch, ["dialog_pkey", "conversation_pkey"], OF_THE_DIALOG),
+    "conversation.delete_by_id": File(None, ["conversation_pkey"]),
+    "conversation.delete_by_ids": File(None, ["conversation_pkey"]),
+    "conversation.delete_by_tenant_id": File(DeletedBatch, ["conversation_pkey"], [*OF_THE_DIALOG, BY_DAY]),
+    "conversation.delete_not_updated_since": File(
+        DeletedOldBatch, ["dialog_pkey", "dialog_tenant_id_id_key", BY_CHANGE, "conversation_pkey"]
+    ),
+    "conversation.get_by_id": File(Conversation, PKEYS),
+    "conversation.get_by_ids": File(Conversation, PKEYS),
+    "conversation.get_dialog_ids": File(ConversationDialog, ["conversation_pkey"]),
+    "conversation.get_list": File(Conversation, [BY_CREATION, BY_CHANGE, BY_USER, BY_EXPLORER, *SEARCH, *PKEYS]),
+    "conversation.get_names": File(ConversationName, [BY_EXPLORER]),
+    "conversation.get_or_none": File(Conversation, PKEYS),
+    "conversation.insert_many": File(None),
+    "conversation.iter": File(Conversation, ["dialog_pkey", "dialog_tenant_id_id_key", BY_CREATION, *PKEYS]),
+    "conversation.query": File(Conversation, [BY_CREATION, BY_USER, SEARCH[1], "dialog_pkey", *PKEYS]),
+    "conversation.save": File(Conversation, ["dialog_pkey"]),
+    "conversation.stats": File(DailyStats, [BY_DAY]),
+    "conversation.update_many_by_id": File(UpdatedConversation, PKEYS),
+    "conversation_message.insert_many": File(None),
+    "conversation_reference.insert_many": File(None),
+    "dialog.delete_by_id": File(None, ["dialog_pkey"]),
+    "dialog.delete_by_ids": File(None, ["dialog_pkey"]),
+    "dialog.delete_by_tenant_id": File(DeletedBatch, ["dialog_tenant_id_id_key", "dialog_pkey"], OF_THE_DIALOG),
+    "dialog.get_by_id": File(Dialog, ["dialog_pkey"]),
+    "dialog.get_by_ids": File(Dialog, ["dialog_pkey"]),
+    "dialog.insert_many": File(None),
+    "dialog.iter": File(Dialog, ["dialog_pkey", "dialog_tenant_id_id_key"]),
+    "dialog.query": File(Dialog, ["dialog_tenant_id_id_key"]),
+    "dialog.save": File(Dialog, ["dialog_pkey"]),
+    "dialog.update_by_id": File(None, ["dialog_pkey"]),
+    "ragflow.api_tokens": File(reader.SourceToken),
+    "ragflow.conversation_ids": File(reader.SourceConversationId, ["api_4_conversation_pkey"]),
+    "ragflow.conversations": File(reader.SourceConversation, ["api_4_conversation_pkey"]),
+    "ragflow.dialogs": File(reader.SourceDialog, ["dialog_pkey"]),
+    "ragflow.tables": File(reader.SourceTable),
+    "ragflow.user_canvas": File(reader.SourceDialog, ["user_canvas_pkey", "dialog_pkey"]),
+}
+
+
+OPERATIONS: Sequence[Operation] = (
+    op(
+        "dialogs.save",
+        lambda e: {"id": e.new, "tenant_id": e.tenant, "name": "x"},
+        lambda e, r: (r.id, r.name) == (e.new, "x"),
+        writes=True,
+    ),
+    op(
+        "dialogs.insert_many",
+        lambda e: {"dialogs": [{"id": e.new, "tenant_id": e.tenant, "create_date": "2024-01-01"}]},
+        lambda e, r: r == 1,
+        writes=True,
+    ),
+    op("dialogs.get_by_id", lambda e: {"id": e.dialog}, lambda e, r: r.name == "检索"),
+    op(
+        "dialogs.get_by_ids",
+        lambda e: {"ids": [e.empty_dialog, e.dialog, e.new]},
+        lambda e, r: ids(r) == [e.dialog, e.empty_dialog],
+    ),
+    op(
+        "dialogs.query",
+        lambda e: {"tenant_id": e.tenant, "limit": 10},
+        lambda e, r: ids(r) == [e.empty_dialog, e.dialog],
+    ),
+    op(
+        "dialogs.iter",
+        lambda e: {"tenant_id": e.tenant, "batch_size": 1},
+        lambda e, r: ids(r) == [e.dialog, e.empty_dialog],
+    ),
+    op(
+        "dialogs.update_by_id",
+        lambda e: {"id": e.dialog, "dialog": {"name": "x"}},
+        lambda e, r: r == 1,
+        writes=True,
+    ),
+    op("dialogs.delete_by_id", lambda e: {"id": e.empty_dialog}, lambda e, r: r == 1, writes=True),
+    op(
+        "dialogs.delete_by_ids",
+        lambda e: {"ids": [e.empty_dialog], "tenant_id": e.tenant},
+        lambda e, r: r == 1,
+        writes=True,
+    ),
+    op(
+        "conversations.save",
+        lambda e: {"dialog_id": e.dialog, "id": e.new, "message": ["检索"], "duration": 0.1},
+        lambda e, r: (r.id, r.message, r.duration, r.tenant_id) == (e.new, ["检索"], 0.1, e.tenant),
+        writes=True,
+    ),
+    op(
+        "conversations.insert_many",
+        lambda e: {"conversations": [{"dialog_id": e.dialog, "message": [n], "reference": "r"} for n in range(3)]},
+        lambda e, r: r == 3,
+        *("dialog.get_by_ids", "conversation.insert_many"),
+        *("conversation_message.insert_many", "conversation_reference.insert_many"),
+        writes=True,
+    ),
+    op("conversations.get_by_id", lambda e: {"id": e.conversation}, lambda e, r: r.message == ["问题"]),
+    op(
+        "conversations.get_by_ids",
+        lambda e: {"ids": [e.conversation, e.new]},
+        lambda e, r: ids(r) == [e.conversation],
+    ),
+    op(
+        "conversations.get_or_none",
+        lambda e: {"id": e.conversation, "dialog_id": e.dialog},
+        lambda e, r: r.reference == [{"chunks": [1.5]}],
+    ),
+    op(
+        "conversations.get_dialog_ids",
+        lambda e: {"ids": [e.conversation, e.new]},
+        lambda e, r: r == {e.conversation: e.dialog},
+    ),
+    op(
+        "conversations.query",
+        lambda e: {"tenant_id": e.tenant, "user_id": "u"},
+        lambda e, r: ids(r) == [e.conversation],
+    ),
+    op(
+        "conversations.get_list",
+        lambda e: {"dialog_id": e.dialog, "tenant_id": e.tenant, "keywords": "问题", "time_zone": "Asia/Tokyo"},
+        lambda e, r: (r.count, ids(r.sessions)) == (1, [e.conversation]),
+    ),
+    op(
+        "conversations.list_after",
+        lambda e: {"dialog_id": e.dialog, "tenant_id": e.tenant, "items_per_page": 1},
+        lambda e, r: (ids(r.sessions), r.next_cursor) == ([e.conversation], None),
+        "conversation.get_list",
+    ),
+    op(
+        "conversations.get_names",
+        lambda e: {"dialog_id": e.dialog, "exp_user_id": "e"},
+        lambda e, r: [row.to_dict() for row in r] == [{"id": e.conversation, "name": "n"}],
+    ),
+    op(
+        "conversations.iter",
+        lambda e: {"tenant_id": e.tenant, "batch_size": 1},
+        lambda e, r: ids(r) == [e.conversation],
+    ),
+    op(
+        "conversations.export",
+        lambda e: {"dialog_id": e.dialog},
+        lambda e, r: len(r) == 1 and e.conversation in r[0],
+        "conversation.iter",
+    ),
+    op("conversations.count", lambda e: {"tenant_id": e.tenant}, lambda e, r: r == 1),
+    op(
+        "conversations.stats",
+        lambda e: {"tenant_id": e.tenant, "from_date": "2024-01-01", "to_date": "2024-01-02", "fill": True},
+        lambda e, r: [(str(day.dt), day.pv, day.uv) for day in r] == [("2024-01-01", 1, 1), ("2024-01-02", 0, 0)],
+    ),
+    op(
+        "conversations.append_message",
+        lambda e: {"id": e.conversation, "conversation": {"message": ["x"], "reference": {}, "dsl": {"z": None}}},
+        lambda e, r: r == 1,
+        writes=True,
+    ),
+    op(
+        "conversations.append_round",
+        lambda e: {"id": e.conversation, "messages": ["x"], "reference": [{"a": [1.5]}], "expected_round": 0},
+        lambda e, r: r == 1,
+        writes=True,
+    ),
+    op(
+        "conversations.update_by_id",
+        lambda e: {"id": e.conversation, "conversation": {"thumb_up": 1}},
+        lambda e, r: r == 1,
+        "conversation.append_message",
+        writes=True,
+    ),
+    op(
+        "conversations.update_many_by_id",
+        lambda e: {"conversations": [{"id": e.conversation, "errors": "e", "message": ["x", "y"]}]},
+        lambda e, r: r == 1,
+        writes=True,
+    ),
+    op("conversations.delete_by_id", lambda e: {"id": e.conversation}, lambda e, r: r == 1, writes=True),
+    op(
+        "conversations.delete_by_ids",
+        lambda e: {"ids": [e.conversation], "dialog_id": e.dialog, "tenant_id": e.tenant},
+        lambda e, r: r == 1,
+        writes=True,
+    ),
+    op("conversations.delete_by_dialog_ids", lambda e: {"ids": [e.dialog]}, lambda e, r: r == 1, writes=True),
+    op(
+        "conversations.delete_not_updated_since",
+        lambda e: {"date": "2024-01-02", "dialog_id": e.dialog, "time_zone": "Asia/Tokyo"},
+        lambda e, r: r == 1,
+        writes=True,
+    ),
+    op(
+        "tokens.issue",
+        lambda e: {"tenant_id": e.tenant, "dialog_id": e.dialog, "source": "web"},
+        lambda e, r: r.token.endswith(r.hint[1:]),
+        "api_token.save",
+        writes=True,
+    ),
+    op(
+        "tokens.save",
+        lambda e: {"tenant_id": e.tenant, "token": "other " + e.token, "beta": e.new, "create_date": "2024-01-01"},
+        lambda e, r: r.beta == e.new,
+        writes=True,
+    ),
+    op("tokens.authenticate", lambda e: {"token": e.token}, lambda e, r: r.id == e.token_id, writes=True),
+    op("tokens.authenticate_beta", lambda e: {"beta": e.beta}, lambda e, r: r.id == e.token_id, writes=True),
+    op("tokens.used", lambda e: {"token": e.token}, lambda e, r: r == 1, writes=True),
+    op(
+        "tokens.query",
+        lambda e: {"tenant_id": e.tenant, "token": e.token},
+        lambda e, r: ids(r) == [e.token_id],
+    ),
+    op(
+        "tokens.update_by_id",
+        lambda e: {"id": e.token_id, "token": {"source": "s"}, "tenant_id": e.tenant},
+        lambda e, r: r == 1,
+        writes=True,
+    ),
+    op(
+        "tokens.fill_beta",
+        lambda e: {"id": e.token_id, "tenant_id": e.tenant},
+        lambda e, r: r.beta == e.beta,
+        writes=True,
+    ),
+    op(
+        "tokens.rotate",
+        lambda e: {"id": e.token_id, "tenant_id": e.tenant},
+        lambda e, r: (r.beta, r.dialog_id) == (e.beta, e.dialog),
+        writes=True,
+    ),
+    op(
+        "tokens.expire",
+        lambda e: {"id": e.token_id, "tenant_id": e.tenant, "expire_date": "2100-01-01"},
+        lambda e, r: r == 1,
+        writes=True,
+    ),
+    op("tokens.revoke", lambda e: {"id": e.token_id, "tenant_id": e.tenant}, lambda e, r: r == 1, writes=True),
+    op("tokens.delete", lambda e: {"tenant_id": e.tenant, "token": e.token}, lambda e, r: r == 1, writes=True),
+    op(
+        "tokens.delete_by_id",
+        lambda e: {"id": e.token_id, "tenant_id": e.tenant},
+        lambda e, r: r == 1,
+        writes=True,
+    ),
+    op("tokens.delete_by_tenant_id", lambda e: {"tenant_id": e.tenant}, lambda e, r: r == 1, writes=True),
+    op(
+        "tenants.delete_by_id",
+        lambda e: {"tenant_id": e.tenant, "batch_size": 10},
+        lambda e, r: r.to_dict() == {"tokens": 1, "conversations": 1, "dialogs": 2},
+        *("api_token.delete_by_tenant_id", "conversation.delete_by_tenant_id", "dialog.delete_by_tenant_id"),
+        writes=True,
+    ),
+)

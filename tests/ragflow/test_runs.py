@@ -1,0 +1,232 @@
+"""Runs of the RAGFlow import: repeated, interrupted, from other layouts, into a store with rows, and with wrong arguments."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Generator
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+
+from conversation_store import ConversationStore, InvalidArgument, InvalidArgumentType, MigrationError
+from conversation_store.ragflow import Report, Totals
+from support import ragflow_layout
+from support.both_apis import AsyncApi, SyncApi
+from support.ragflow_rows import (
+    CONVERSATIONS,
+    DATES,
+    IN_UTC,
+    import_and_report,
+    run_import,
+    source_database,
+    text,
+)
+from support.server import Server
+
+Api = SyncApi | AsyncApi
+REJECTED = sum(outcome == "rejected" for _, outcome, _, _ in CONVERSATIONS.values())
+
+
+@pytest.fixture(scope="module")
+def old(server: Server) -> Generator[str]:
+    """Give a database in the layout of RAGFlow with every kind of row."""
+    with source_database(server) as conninfo:
+        yield conninfo
+
+
+# -- repeated and interrupted -------------------------------------------------------------
+
+
+def test_a_second_run_skips_every_row_and_changes_nothing(api: Api, old: str, database: str) -> None:
+    first, _ = import_and_report(api, old, database)
+
+    def everything() -> list[Any]:
+        with ConversationStore(database) as store:
+            return [*store.dialogs.iter(), *store.conversations.iter(), *store.tokens.query(tenant_id="t1")]
+
+    with ConversationStore(database) as store:
+        store.conversations.append_round("escaped", ["meanwhile"])
+    before = everything()
+    second, _ = import_and_report(api, old, database)
+    assert everything() == before
+    for table, of in second.items():
+        was = first[table]
+        assert of == Totals(read=was.read, skipped=was.imported + was.repaired, rejected=was.rejected)
+
+
+def test_an_interrupted_run_is_resumed_by_the_next(api: Api, old: str, database: str) -> None:
+    def stop(table: str, done: int, about: int | None) -> None:
+        if table == "api_4_conversation" and done >= 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_import(api, old, database, batch_size=5, on_progress=stop)
+    with ConversationStore(database) as store:
+        before = store.conversations.count()
+        assert 0 < before < len(CONVERSATIONS) - REJECTED
+        totals, _ = import_and_report(api, old, database)
+        assert totals["api_4_conversation"].skipped == before
+        assert store.conversations.count() == len(CONVERSATIONS) - REJECTED
+
+
+def test_a_row_whose_report_was_interrupted_is_reported_by_the_next_run(api: Api, old: str, database: str) -> None:
+    def stop(report: Report) -> None:
+        if report.outcome == "repaired" and report.table == "api_4_conversation":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_import(api, old, database, on_report=stop)
+    totals, _ = import_and_report(api, old, database)
+    repaired = sum(outcome == "repaired" for _, outcome, _, _ in CONVERSATIONS.values())
+    assert totals["api_4_conversation"].repaired == repaired
+
+
+# -- other layouts ------------------------------------------------------------------------
+
+
+def test_source_and_target_may_be_one_database_without_agents_and_with_jsonb(api: Api, database: str) -> None:
+    ragflow_layout.create(database)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("DROP TABLE public.user_canvas")
+        connection.execute("ALTER TABLE public.api_4_conversation ALTER message TYPE jsonb USING message::jsonb")
+    ragflow_layout.insert(database, "dialog", [{"id": "d", "tenant_id": "t"}])
+    summer = {"create_date": datetime(2024, 7, 1, 0, 30), "update_date": datetime(2024, 12, 1, 0, 30)}
+    ragflow_layout.insert(database, "api_4_conversation", [{"id": "c", "dialog_id": "d", "message": '["x"]', **summer}])
+    totals, _ = import_and_report(api, database, database, time_zone="Europe/Berlin")
+    assert "user_canvas" not in totals
+    with ConversationStore(database) as store:
+        read = store.conversations.get_by_id("c")
+        assert read is not None
+        assert read.message == ["x"]
+        # Summer time and winter time.
+        assert read.create_date == datetime(2024, 6, 30, 22, 30, tzinfo=UTC)
+        assert read.update_date == datetime(2024, 11, 30, 23, 30, tzinfo=UTC)
+
+
+def test_dates_with_a_time_zone_stay_the_instants_that_they_are(api: Api, database: str) -> None:
+    ragflow_layout.create(database)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("ALTER TABLE public.api_4_conversation ALTER create_date TYPE timestamptz")
+    ragflow_layout.insert(database, "dialog", [DATES | {"id": "d", "tenant_id": "t"}])
+    row = DATES | {"id": "c", "dialog_id": "d", "create_date": IN_UTC}
+    ragflow_layout.insert(database, "api_4_conversation", [row])
+    _, reports = import_and_report(api, database, database)
+    assert reports == []
+    with ConversationStore(database) as store:
+        assert [c.create_date for c in store.conversations.iter()] == [IN_UTC]
+
+
+def test_of_rows_with_the_same_id_the_first_is_imported_and_the_others_are_rejected(api: Api, database: str) -> None:
+    ragflow_layout.create(database)
+    with psycopg.connect(database, autocommit=True) as connection:
+        for table in ("dialog", "api_4_conversation"):
+            connection.execute(f"ALTER TABLE public.{table} DROP CONSTRAINT {table}_pkey")
+    ragflow_layout.insert(database, "dialog", [DATES | {"id": id, "tenant_id": "t"} for id in ("a", "b", "b", "c")])
+    rows = [DATES | {"id": id, "dialog_id": "b"} for id in ("1", "2", "2", "3")]
+    ragflow_layout.insert(database, "api_4_conversation", rows)
+    totals, reports = import_and_report(api, database, database)
+    for table in ("dialog", "api_4_conversation"):
+        assert totals[table] == Totals(read=4, imported=3, rejected=1)
+    assert [report.reason for report in reports] == [
+        "a dialog with this id exists already, perhaps under another tenant: 'b'",
+        "a conversation with this id exists already: '2'",
+    ]
+
+
+# -- a store with rows of its own ---------------------------------------------------------
+
+
+def test_rows_that_the_store_has_under_the_same_ids_are_not_changed(api: Api, old: str, database: str) -> None:
+    with ConversationStore(database) as store:
+        store.dialogs.save(id="d1", tenant_id="t1", name="mine")
+        store.dialogs.save(id="mine", tenant_id="t9")
+        store.dialogs.save(id="d2", tenant_id="t9")
+        mine = [store.conversations.save(id=id, dialog_id=d) for id, d in (("escaped", "mine"), ("raw", "d2"))]
+        store.tokens.save(tenant_id="t9", token="ragflow-one-of-the-first")
+        totals, reports = import_and_report(api, old, database)
+        assert [store.conversations.get_by_id(one.id) for one in mine] == mine
+        dialog = store.dialogs.get_by_id("d1")
+        assert dialog is not None
+        assert dialog.name == "mine"
+    reasons = {(report.table, report.id): report.reason for report in reports}
+    # A conversation in a dialog that is another tenant's here would be another tenant's.
+    assert reasons["api_4_conversation", "in another dialog"] == "its dialog 'd2' is missing, or was rejected"
+    assert reasons["api_4_conversation", "escaped"] == "a conversation with this id belongs to another dialog"
+    assert reasons["dialog", "d2"] == "a dialog with this id belongs to another tenant"
+    assert reasons["api_token", "t1 …irst"] == "the same token is another tenant's already"
+    # In a dialog of the same id, but of another tenant.
+    assert reasons["api_4_conversation", "raw"] == "a conversation with this id belongs to another dialog"
+    assert totals["api_4_conversation"].skipped == 0
+
+
+# -- JSON ---------------------------------------------------------------------------------
+
+LETTERS = ["a", '"', "\\", "/", "\n", "\t", "检", "É", "\U0001f600", "\u2028", "\x7f", "\ue000", "\ufffd"]
+
+
+def random_value(seeded: random.Random, depth: int = 0) -> Any:
+    """Return any JSON value, up to five levels deep."""
+    kind = seeded.randrange(8 if depth < 4 else 6)
+    if kind == 6:
+        return [random_value(seeded, depth + 1) for _ in range(seeded.randrange(4))]
+    if kind == 7:
+        keys = ["".join(seeded.choices(LETTERS, k=2)) for _ in range(seeded.randrange(4))]
+        return {key: random_value(seeded, depth + 1) for key in keys}
+    return [
+        None,
+        seeded.random() < 0.5,
+        seeded.choice([0, -1, 2**53 + 1, 10**30]),
+        seeded.choice([0.1, -0.0, 1e300, 5e-324, 1.0]),
+        "".join(seeded.choices(LETTERS, k=seeded.randrange(6))),
+        "",
+    ][kind]
+
+
+def test_any_json_is_imported_as_python_reads_it(api: Api, database: str) -> None:
+    seeded = random.Random(5)
+    ragflow_layout.create(database)
+    ragflow_layout.insert(database, "dialog", [DATES | {"id": "d", "tenant_id": "t"}])
+    documents = {f"c{n}": [random_value(seeded) for _ in range(3)] for n in range(300)}
+    rows = [
+        DATES
+        | {"id": id, "dialog_id": "d"}
+        | {
+            field: text(document, ensure_ascii=seeded.random() < 0.5, indent=seeded.choice([None, 1]))
+            for field, document in zip(("message", "reference", "dsl"), given, strict=True)
+        }
+        for id, given in documents.items()
+    ]
+    ragflow_layout.insert(database, "api_4_conversation", rows)
+    totals, reports = import_and_report(api, database, database)
+    assert reports == []
+    assert totals["api_4_conversation"].imported == 300
+    with ConversationStore(database) as store:
+        for read in store.conversations.iter():
+            assert [repr(v) for v in (read.message, read.reference, read.dsl)] == [repr(v) for v in documents[read.id]]
+
+
+# -- errors -------------------------------------------------------------------------------
+
+
+def test_a_wrong_argument_or_database_raises_an_error_before_anything_is_stored(
+    api: Api, old: str, database: str, empty_database: str
+) -> None:
+    missing = r"has no table public\.dialog and no public\.api_token and no public\."
+    with pytest.raises(MigrationError, match=missing):
+        run_import(api, database, database)
+    for wrong in ("+08:00", "CST", "", "Mars/Olympus"):
+        with pytest.raises(InvalidArgument, match="time_zone must be the name of an IANA time zone"):
+            run_import(api, old, database, time_zone=wrong)
+    with pytest.raises(InvalidArgument, match="batch_size"):
+        run_import(api, old, database, batch_size=0)
+    for name in ("on_report", "on_progress"):
+        with pytest.raises(InvalidArgumentType, match=f"{name} must be None or a plain function"):
+            run_import(api, old, database, **{name: "text"})
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        run_import(api, old, empty_database)
+    with pytest.raises(psycopg.OperationalError):
+        run_import(api, "host=/nowhere dbname=x", database)
+    with ConversationStore(database) as store:
+        assert list(store.dialogs.iter()) == []

@@ -1,0 +1,186 @@
+"""The shapes of each operation: the ways to call it that have plans of their own, and what each plan must show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from conversation_store import Conversation
+from conversation_store.models import DeletedBatch
+from operations import BY_CHANGE, BY_CREATION, BY_EXPLORER, BY_USER, SEARCH
+from support.statements import statement_of
+
+
+class Shape(NamedTuple):
+    """One way to call an operation, and what its plan must show."""
+
+    call: Callable[[Any], Any]
+    answers: Sequence[Any] = ()  # of the statements before
+    shows: str = ""  # a regular expression
+    sorts: bool | None = None  # whether it sorts, apart from what a keyword found and the page that was cut
+
+
+def a_conversation(**changes: Any) -> Conversation:
+    """Return a row as the last one of a page."""
+    values: dict[str, Any] = dict.fromkeys(f.name for f in fields(Conversation))
+    day = datetime(2024, 1, 10, tzinfo=UTC)
+    values.update({"id": "c7", "dialog_id": "d1", "create_date": day, "update_date": day, **changes})
+    return Conversation(**values)
+
+
+def page(**arguments: Any) -> Callable[[Any], Any]:
+    return lambda s: s.conversations.get_list("d1", "owner", **arguments)
+
+
+def after(orderby: str, desc: bool, **key: Any) -> Callable[[Any], Any]:
+    """Return a call for the page after a row."""
+
+    def call(store: Any, **arguments: Any) -> Any:
+        return store.conversations.list_after("d1", "owner", orderby=orderby, desc=desc, **arguments)
+
+    first = statement_of(lambda store: call(store, items_per_page=1))
+    cursor = first.read([(None, a_conversation(**key))] * 2, 2).next_cursor
+    return lambda store: call(store, items_per_page=30, cursor=cursor)
+
+
+def walked(desc: bool) -> list[Shape]:
+    """Return the page after a row in every order: a row value, in order of the index where there is one."""
+    than = "<" if desc else ">"
+    others: dict[str, Any] = {"name": "name 7", "tokens": 7, "duration": 0.1, "round": 7, "thumb_up": -7}
+    return [
+        Shape(after("id", desc), shows=rf"id {than} 'c7'"),
+        *(
+            Shape(after(order, desc), shows=rf"{index}.*\n +Index Cond: .*ROW\({order}, id\) {than} ROW\(", sorts=False)
+            for order, index in (("create_date", BY_CREATION), ("update_date", BY_CHANGE))
+        ),
+        *(
+            Shape(after(order, desc, **{order: key}), shows=rf"{order}.* {than} ", sorts=True)
+            for order, key in others.items()
+        ),
+    ]
+
+
+OF_THE_DIALOG = r"dialog_id\w*_idx"
+# A keyword that no index serves: the search starts from the dialog.
+SCANNED = [Shape(page(keywords=keyword), shows=OF_THE_DIALOG) for keyword in ("检", "50", "好 好", " ", "%")]
+
+SHAPES: Mapping[str, Sequence[Shape]] = {
+    "dialogs.save": [Shape(lambda s: s.dialogs.save(id="x", tenant_id="t"))],
+    "dialogs.insert_many": [Shape(lambda s: s.dialogs.insert_many([{"id": "x", "tenant_id": "t"}]))],
+    "dialogs.get_by_id": [Shape(lambda s: s.dialogs.get_by_id("x"))],
+    "dialogs.get_by_ids": [Shape(lambda s: s.dialogs.get_by_ids(["x"]))],
+    "dialogs.query": [Shape(lambda s: s.dialogs.query(tenant_id="other7"))],
+    "dialogs.iter": [
+        Shape(lambda s: list(s.dialogs.iter()), shows="dialog_pkey", sorts=False),
+        Shape(lambda s: list(s.dialogs.iter(tenant_id="other7")), shows="dialog_tenant_id_id_key"),
+        Shape(lambda s: list(s.dialogs.iter(id="d1")), shows="dialog_pkey"),
+    ],
+    "dialogs.update_by_id": [Shape(lambda s: s.dialogs.update_by_id("x", {}))],
+    "dialogs.delete_by_id": [Shape(lambda s: s.dialogs.delete_by_id("x"))],
+    "dialogs.delete_by_ids": [Shape(lambda s: s.dialogs.delete_by_ids(["x"]))],
+    "conversations.save": [Shape(lambda s: s.conversations.save(dialog_id="x"))],
+    "conversations.insert_many": [Shape(lambda s: s.dialogs.get_by_ids(["x"]))],  # the rest of it is COPY
+    "conversations.get_by_id": [Shape(lambda s: s.conversations.get_by_id("x"))],
+    "conversations.get_by_ids": [Shape(lambda s: s.conversations.get_by_ids(["x"]))],
+    "conversations.get_or_none": [Shape(lambda s: s.conversations.get_or_none(id="x", dialog_id="d"))],
+    "conversations.get_dialog_ids": [Shape(lambda s: s.conversations.get_dialog_ids(["x"]))],
+    "conversations.query": [
+        Shape(lambda s: s.conversations.query(dialog_id="d1", limit=30), shows=BY_CREATION, sorts=False),
+        Shape(lambda s: s.conversations.query(dialog_id="d1", user_id="u7"), shows=OF_THE_DIALOG),
+        Shape(lambda s: s.conversations.query(tenant_id="owner", user_id="u7"), shows=BY_USER, sorts=False),
+        Shape(lambda s: s.conversations.query(dialog_id="d1", id="c7"), shows="conversation_pkey"),
+    ],
+    "conversations.get_list": [
+        Shape(page(), shows=BY_CREATION, sorts=False),
+        Shape(page(desc=False), shows=BY_CREATION, sorts=False),
+        Shape(page(orderby="create_time", page_number=20), shows=BY_CREATION, sorts=False),
+        Shape(page(orderby="update_date"), shows=BY_CHANGE, sorts=False),
+        Shape(page(orderby="update_time", desc=False), shows=BY_CHANGE, sorts=False),
+        Shape(page(from_date="2024-01-02", to_date="2024-01-02"), shows=BY_CREATION, sorts=False),
+        Shape(page(from_date="2024-01-02", date_field="update_date"), shows=OF_THE_DIALOG),
+        Shape(page(id="c7"), shows="conversation_pkey"),
+        Shape(page(user_id="u7"), shows=OF_THE_DIALOG),
+        Shape(page(exp_user_id="e70"), shows=BY_EXPLORER),
+        Shape(page(orderby="name"), shows=OF_THE_DIALOG, sorts=True),
+        Shape(page(orderby="tokens", desc=False), shows=OF_THE_DIALOG, sorts=True),
+        Shape(page(keywords="number c777"), shows=SEARCH[0]),
+        Shape(page(keywords="name 777"), shows=SEARCH[1]),
+        Shape(page(keywords="检索"), shows=SEARCH[0]),
+        Shape(page(keywords="检索增强 2"), shows=SEARCH[0]),
+        *SCANNED,
+    ],
+    "conversations.list_after": [*walked(True), *walked(False)],
+    "conversations.get_names": [Shape(lambda s: s.conversations.get_names("d1", "e70"))],
+    "conversations.iter": [
+        Shape(lambda s: list(s.conversations.iter(batch_size=30)), shows=f"(?s)dialog_pkey.*{BY_CREATION}"),
+        Shape(lambda s: list(s.conversations.iter(tenant_id="owner", batch_size=30)), shows=BY_CREATION),
+        Shape(lambda s: list(s.conversations.iter(tenant_id="other7", batch_size=30)), shows="dialog_tenant_id_id_key"),
+        Shape(lambda s: list(s.conversations.iter(dialog_id="large", batch_size=30)), shows=BY_CREATION),
+        Shape(
+            lambda s: list(s.conversations.iter(batch_size=1)),
+            [[a_conversation()]],
+            rf"(?s)dialog_pkey.*id >= 'd1'.*{BY_CREATION}.*Index Cond: .*ROW\(create_date, id\) > ROW",
+        ),
+    ],
+    "conversations.export": [Shape(lambda s: list(s.conversations.export(batch_size=30)), shows=BY_CREATION)],
+    "conversations.count": [
+        Shape(lambda s: s.conversations.count(tenant_id="other7"), shows="Index Only Scan", sorts=False),
+        Shape(
+            lambda s: s.conversations.count(dialog_id="d1"), shows=r"Index Only Scan using \w+dialog_id", sorts=False
+        ),
+    ],
+    "conversations.stats": [Shape(lambda s: s.conversations.stats("owner", "2024-01-01", "2024-01-31"))],
+    "conversations.append_message": [
+        Shape(lambda s: s.conversations.append_message("x", {"message": [1], "reference": [1]}))
+    ],
+    "conversations.append_round": [Shape(lambda s: s.conversations.append_round("x", [1], reference=[1]))],
+    "conversations.update_by_id": [Shape(lambda s: s.conversations.update_by_id("x", {"name": "n"}))],
+    "conversations.update_many_by_id": [Shape(lambda s: s.conversations.update_many_by_id([{"id": "x"}]))],
+    "conversations.delete_by_id": [Shape(lambda s: s.conversations.delete_by_id("x"))],
+    "conversations.delete_by_ids": [
+        Shape(lambda s: s.conversations.delete_by_ids(["c7"], "d1", tenant_id="owner"), shows="conversation_pkey")
+    ],
+    "conversations.delete_by_dialog_ids": [
+        Shape(lambda s: s.conversations.delete_by_dialog_ids(["other7", "other8"]), shows=OF_THE_DIALOG)
+    ],
+    "conversations.delete_not_updated_since": [
+        Shape(
+            lambda s: s.conversations.delete_not_updated_since("2024-01-02", batch_size=30),
+            shows=f"(?s)dialog_pkey.*{BY_CHANGE}",
+        ),
+        Shape(
+            lambda s: s.conversations.delete_not_updated_since("2024-01-02", tenant_id="other7"),
+            shows="dialog_tenant_id_id_key",
+        ),
+        Shape(
+            lambda s: s.conversations.delete_not_updated_since("2024-01-02", dialog_id="d1", batch_size=30),
+            shows=BY_CHANGE,
+        ),
+    ],
+    "tokens.issue": [Shape(lambda s: s.tokens.issue(tenant_id="t"))],
+    "tokens.save": [Shape(lambda s: s.tokens.save(tenant_id="t", token="x"))],
+    "tokens.authenticate": [Shape(lambda s: s.tokens.authenticate("x"))],
+    "tokens.authenticate_beta": [Shape(lambda s: s.tokens.authenticate_beta("x"))],
+    "tokens.used": [Shape(lambda s: s.tokens.used("x"))],
+    "tokens.query": [
+        Shape(lambda s: s.tokens.query(tenant_id="owner7"), shows="api_token_tenant_id_dialog_id_idx"),
+        Shape(lambda s: s.tokens.query(dialog_id="d1"), shows="api_token_tenant_id_dialog_id_idx"),
+        Shape(lambda s: s.tokens.query(token="x"), shows="api_token_token_digest_key"),
+        Shape(lambda s: s.tokens.query(beta="plan7", tenant_id="owner7"), shows="api_token_beta_key"),
+    ],
+    "tokens.update_by_id": [Shape(lambda s: s.tokens.update_by_id(1, {}, tenant_id="t"))],
+    "tokens.fill_beta": [Shape(lambda s: s.tokens.fill_beta(1, tenant_id="t"))],
+    "tokens.rotate": [Shape(lambda s: s.tokens.rotate(1, tenant_id="t"))],
+    "tokens.expire": [Shape(lambda s: s.tokens.expire(1, tenant_id="t", expire_date=None))],
+    "tokens.revoke": [Shape(lambda s: s.tokens.revoke(1, tenant_id="t"))],
+    "tokens.delete": [Shape(lambda s: s.tokens.delete(tenant_id="t", token="x"))],
+    "tokens.delete_by_id": [Shape(lambda s: s.tokens.delete_by_id(1, tenant_id="t"))],
+    "tokens.delete_by_tenant_id": [Shape(lambda s: s.tokens.delete_by_tenant_id("x"))],
+    "tenants.delete_by_id": [
+        Shape(lambda s: s.tenants.delete_by_id("nobody")),
+        Shape(lambda s: s.tenants.delete_by_id("nobody"), [[]]),  # of the tokens
+        Shape(lambda s: s.tenants.delete_by_id("nobody"), [[], [DeletedBatch(deleted=0, found=0)]]),
+    ],
+}

@@ -1,0 +1,53 @@
+"""Tokens: new secrets, dates as if time had passed, and the end of a token that somebody waits for."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Literal
+
+import psycopg
+from psycopg import sql
+
+from support.both_apis import AsyncApi, SyncApi
+from support.races import call_behind
+
+DateColumn = Literal["use_date", "expire_date", "revoke_date"]
+
+UNKNOWN = ["", " ", "unknown", "\0", "\ud800", "检索", "x" * 1_000_000, "'; DROP TABLE api_token; --"]
+"""Texts that are no secret and no beta of any token."""
+
+
+def new_secret() -> str:
+    return "secret-" + uuid.uuid4().hex
+
+
+def move_date(db: str, id: int, column: DateColumn, by: timedelta) -> None:
+    """Change a stored date of a token, as if the clock of the server were another."""
+    update = sql.SQL("UPDATE conversation_store.api_token SET {0} = {0} + %s WHERE id = %s")
+    with psycopg.connect(db) as connection:
+        connection.execute(update.format(sql.Identifier(column)), [by, id])
+
+
+def lock(connection: psycopg.Connection[Any], id: int) -> None:
+    """Lock the row of a token until the end of the transaction."""
+    connection.execute("SELECT FROM conversation_store.api_token WHERE id = %s FOR UPDATE", [id])
+
+
+def end(connection: psycopg.Connection[Any], id: int, column: DateColumn) -> None:
+    """Let a token expire or be revoked at this moment, by the clock of the server."""
+    update = sql.SQL("UPDATE conversation_store.api_token SET {} = clock_timestamp() WHERE id = %s")
+    connection.execute(update.format(sql.Identifier(column)), [id])
+
+
+def call_while_token_ends(
+    api: SyncApi | AsyncApi, db: str, store: Any, id: int, column: DateColumn, call: Callable[[Any], Any]
+) -> Any:
+    """Return the result or the error of a call that waits for the row of a token, whose life ends meanwhile.
+
+    The end is later than the beginning of the statement that waits.
+    """
+    return call_behind(
+        api, db, store, call, first=lambda writer: lock(writer, id), then=lambda writer: end(writer, id, column)
+    )
