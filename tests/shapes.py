@@ -20,6 +20,7 @@ class Shape(NamedTuple):
     answers: Sequence[Any] = ()  # of the statements before
     shows: str = ""  # a regular expression
     sorts: bool | None = None  # whether it sorts, apart from what a keyword found and the page that was cut
+    scans: bool = False  # whether it reads a whole table
 
 
 def a_conversation(**changes: Any) -> Conversation:
@@ -69,28 +70,34 @@ SCANNED = [Shape(page(keywords=keyword), shows=OF_THE_DIALOG) for keyword in ("æ
 SHAPES: Mapping[str, Sequence[Shape]] = {
     "dialogs.save": [Shape(lambda s: s.dialogs.save(id="x", tenant_id="t"))],
     "dialogs.insert_many": [Shape(lambda s: s.dialogs.insert_many([{"id": "x", "tenant_id": "t"}]))],
-    "dialogs.get_by_id": [Shape(lambda s: s.dialogs.get_by_id("x"))],
-    "dialogs.get_by_ids": [Shape(lambda s: s.dialogs.get_by_ids(["x"]))],
+    "dialogs.get_by_id": [Shape(lambda s: s.dialogs.get_by_id("x", tenant_id="t"))],
+    "dialogs.get_by_ids": [Shape(lambda s: s.dialogs.get_by_ids(["x"], tenant_id="t"))],
     "dialogs.query": [Shape(lambda s: s.dialogs.query(tenant_id="other7"))],
-    "dialogs.iter": [
-        Shape(lambda s: list(s.dialogs.iter()), shows="dialog_pkey", sorts=False),
-        Shape(lambda s: list(s.dialogs.iter(tenant_id="other7")), shows="dialog_tenant_id_id_key"),
-        Shape(lambda s: list(s.dialogs.iter(id="d1")), shows="dialog_pkey"),
+    "dialogs.iter": [Shape(lambda s: list(s.dialogs.iter(tenant_id="other7")))],
+    "dialogs.update_by_id": [Shape(lambda s: s.dialogs.update_by_id("x", {}, tenant_id="t"))],
+    "dialogs.delete_by_id": [
+        Shape(lambda s: s.dialogs.delete_by_id("x", tenant_id="t")),
+        Shape(lambda s: s.dialogs.delete_by_id("x", tenant_id="t"), [[]]),
     ],
-    "dialogs.update_by_id": [Shape(lambda s: s.dialogs.update_by_id("x", {}))],
-    "dialogs.delete_by_id": [Shape(lambda s: s.dialogs.delete_by_id("x"))],
-    "dialogs.delete_by_ids": [Shape(lambda s: s.dialogs.delete_by_ids(["x"]))],
-    "conversations.save": [Shape(lambda s: s.conversations.save(dialog_id="x"))],
-    "conversations.insert_many": [Shape(lambda s: s.dialogs.get_by_ids(["x"]))],  # the rest of it is COPY
-    "conversations.get_by_id": [Shape(lambda s: s.conversations.get_by_id("x"))],
-    "conversations.get_by_ids": [Shape(lambda s: s.conversations.get_by_ids(["x"]))],
-    "conversations.get_or_none": [Shape(lambda s: s.conversations.get_or_none(id="x", dialog_id="d"))],
-    "conversations.get_dialog_ids": [Shape(lambda s: s.conversations.get_dialog_ids(["x"]))],
+    "dialogs.delete_by_ids": [
+        Shape(lambda s: s.dialogs.delete_by_ids(["x"], tenant_id="t")),
+        Shape(lambda s: s.dialogs.delete_by_ids(["x"], tenant_id="t"), [[]]),
+    ],
+    "conversations.save": [Shape(lambda s: s.conversations.save(dialog_id="x", tenant_id="t"))],
+    "conversations.insert_many": [
+        Shape(lambda s: s.dialogs.get_by_ids(["x"], tenant_id="t"))
+    ],  # the rest of it is COPY
+    "conversations.get_by_id": [Shape(lambda s: s.conversations.get_by_id("x", tenant_id="t"))],
+    "conversations.get_by_ids": [Shape(lambda s: s.conversations.get_by_ids(["c7"], tenant_id="owner"))],
+    "conversations.get_or_none": [Shape(lambda s: s.conversations.get_or_none(id="x", dialog_id="d", tenant_id="t"))],
+    "conversations.get_dialog_ids": [Shape(lambda s: s.conversations.get_dialog_ids(["c7"], tenant_id="owner"))],
     "conversations.query": [
-        Shape(lambda s: s.conversations.query(dialog_id="d1", limit=30), shows=BY_CREATION, sorts=False),
-        Shape(lambda s: s.conversations.query(dialog_id="d1", user_id="u7"), shows=OF_THE_DIALOG),
-        Shape(lambda s: s.conversations.query(tenant_id="owner", user_id="u7"), shows=BY_USER, sorts=False),
-        Shape(lambda s: s.conversations.query(dialog_id="d1", id="c7"), shows="conversation_pkey"),
+        Shape(
+            lambda s: s.conversations.query(tenant_id="owner", dialog_id="d1", limit=30), shows=BY_CREATION, sorts=False
+        ),
+        Shape(lambda s: s.conversations.query(tenant_id="owner", dialog_id="d1", user_id="u7"), shows=OF_THE_DIALOG),
+        Shape(lambda s: s.conversations.query(tenant_id="owner", user_id="u7", limit=30), shows=BY_USER, sorts=False),
+        Shape(lambda s: s.conversations.query(tenant_id="owner", dialog_id="d1", id="c7"), shows="conversation_pkey"),
     ],
     "conversations.get_list": [
         Shape(page(), shows=BY_CREATION, sorts=False),
@@ -112,50 +119,64 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
         *SCANNED,
     ],
     "conversations.list_after": [*walked(True), *walked(False)],
-    "conversations.get_names": [Shape(lambda s: s.conversations.get_names("d1", "e70"))],
+    "conversations.get_names": [Shape(lambda s: s.conversations.get_names("d1", "e70", tenant_id="owner"))],
     "conversations.iter": [
-        Shape(lambda s: list(s.conversations.iter(batch_size=30)), shows=f"(?s)dialog_pkey.*{BY_CREATION}"),
         Shape(lambda s: list(s.conversations.iter(tenant_id="owner", batch_size=30)), shows=BY_CREATION),
-        Shape(lambda s: list(s.conversations.iter(tenant_id="other7", batch_size=30)), shows="dialog_tenant_id_id_key"),
-        Shape(lambda s: list(s.conversations.iter(dialog_id="large", batch_size=30)), shows=BY_CREATION),
+        Shape(lambda s: list(s.conversations.iter(tenant_id="other7", batch_size=30)), shows="dialog_tenant_id_id_idx"),
         Shape(
-            lambda s: list(s.conversations.iter(batch_size=1)),
+            lambda s: list(s.conversations.iter(tenant_id="owner", dialog_id="large", batch_size=30)),
+            shows=BY_CREATION,
+        ),
+        Shape(
+            lambda s: list(s.conversations.iter(tenant_id="owner", batch_size=1)),
             [[a_conversation()]],
-            rf"(?s)dialog_pkey.*id >= 'd1'.*{BY_CREATION}.*Index Cond: .*ROW\(create_date, id\) > ROW",
+            rf"(?s)id >= 'd1'.*{BY_CREATION}.*Index Cond: .*ROW\(create_date, id\) > ROW",
         ),
     ],
-    "conversations.export": [Shape(lambda s: list(s.conversations.export(batch_size=30)), shows=BY_CREATION)],
+    "conversations.export": [
+        Shape(lambda s: list(s.conversations.export(tenant_id="owner", batch_size=30)), shows=BY_CREATION)
+    ],
     "conversations.count": [
         Shape(lambda s: s.conversations.count(tenant_id="other7"), shows="Index Only Scan", sorts=False),
         Shape(
-            lambda s: s.conversations.count(dialog_id="d1"), shows=r"Index Only Scan using \w+dialog_id", sorts=False
+            lambda s: s.conversations.count(tenant_id="owner", dialog_id="d1"),
+            shows=r"Index Only Scan using \w+dialog_id",
+            sorts=False,
         ),
+        Shape(lambda s: s.conversations.count(), scans=True),
     ],
     "conversations.stats": [Shape(lambda s: s.conversations.stats("owner", "2024-01-01", "2024-01-31"))],
     "conversations.append_message": [
-        Shape(lambda s: s.conversations.append_message("x", {"message": [1], "reference": [1]}))
+        Shape(lambda s: s.conversations.append_message("x", {"message": [1], "reference": [1]}, tenant_id="t"))
     ],
-    "conversations.append_round": [Shape(lambda s: s.conversations.append_round("x", [1], reference=[1]))],
-    "conversations.update_by_id": [Shape(lambda s: s.conversations.update_by_id("x", {"name": "n"}))],
-    "conversations.update_many_by_id": [Shape(lambda s: s.conversations.update_many_by_id([{"id": "x"}]))],
-    "conversations.delete_by_id": [Shape(lambda s: s.conversations.delete_by_id("x"))],
+    "conversations.append_round": [
+        Shape(lambda s: s.conversations.append_round("x", [1], reference=[1], tenant_id="t"))
+    ],
+    "conversations.update_by_id": [Shape(lambda s: s.conversations.update_by_id("x", {"name": "n"}, tenant_id="t"))],
+    "conversations.update_many_by_id": [
+        Shape(lambda s: s.conversations.update_many_by_id([{"id": "c7"}], tenant_id="owner"))
+    ],
+    "conversations.delete_by_id": [Shape(lambda s: s.conversations.delete_by_id("x", tenant_id="t"))],
     "conversations.delete_by_ids": [
         Shape(lambda s: s.conversations.delete_by_ids(["c7"], "d1", tenant_id="owner"), shows="conversation_pkey")
     ],
     "conversations.delete_by_dialog_ids": [
-        Shape(lambda s: s.conversations.delete_by_dialog_ids(["other7", "other8"]), shows=OF_THE_DIALOG)
+        Shape(
+            lambda s: s.conversations.delete_by_dialog_ids(["other7", "other107"], tenant_id="other7"),
+            shows=OF_THE_DIALOG,
+        )
     ],
     "conversations.delete_not_updated_since": [
         Shape(
-            lambda s: s.conversations.delete_not_updated_since("2024-01-02", batch_size=30),
-            shows=f"(?s)dialog_pkey.*{BY_CHANGE}",
+            lambda s: s.conversations.delete_not_updated_since("2024-01-02", tenant_id="owner", batch_size=30),
+            shows=f"(?s)dialog_.*{BY_CHANGE}",
         ),
         Shape(
             lambda s: s.conversations.delete_not_updated_since("2024-01-02", tenant_id="other7"),
-            shows="dialog_tenant_id_id_key",
+            shows="dialog_tenant_id_id_idx",
         ),
         Shape(
-            lambda s: s.conversations.delete_not_updated_since("2024-01-02", dialog_id="d1", batch_size=30),
+            lambda s: s.conversations.delete_not_updated_since("2024-01-02", tenant_id="owner", dialog_id="d1"),
             shows=BY_CHANGE,
         ),
     ],
@@ -166,7 +187,7 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
     "tokens.used": [Shape(lambda s: s.tokens.used("x"))],
     "tokens.query": [
         Shape(lambda s: s.tokens.query(tenant_id="owner7"), shows="api_token_tenant_id_dialog_id_idx"),
-        Shape(lambda s: s.tokens.query(dialog_id="d1"), shows="api_token_tenant_id_dialog_id_idx"),
+        Shape(lambda s: s.tokens.query(tenant_id="owner", dialog_id="d1"), shows="api_token_tenant_id_dialog_id_idx"),
         Shape(lambda s: s.tokens.query(token="x"), shows="api_token_token_digest_key"),
         Shape(lambda s: s.tokens.query(beta="plan7", tenant_id="owner7"), shows="api_token_beta_key"),
     ],
@@ -179,8 +200,15 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
     "tokens.delete_by_id": [Shape(lambda s: s.tokens.delete_by_id(1, tenant_id="t"))],
     "tokens.delete_by_tenant_id": [Shape(lambda s: s.tokens.delete_by_tenant_id("x"))],
     "tenants.delete_by_id": [
-        Shape(lambda s: s.tenants.delete_by_id("nobody")),
-        Shape(lambda s: s.tenants.delete_by_id("nobody"), [[]]),  # of the tokens
-        Shape(lambda s: s.tenants.delete_by_id("nobody"), [[], [DeletedBatch(deleted=0, found=0)]]),
+        Shape(lambda s: s.tenants.delete_by_id("other7")),
+        Shape(lambda s: s.tenants.delete_by_id("other7"), [[]]),  # of the tokens
+        Shape(lambda s: s.tenants.delete_by_id("other7"), [[], [DeletedBatch(deleted=0, found=0)]]),
     ],
+}
+
+# The statements that find a tenant, and walk over all of them.
+FINDING: Mapping[str, Shape] = {
+    "dialog.find": Shape(lambda s: s.dialogs.get_by_id("x")),
+    "conversation.find": Shape(lambda s: s.conversations.get_by_id("x")),
+    "dialog.iter_tenants": Shape(lambda s: list(s.dialogs.iter())),
 }

@@ -20,7 +20,7 @@ from psycopg.types.json import set_json_loads
 from psycopg.types.string import StrDumper, TextLoader
 from psycopg_pool import PoolTimeout
 
-from conversation_store import AlreadyExists, DialogNotFound, StalePlan
+from conversation_store import AlreadyExists, DialogNotFound, InvalidArgument, StalePlan
 from operations import OPERATIONS
 from support.both_apis import AsyncApi, SyncApi
 from support.operation import check_all
@@ -162,10 +162,11 @@ def test_a_server_that_is_not_there_is_the_pools_error(api: SyncApi | AsyncApi) 
 def test_the_hook_is_called_with_every_statement_and_never_with_a_value(api: SyncApi | AsyncApi, db: str) -> None:
     events: list[tuple[Any, ...]] = []
     value = "secret" + uuid.uuid4().hex
-    with api.store(db, on_statement=lambda *event: events.append(event)) as store:
-        store.dialogs.save(id=value, tenant_id=value)
+    with api.store(db, on_statement=lambda *event: events.append(event)) as unbound:
+        store = unbound.for_tenant(value)
+        store.dialogs.save(id=value)
         store.dialogs.get_by_id("nobody" + value)
-        store.conversations.get_list(value, value)
+        store.conversations.get_list(value)
         for _ in range(2):
             try:
                 store.conversations.save(id=value, dialog_id=value)
@@ -173,7 +174,7 @@ def test_the_hook_is_called_with_every_statement_and_never_with_a_value(api: Syn
                 continue
         with store.transaction() as tx:
             tx.conversations.delete_by_id(value)
-        with pytest.raises(ValueError, match="id"):
+        with pytest.raises(InvalidArgument, match="id"):
             store.dialogs.get_by_id("")
     assert [(name, rows, error) for name, _, rows, error in events] == [
         ("dialog.save", 1, None),
@@ -197,7 +198,7 @@ def test_a_hook_that_fails_is_logged_and_the_call_goes_on(
     with api.store(db, on_statement=fail) as store:
         assert store.dialogs.save(id=dialog, tenant_id="t").id == dialog
         with pytest.raises(DialogNotFound):
-            store.conversations.save(dialog_id="nowhere")
+            store.conversations.save(dialog_id="nowhere", tenant_id="t")
     assert [record.getMessage() for record in caplog.records if record.name == "conversation_store"] == [
         "on_statement raised"
     ] * 2
@@ -225,7 +226,7 @@ def test_a_stale_plan_heals_outside_of_a_transaction(api: SyncApi | AsyncApi, da
             assert store.dialogs.get_by_id("d") == saved
             retyped(database, kind)
             assert store.dialogs.get_by_id("d") == saved
-        assert [error for _, _, _, error in events] == [None] * 7
+        assert {error for _, _, _, error in events} == {None}
 
 
 @pytest.mark.parametrize("autocommit", [True, False])

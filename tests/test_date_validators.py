@@ -73,6 +73,14 @@ VALIDATORS: Tables = {
         ],
         [*DATE_ERRORS, (None, WRONG_TYPE, "x must be a date, a datetime or ISO 8601 text, not NoneType")],
     ),
+    "needed": (
+        partial(dates.needed, "x"),
+        [*same(date(2024, 1, 1), EXAMPLE), ("2024-01-01", date(2024, 1, 1))],
+        [
+            (None, WRONG, "x must be given"),
+            *[(value, error, "x must be given" if value == "" else text) for value, error, text in DATE_ERRORS],
+        ],
+    ),
     "optional_date": (
         partial(dates.optional_date, "x"),
         [

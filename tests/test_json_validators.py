@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversation_store import InvalidArgument
+from conversation_store import NOT_READ, InvalidArgument
 from conversation_store import _json as json_values
 from support.validators import WRONG, WRONG_TYPE, Bad, Tables, Validator, accepted, assert_rejects, rejected
 
@@ -46,6 +46,7 @@ JSON_ERRORS: Bad = [
     ([datetime(2024, 1, 1)], WRONG_TYPE, r"x\[0\] must be a JSON value, not datetime"),
     ([{"a": {1, 2}}], WRONG_TYPE, r"x\[0\]\['a'\] must be a JSON value, not set"),
     ([Decimal(1)], WRONG_TYPE, r"x\[0\] must be a JSON value, not Decimal"),
+    ([1, NOT_READ], WRONG, r"x\[1\] was not read; read the row with it, or leave it out"),
     (circle(), WRONG, "x must not be nested deeper than 500 levels"),
     (nested(501), WRONG, "x must not be nested deeper than 500 levels"),
 ]
@@ -63,6 +64,7 @@ VALIDATORS: Tables = {
         ],
         [
             *JSON_ERRORS,
+            (NOT_READ, WRONG, "x was not read; read the row with it, or leave it out"),
             ("\0", WRONG, r"x must not contain U\+0000"),
             ({"a\0": 1}, WRONG, r"a key of x must not contain U\+0000"),
             ({"a": [1, NAN]}, WRONG, r"x\['a'\]\[1\] must be a finite number, not nan"),
@@ -72,7 +74,11 @@ VALIDATORS: Tables = {
     "json_entries": (
         partial(json_values.json_entries, "x"),
         [([], []), (({"a": 1}, "b"), ['{"a":1}', '"b"']), ({"a": []}, '{"a":[]}'), ("a", '"a"'), (None, "null")],
-        [*JSON_ERRORS, ("\0", WRONG, r"x must not contain U\+0000")],
+        [
+            *JSON_ERRORS,
+            (NOT_READ, WRONG, "x was not read; read the row with it, or leave it out"),
+            ("\0", WRONG, r"x must not contain U\+0000"),
+        ],
     ),
     "json_list": (
         partial(json_values.json_list, "x"),

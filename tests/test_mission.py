@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from conversation_store import NOT_READ
 from support.both_apis import AsyncApi, SyncApi
 
 
@@ -59,7 +60,7 @@ def test_a_page_is_listed(store: Any) -> None:
     )
     assert count == 1
     assert [session.id for session in sessions] == ["42"]
-    assert sessions[0].dsl is None
+    assert sessions[0].dsl is NOT_READ
 
 
 def test_a_message_is_appended(store: Any) -> None:

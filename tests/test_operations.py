@@ -52,8 +52,47 @@ def test_the_table_has_each_public_method_once() -> None:
 
 
 @each_operation
-def test_an_operation_returns_what_the_table_says(operation: Operation, store: Any) -> None:
+def test_with_the_tenant_named_an_operation_returns_what_the_table_says(operation: Operation, store: Any) -> None:
     check(operation, store)
+
+
+@pytest.mark.parametrize(
+    "operation", [operation for operation in OPERATIONS if operation.tenant != "subject"], ids=lambda o: o.name
+)
+def test_on_a_bound_store_an_operation_needs_no_tenant(operation: Operation, store: Any) -> None:
+    example = Example()
+    example.save(store)
+    result = operation.call(store.for_tenant(example.tenant), example)
+    assert operation.returns(example, result)
+
+
+@pytest.mark.parametrize(
+    "operation", [operation for operation in OPERATIONS if operation.tenant == "found"], ids=lambda o: o.name
+)
+def test_without_a_tenant_an_operation_finds_the_one_that_has_the_id(operation: Operation, store: Any) -> None:
+    example = Example()
+    example.save(store)
+    assert operation.returns(example, operation.call(store, example))
+
+
+@pytest.mark.parametrize(
+    "operation", [operation for operation in OPERATIONS if operation.tenant == "needed"], ids=lambda o: o.name
+)
+def test_an_operation_that_finds_no_tenant_says_how_to_name_it(operation: Operation) -> None:
+    store = store_without_server()
+    with pytest.raises(InvalidArgument, match=r"tenant_id.* must be given"):
+        operation.call(store, Example())
+    with pytest.raises(NoServer):
+        operation.call(store, Example(), tenant_id="t")
+
+
+@pytest.mark.parametrize("operation", [o for o in OPERATIONS if o.tenant in ("found", "needed")], ids=lambda o: o.name)
+def test_a_bound_store_refuses_another_tenant_before_any_sql(operation: Operation) -> None:
+    bound = store_without_server(tenant_id="mine")
+    with pytest.raises(InvalidArgument, match="tenant_id must be that of the bound store, 'mine', or be left out, not"):
+        operation.call(bound, Example(), tenant_id="theirs")
+    with pytest.raises(NoServer):
+        operation.call(bound, Example(), tenant_id="mine")
 
 
 @each_operation
@@ -64,7 +103,7 @@ def test_in_a_read_only_transaction_an_operation_that_writes_fails_and_another_d
     example.save(store)
     if operation.writes:
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), store.transaction(read_only=True) as tx:
-            operation.call(tx, example)
+            operation.call(tx, example, **operation.named(example))
     else:
         with store.transaction(read_only=True) as tx:
             check(operation, tx, example)
@@ -80,7 +119,8 @@ def test_in_a_read_only_transaction_an_operation_that_writes_fails_and_another_d
 )
 def test_a_wrong_argument_raises_an_error_that_names_it(operation: Operation, argument: str) -> None:
     store = store_without_server()
-    arguments = operation.arguments(Example())
+    example = Example()
+    arguments = {**operation.arguments(example), **operation.named(example)}
     with pytest.raises(NoServer):
         consume(operation.method_of(store)(**arguments))
     with pytest.raises((InvalidArgument, InvalidArgumentType), match=rf"^{argument}\b"):

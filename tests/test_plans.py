@@ -17,7 +17,7 @@ from conversation_store._adapters import to_text
 from conversation_store._sql_loader import load_all
 from conversation_store._statement import Statement
 from operations import FILES, OPERATIONS, SEARCH
-from shapes import SCANNED, SHAPES, Shape
+from shapes import FINDING, SCANNED, SHAPES, Shape
 from support import ragflow_layout
 from support.server import Server
 from support.server import database as new_database
@@ -64,6 +64,11 @@ def filled(db: str) -> None:
             " SELECT 'other' || i, 'other' || i % 100 FROM generate_series(1, 3000) AS i"
         )
         connection.execute(
+            "INSERT INTO conversation_store.conversation (id, tenant_id, dialog_id, user_id, create_date)"
+            " SELECT 'o' || i, 'other' || i % 100, 'other' || 1 + (i - 1) % 3000, 'u' || i % 50,"
+            " timestamptz '2024-01-01Z' + i * interval '1 minute' FROM generate_series(1, 30000) AS i"
+        )
+        connection.execute(
             "VACUUM ANALYZE conversation_store.conversation, conversation_store.conversation_message,"
             " conversation_store.dialog, conversation_store.api_token"
         )
@@ -83,8 +88,8 @@ def plan_of(connection: psycopg.Connection[Any], statement: Statement[Any]) -> s
         connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
         # Small tables are scanned, whatever their indexes.
         connection.execute("SET LOCAL enable_seqscan = off")
-        arguments = sql.SQL(", ").join(sql.Literal(value) for value in values)
-        rows = connection.execute(sql.SQL("EXPLAIN EXECUTE p ({})").format(arguments)).fetchall()
+        arguments = sql.SQL("({})").format(sql.SQL(", ").join(map(sql.Literal, values))) if values else sql.SQL("")
+        rows = connection.execute(sql.SQL("EXPLAIN EXECUTE p ") + arguments).fetchall()
         connection.execute("DEALLOCATE p")
     return "\n".join(line for (line,) in rows)
 
@@ -106,7 +111,7 @@ class Explained(NamedTuple):
 def plans(db: str, filled: None) -> list[Explained]:
     """Explain every shape."""
     found: list[Explained] = []
-    for name, shapes in SHAPES.items():
+    for name, shapes in [*SHAPES.items(), *((name, [shape]) for name, shape in FINDING.items())]:
         for shape in shapes:
             statement = statement_of(shape.call, *shape.answers)
             with psycopg.connect(db) as connection:
@@ -122,7 +127,8 @@ def test_every_operation_has_its_shapes() -> None:
 def test_the_shapes_of_an_operation_are_of_its_files(plans: list[Explained]) -> None:
     files: dict[str, set[str]] = defaultdict(set)
     for of in plans:
-        files[of.operation].add(of.file)
+        if of.operation in SHAPES:
+            files[of.operation].add(of.file)
     copied = {name for name, query in QUERIES.items() if b"FROM STDIN" in query.text}
     assert files == {operation.name: set(operation.files) - copied for operation in OPERATIONS}
 
@@ -130,7 +136,8 @@ def test_the_shapes_of_an_operation_are_of_its_files(plans: list[Explained]) -> 
 def test_every_shape_shows_its_index_and_scans_no_large_table(plans: list[Explained]) -> None:
     for of in plans:
         assert re.search(of.shape.shows, of.plan), f"{of.operation}\n{of.plan}"
-        assert not re.search("Seq Scan on (conversation|api_token|dialog)", of.plan), f"{of.operation}\n{of.plan}"
+        scans = re.search("Seq Scan on (conversation|api_token|dialog)", of.plan)
+        assert of.shape.scans or not scans, f"{of.operation}\n{of.plan}"
 
 
 def test_a_shape_sorts_only_where_it_says_so(plans: list[Explained]) -> None:
@@ -160,7 +167,7 @@ def test_the_table_names_exactly_the_indexes_that_the_plans_use(plans: list[Expl
         if used[name] - set(file.either) != set(file.indexes)
         or bool(used[name] & set(file.either)) != bool(file.either)
     }
-    assert differences == {}
+    assert differences == {}, "\n".join(f"{k}: {v}" for k, v in differences.items())
 
 
 @pytest.mark.parametrize(("file", "index"), [(name, index) for name, file in FILES.items() for index in file.either])
@@ -171,7 +178,11 @@ def test_each_of_the_alternative_indexes_serves_the_statement(
     statements = [of.statement for of in plans if of.file == file]
     with psycopg.connect(db) as connection:
         for other in others:
-            connection.execute(f"DROP INDEX conversation_store.{other}".encode())
+            drop = f"DROP INDEX conversation_store.{other}"
+            if other.endswith("_pkey"):  # which foreign keys refer to
+                table = other.removesuffix("_pkey")
+                drop = f"ALTER TABLE conversation_store.{table} DROP CONSTRAINT {other} CASCADE"
+            connection.execute(drop.encode())
         assert any(index in plan_of(connection, statement) for statement in statements)
         connection.rollback()
 
@@ -197,6 +208,8 @@ def test_an_uncounted_list_does_not_count_and_a_capped_one_stops(db: str, filled
     def shown(total: Any) -> str:
         call = lambda s: s.conversations.get_list("large", "owner", total=total, total_limit=50)  # noqa: E731
         with psycopg.connect(db) as connection:
+            # In a table this small, reading the rows is cheaper than reading a wide index.
+            connection.execute("SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off")
             return plan_of(connection, statement_of(call))
 
     counting = r"InitPlan.*\n +->  Aggregate.*\n +->  "
@@ -247,6 +260,33 @@ def test_a_point_look_up_keeps_its_generic_plan(db: str) -> None:
     with psycopg.connect(db, autocommit=True) as connection:
         store = ConversationStore(connection=connection)
         for _ in range(20):
-            store.conversations.get_by_id("x")
+            store.conversations.get_by_id("x", tenant_id="t")
         ((generic, _),) = counted_plans(connection, "conversation.get_by_id")
         assert generic > 0
+
+
+@pytest.mark.slow
+def test_a_prepared_look_up_of_an_id_that_20000_tenants_have_reads_few_buffers(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO conversation_store.dialog (id, tenant_id) SELECT 'd', 't' || i FROM generate_series(1, 20000) AS i"
+        )
+        connection.execute(
+            "INSERT INTO conversation_store.conversation (id, tenant_id, dialog_id)"
+            " SELECT 'c', 't' || i, 'd' FROM generate_series(1, 20000) AS i"
+        )
+        connection.execute("VACUUM ANALYZE conversation_store.conversation")
+        query = QUERIES["conversation.get_by_id"]
+        types_ = ", ".join(["unknown"] * len(query.parameters))
+        connection.execute(f"PREPARE p ({types_}) AS ".encode() + query.text)
+        values = {"id": "'c'", "tenant_id": "'t777'", "dialog_id": "NULL"}
+        arguments = ", ".join(values[name] for name in query.parameters)
+        row: Any = None
+        for _ in range(10):
+            row = connection.execute(
+                f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE p ({arguments})".encode()
+            ).fetchone()
+        plan = row[0][0]["Plan"]
+        assert "$1" in str(plan)  # the generic plan
+        assert plan["Actual Rows"] == 1
+        assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 10

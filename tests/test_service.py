@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import re
@@ -18,7 +19,7 @@ import httpx
 import psycopg
 import pytest
 
-from conversation_store import ConversationStore
+from conversation_store import AsyncConversationStore, ConversationStore
 
 TESTS = Path(__file__).parent
 
@@ -88,7 +89,7 @@ def test_sessions_are_created_turned_listed_searched_counted_and_deleted(client:
     assert client.get(f"{url}/count").json() == 30
 
 
-def test_many_turn_at_once_and_nothing_is_lost(service: str, client: httpx.Client, dialog: str) -> None:
+def test_turns_sent_at_once_are_all_stored(service: str, client: httpx.Client, dialog: str) -> None:
     url = f"/dialogs/{dialog}/sessions"
     ids = [client.post(url, json={}).json()["id"] for _ in range(3)]
 
@@ -111,14 +112,52 @@ def test_many_turn_at_once_and_nothing_is_lost(service: str, client: httpx.Clien
         assert sorted(int(m["content"]) for m in read["message"]) == [*range(position, 120, 3)]
 
 
-def test_errors_are_said_in_http(client: httpx.Client, dialog: str) -> None:
+def test_each_request_is_authenticate_and_one_statement(
+    db: str, dialog: str, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", db)
+    monkeypatch.syspath_prepend(str(TESTS / "service"))
+    service = importlib.import_module("app")
+    statements: list[str] = []
+    with ConversationStore(db) as store:
+        token = store.tokens.issue(tenant_id=tenant).token
+
+    async def main() -> None:
+        observed = AsyncConversationStore(db, on_statement=lambda name, *_: statements.append(name))
+        monkeypatch.setattr(service, "store", observed)
+        transport = httpx.ASGITransport(service.app)
+        headers = {"Authorization": f"Bearer {token}"}
+        async with (
+            observed,
+            httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers) as client,
+        ):
+            url = f"/dialogs/{dialog}/sessions"
+            id = (await client.post(url, json={})).json()["id"]
+            for method, path, body, statement in (
+                ("GET", url, None, "conversation.get_list"),
+                ("GET", f"{url}/count", None, "conversation.count"),
+                ("POST", url, {}, "conversation.save"),
+                ("GET", f"{url}/{id}", None, "conversation.get_by_id"),
+                ("POST", f"{url}/{id}/turns", {"messages": []}, "conversation.append_round"),
+                ("GET", f"/dialogs/{dialog}/export", None, "conversation.iter"),
+                ("DELETE", url, [id], "conversation.delete_by_ids"),
+            ):
+                statements.clear()
+                response = await client.request(method, path, json=body)
+                assert response.is_success, response.text
+                assert statements == ["api_token.authenticate", statement]
+
+    asyncio.run(main())
+
+
+def test_errors_have_a_status_and_a_detail(client: httpx.Client, dialog: str) -> None:
     url = f"/dialogs/{dialog}/sessions"
     id = client.post(url, json={"id": "one" + dialog}).json()["id"]
     turn: dict[str, Any] = {"messages": [{"role": "user", "content": "x"}]}
     for response, status, detail in (
         (client.get(f"{url}/nowhere"), 404, "there is no such session"),
-        (client.post(f"{url}/nowhere/turns", json=turn), 404, "there is no such session"),
-        (client.post("/dialogs/nowhere/sessions", json={}), 404, "there is no such dialog"),
+        (client.post(f"{url}/nowhere/turns", json=turn), 404, "there is no conversation 'nowhere'"),
+        (client.post("/dialogs/nowhere/sessions", json={}), 404, "the tenant has no dialog with this dialog_id"),
         (client.post(url, json={"id": id}), 409, "exists already"),
         (client.post(f"{url}/{id}/turns", json=turn | {"expected_round": 7}), 409, "is in round 0"),
         (client.get(url, params={"cursor": "x"}), 422, "cursor must be a next_cursor"),
@@ -133,7 +172,7 @@ def test_errors_are_said_in_http(client: httpx.Client, dialog: str) -> None:
     assert client.get(f"{url}/{id}").json()["message"] == []
 
 
-def test_no_token_opens_what_is_not_its_own(
+def test_a_token_opens_only_its_own_tenant_and_dialog(
     client: httpx.Client, service: str, dialog: str, tenant: str, db: str
 ) -> None:
     url = f"/dialogs/{dialog}/sessions"
@@ -167,7 +206,7 @@ def test_no_token_opens_what_is_not_its_own(
     assert (read["message"], read["tenant_id"]) == ([], tenant)
 
 
-def test_an_outage_is_said_as_one_and_overcome(client: httpx.Client, dialog: str, db: str) -> None:
+def test_an_outage_is_a_503_and_ends_with_the_outage(client: httpx.Client, dialog: str, db: str) -> None:
     url = f"/dialogs/{dialog}/sessions/count"
     assert client.get(url).json() == 0
     with psycopg.connect(db, autocommit=True) as admin:
@@ -182,5 +221,5 @@ def test_an_outage_is_said_as_one_and_overcome(client: httpx.Client, dialog: str
 
 
 def test_the_readme_shows_the_first_part() -> None:
-    shown = "".join((TESTS / "service" / "app.py").read_text().splitlines(keepends=True)[:47])
+    shown = "".join((TESTS / "service" / "app.py").read_text().splitlines(keepends=True)[:49])
     assert f"```python\n{shown}```\n" in (TESTS.parent / "README.md").read_text()

@@ -24,7 +24,10 @@ from conversation_store import (
     DeletedTenant,
     Dialog,
     IssuedToken,
+    LimitedList,
     Page,
+    TenantStore,
+    TenantTransaction,
     migrate,
     migrate_async,
 )
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
         assert_type(store.dialogs.insert_many([{"id": "d"}]), int)
         assert_type(store.dialogs.get_by_id("d"), Dialog | None)
         assert_type(store.dialogs.get_by_ids(["d"]), list[Dialog])
-        assert_type(store.dialogs.query(tenant_id="t"), list[Dialog])
+        assert_type(store.dialogs.query(tenant_id="t"), LimitedList[Dialog])
         assert_type(store.dialogs.iter(), Iterator[Dialog])
         assert_type(store.dialogs.update_by_id("d", {}), int)
         assert_type(store.dialogs.delete_by_id("d"), int)
@@ -51,10 +54,10 @@ if TYPE_CHECKING:
         assert_type(store.conversations.get_by_ids(["c", 1]), list[Conversation])
         assert_type(store.conversations.get_or_none(id="c", dialog_id="d"), Conversation | None)
         assert_type(store.conversations.get_dialog_ids(["c"]), dict[str, str])
-        assert_type(store.conversations.query(dialog_id="d"), list[Conversation])
+        assert_type(store.conversations.query(dialog_id="d"), LimitedList[Conversation])
         assert_type(store.conversations.get_list("d", "t", 1, 30, "name"), Page)
         assert_type(store.conversations.list_after("d", "t", orderby="name", cursor=None), CursorPage)
-        assert_type(store.conversations.get_names("d", "e"), list[ConversationName])
+        assert_type(store.conversations.get_names("d", "e"), LimitedList[ConversationName])
         assert_type(store.conversations.iter(), Iterator[Conversation])
         assert_type(store.conversations.export(), Iterator[str])
         assert_type(store.conversations.count(), int)
@@ -72,7 +75,7 @@ if TYPE_CHECKING:
         assert_type(store.tokens.authenticate("x"), ApiToken | None)
         assert_type(store.tokens.authenticate_beta("b"), ApiToken | None)
         assert_type(store.tokens.used("x"), int)
-        assert_type(store.tokens.query(tenant_id="t"), list[ApiToken])
+        assert_type(store.tokens.query(tenant_id="t"), LimitedList[ApiToken])
         assert_type(store.tokens.update_by_id(1, {}, tenant_id="t"), int)
         assert_type(store.tokens.fill_beta(1, tenant_id="t"), ApiToken)
         assert_type(store.tokens.rotate(1, tenant_id="t"), IssuedToken)
@@ -88,7 +91,7 @@ if TYPE_CHECKING:
         assert_type(await store.dialogs.insert_many([{"id": "d"}]), int)
         assert_type(await store.dialogs.get_by_id("d"), Dialog | None)
         assert_type(await store.dialogs.get_by_ids(["d"]), list[Dialog])
-        assert_type(await store.dialogs.query(tenant_id="t"), list[Dialog])
+        assert_type(await store.dialogs.query(tenant_id="t"), LimitedList[Dialog])
         assert_type(store.dialogs.iter(), AsyncIterator[Dialog])
         assert_type(await store.dialogs.update_by_id("d", {}), int)
         assert_type(await store.dialogs.delete_by_id("d"), int)
@@ -99,10 +102,10 @@ if TYPE_CHECKING:
         assert_type(await store.conversations.get_by_ids(["c", 1]), list[Conversation])
         assert_type(await store.conversations.get_or_none(id="c", dialog_id="d"), Conversation | None)
         assert_type(await store.conversations.get_dialog_ids(["c"]), dict[str, str])
-        assert_type(await store.conversations.query(dialog_id="d"), list[Conversation])
+        assert_type(await store.conversations.query(dialog_id="d"), LimitedList[Conversation])
         assert_type(await store.conversations.get_list("d", "t", 1, 30, "name"), Page)
         assert_type(await store.conversations.list_after("d", "t", orderby="name", cursor=None), CursorPage)
-        assert_type(await store.conversations.get_names("d", "e"), list[ConversationName])
+        assert_type(await store.conversations.get_names("d", "e"), LimitedList[ConversationName])
         assert_type(store.conversations.iter(), AsyncIterator[Conversation])
         assert_type(store.conversations.export(), AsyncIterator[str])
         assert_type(await store.conversations.count(), int)
@@ -120,7 +123,7 @@ if TYPE_CHECKING:
         assert_type(await store.tokens.authenticate("x"), ApiToken | None)
         assert_type(await store.tokens.authenticate_beta("b"), ApiToken | None)
         assert_type(await store.tokens.used("x"), int)
-        assert_type(await store.tokens.query(tenant_id="t"), list[ApiToken])
+        assert_type(await store.tokens.query(tenant_id="t"), LimitedList[ApiToken])
         assert_type(await store.tokens.update_by_id(1, {}, tenant_id="t"), int)
         assert_type(await store.tokens.fill_beta(1, tenant_id="t"), ApiToken)
         assert_type(await store.tokens.rotate(1, tenant_id="t"), IssuedToken)
@@ -147,7 +150,13 @@ if TYPE_CHECKING:
         with store.transaction(isolation="serializable", read_only=True) as tx, tx.transaction() as inner:
             assert_type(inner.tenants.delete_by_id("t"), DeletedTenant)
         store.transaction(isolation="none")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-        store.tokens.delete_by_id(1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        assert_type(store.for_tenant("t"), TenantStore)
+        assert_type(store.for_tenant(1).conversations.get_list("d"), Page)
+        assert_type(store.for_tenant("t").run_in_transaction(lambda tx: tx.conversations.count()), int)
+        with store.transaction() as tx, tx.for_tenant("t").transaction() as bound:
+            assert_type(bound, TenantTransaction)
+        assert_type(store.conversations.query(dialog_id="d").has_more, bool)
+        store.for_tenant("t").tenants.delete_by_id("t")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
         store.conversations.get_list("d", "t", orderby="password")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         store.conversations.save("d")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         store.conversations.append_round("c", 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -161,11 +170,12 @@ if TYPE_CHECKING:
         async for line in store.conversations.export(tenant_id="t"):
             assert_type(line, str)
 
-        async def work(tx: AsyncTransaction) -> list[Dialog]:
+        async def work(tx: AsyncTransaction) -> LimitedList[Dialog]:
             async with tx.transaction() as inner:
                 return await inner.dialogs.query(tenant_id="t")
 
-        assert_type(await store.run_in_transaction(work, isolation="repeatable read"), list[Dialog])
+        assert_type(await store.run_in_transaction(work, isolation="repeatable read"), LimitedList[Dialog])
+        assert_type(await store.for_tenant("t").conversations.append_round("c", []), int)
         async with AsyncConversationStore("") as opened, opened.transaction() as tx:
             assert_type(await tx.conversations.get_by_id("c"), Conversation | None)
         await store.conversations.append_round("c")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

@@ -7,6 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -16,6 +17,8 @@ from support.statements import NoServer, store_without_server
 from support.validators import WRONG, WRONG_TYPE, Bad, Tables, Validator, accepted, assert_rejects, rejected, same
 
 NAN, INFINITY = float("nan"), float("inf")
+UUID_TEXT = "0191d8f0-0a1b-7c2d-8e3f-00000000000a"
+HEX = UUID_TEXT.replace("-", "")
 
 
 async def coroutine(_: int) -> None: ...
@@ -30,11 +33,11 @@ TEXT_ERRORS: Bad = [
     ("é\udc80", WRONG, r"x must not contain the lone surrogate U\+DC80"),
 ]
 ID_ERRORS: Bad = [
-    (["d"], WRONG_TYPE, "x must be a str or an int, not list"),
-    (True, WRONG_TYPE, "x must be a str or an int, not bool"),
-    (1.5, WRONG_TYPE, "x must be a str or an int, not float"),
-    (b"d", WRONG_TYPE, "x must be a str or an int, not bytes"),
-    ({"a": 1}, WRONG_TYPE, "x must be a str or an int, not dict"),
+    (["d"], WRONG_TYPE, "x must be a str, an int or a UUID, not list"),
+    (True, WRONG_TYPE, "x must be a str, an int or a UUID, not bool"),
+    (1.5, WRONG_TYPE, "x must be a str, an int or a UUID, not float"),
+    (b"d", WRONG_TYPE, "x must be a str, an int or a UUID, not bytes"),
+    ({"a": 1}, WRONG_TYPE, "x must be a str, an int or a UUID, not dict"),
     ("d" * 129, WRONG, "x must have at most 128 characters, not 129"),
     (10**128, WRONG, "x must have at most 128 characters, not 129"),
     ("d\0", WRONG, r"x must not contain U\+0000"),
@@ -54,7 +57,7 @@ VALIDATORS: Tables = {
     ),
     "identifier": (
         partial(validate.identifier, "x"),
-        [*same("d", " ", "d" * 128, "检"), (0, "0"), (-12, "-12"), (10**127, "1" + "0" * 127)],
+        [*same("d", " ", "d" * 128, "检"), (0, "0"), (-12, "-12"), (10**127, "1" + "0" * 127), (UUID(UUID_TEXT), HEX)],
         [
             *ID_ERRORS,
             ("", WRONG, "x must be given and not be empty"),
@@ -68,8 +71,13 @@ VALIDATORS: Tables = {
     ),
     "optional_identifier": (
         partial(validate.optional_identifier, "x"),
-        [*same(None, "", "d"), (5, "5")],
+        [*same(None, "", "d"), (5, "5"), (UUID(UUID_TEXT), HEX)],
         ID_ERRORS,
+    ),
+    "optional_filter": (
+        partial(validate.optional_filter, "x"),
+        [(None, None), ("d", "d"), (5, "5")],
+        [*ID_ERRORS, ("", WRONG, "x must be given and not be empty")],
     ),
     "identifiers": (
         partial(validate.identifiers, "x"),
@@ -77,6 +85,7 @@ VALIDATORS: Tables = {
             ([], []),
             (["b", "a", "b"], ["a", "b"]),
             ((2, "2", 1), ["1", "2"]),
+            ([UUID(UUID_TEXT), HEX], [HEX]),
             (iter(["a"]), ["a"]),
             ({"b", "a"}, ["a", "b"]),
             (["a"] * 10_000, ["a"]),
@@ -88,7 +97,7 @@ VALIDATORS: Tables = {
             ({"a": 1}, WRONG_TYPE, "x must be a list of ids, not dict"),
             (5, WRONG_TYPE, "x must be a list of ids, not int"),
             (["a", ""], WRONG, r"x\[1\] must be given and not be empty"),
-            (["a", 1.5], WRONG_TYPE, r"x\[1\] must be a str or an int, not float"),
+            (["a", 1.5], WRONG_TYPE, r"x\[1\] must be a str, an int or a UUID, not float"),
             (["a"] * 10_001, WRONG, "x must have at most 10000 ids, not 10001"),
         ],
     ),

@@ -6,6 +6,7 @@
 -- none. In read committed: a repeatable read transaction cannot stamp behind another.
 -- Served by api_token_token_digest_key, then api_token_pkey.
 -- returns: optional
+-- tenants: all, since the tenant is not known before the token is
 
 WITH found AS (
     SELECT
@@ -23,6 +24,8 @@ WITH found AS (
         t.revoke_date
     FROM conversation_store.api_token AS t
     WHERE t.token_digest = :token_digest::bytea
+        -- NULL: the tenant is not known before the token is.
+        AND (:tenant_id::text IS NULL OR t.tenant_id = :tenant_id::text)
         AND t.revoke_date IS NULL
         -- Of the statement, not of the transaction: one that began long ago must see an end that
         -- came since, unless it is repeatable read and sees nothing new.
@@ -32,10 +35,13 @@ WITH found AS (
 due AS (
     SELECT t.id
     FROM conversation_store.api_token AS t
-    INNER JOIN found AS f ON t.id = f.id
-    WHERE f.use_date IS NULL
-        OR f.use_date <= statement_timestamp() - make_interval(secs => :stamp_every::double precision)
-    FOR NO KEY UPDATE OF t SKIP LOCKED
+    WHERE t.id = (
+            SELECT f.id
+            FROM found AS f
+            WHERE f.use_date IS NULL
+                OR f.use_date <= statement_timestamp() - make_interval(secs => :stamp_every::double precision)
+        )
+    FOR NO KEY UPDATE SKIP LOCKED
 ),
 
 stamped AS (

@@ -4,6 +4,7 @@
 -- Expired and revoked ones are there too. Each filter that is given folds into a condition of
 -- api_token_tenant_id_dialog_id_idx, api_token_token_digest_key or api_token_beta_key.
 -- returns: many
+-- tenants: all, since a secret or a beta may be looked for in all tenants
 -- plan: custom
 
 SELECT
@@ -25,18 +26,7 @@ WHERE (:limit::bigint IS NOT NULL OR conversation_store.force_custom_plan(t.tena
     AND (:tenant_id::text IS NULL OR t.tenant_id = :tenant_id::text)
     AND (:token_digest::bytea IS NULL OR t.token_digest = :token_digest::bytea)
     AND (:beta::text IS NULL OR t.beta = :beta::text)
-    AND (
-        :dialog_id::text IS NULL
-        OR (
-            t.dialog_id = :dialog_id::text
-            -- A token is bound to a dialog of its own tenant: the tenant leads the index.
-            AND t.tenant_id = (
-                SELECT d.tenant_id
-                FROM conversation_store.dialog AS d
-                WHERE d.id = :dialog_id::text
-            )
-        )
-    )
+    AND (:dialog_id::text IS NULL OR t.dialog_id = :dialog_id::text)
 ORDER BY
     t.create_date DESC,
     t.id DESC

@@ -11,11 +11,15 @@
 WITH held AS (
     -- A dialog that is deleted takes its tokens along: it is locked before the token, as there.
     SELECT d.id
-    FROM conversation_store.api_token AS t
-    INNER JOIN conversation_store.dialog AS d ON t.tenant_id = d.tenant_id AND t.dialog_id = d.id
-    WHERE t.id = :id::bigint
-        AND t.tenant_id = :tenant_id::text
-    FOR KEY SHARE OF d
+    FROM conversation_store.dialog AS d
+    WHERE d.tenant_id = :tenant_id::text
+        AND d.id = (
+            SELECT t.dialog_id
+            FROM conversation_store.api_token AS t
+            WHERE t.id = :id::bigint
+                AND t.tenant_id = :tenant_id::text
+        )
+    FOR KEY SHARE
 ),
 
 old AS (
@@ -50,6 +54,7 @@ retired AS (
         )
     FROM old AS o
     WHERE t.id = o.id
+        AND t.tenant_id = :tenant_id::text
     RETURNING t.id
 )
 
@@ -63,7 +68,7 @@ INSERT INTO conversation_store.api_token AS t (
     expire_date
 )
 SELECT
-    o.tenant_id,
+    :tenant_id::text,
     :token_digest::bytea,
     :hint::text,
     o.dialog_id,

@@ -16,6 +16,7 @@ WITH before AS (
     SELECT c.revision
     FROM conversation_store.conversation AS c
     WHERE c.id = :id::text
+        AND c.tenant_id = :tenant_id::text
 ),
 
 updated AS (
@@ -68,6 +69,8 @@ updated AS (
         reference_count = coalesce(conversation_store.entry_count(:reference::json), c.reference_count),
         revision = c.revision + 1
     WHERE c.id = :id::text
+        AND c.tenant_id = :tenant_id::text
+        AND (:dialog_id::text IS NULL OR c.dialog_id = :dialog_id::text)
     RETURNING
         c.id,
         c.tenant_id,
@@ -88,13 +91,13 @@ written_message AS (
     SELECT
         u.id,
         g.position,
-        u.tenant_id,
+        :tenant_id::text,
         u.dialog_id,
         g.body
     FROM updated AS u
     CROSS JOIN conversation_store.entries(:message::json) AS g
     LEFT JOIN conversation_store.conversation_message AS old
-        ON u.id = old.conversation_id AND g.position = old.position
+        ON old.tenant_id = :tenant_id::text AND u.id = old.conversation_id AND g.position = old.position
     WHERE old.body IS NULL
         OR old.body::text <> g.body::text
         OR NOT u.snapshot_is_current
@@ -106,6 +109,7 @@ removed_message AS (
     DELETE FROM conversation_store.conversation_message AS m
     USING updated AS u
     WHERE :message::json IS NOT NULL
+        AND m.tenant_id = :tenant_id::text
         AND m.conversation_id = u.id
         AND CASE
             WHEN u.message_count >= 0 THEN m.position NOT BETWEEN 1 AND u.message_count
@@ -123,12 +127,12 @@ written_reference AS (
     SELECT
         u.id,
         g.position,
-        u.tenant_id,
+        :tenant_id::text,
         g.body
     FROM updated AS u
     CROSS JOIN conversation_store.entries(:reference::json) AS g
     LEFT JOIN conversation_store.conversation_reference AS old
-        ON u.id = old.conversation_id AND g.position = old.position
+        ON old.tenant_id = :tenant_id::text AND u.id = old.conversation_id AND g.position = old.position
     WHERE old.body IS NULL
         OR old.body::text <> g.body::text
         OR NOT u.snapshot_is_current
@@ -140,6 +144,7 @@ removed_reference AS (
     DELETE FROM conversation_store.conversation_reference AS r
     USING updated AS u
     WHERE :reference::json IS NOT NULL
+        AND r.tenant_id = :tenant_id::text
         AND r.conversation_id = u.id
         AND CASE
             WHEN u.reference_count >= 0 THEN r.position NOT BETWEEN 1 AND u.reference_count

@@ -17,6 +17,8 @@ WITH locked AS (
         AND (c.reference_count >= 0 OR json_array_length(:reference::json) = 0) AS appendable
     FROM conversation_store.conversation AS c
     WHERE c.id = :id::text
+        AND c.tenant_id = :tenant_id::text
+        AND (:dialog_id::text IS NULL OR c.dialog_id = :dialog_id::text)
     FOR NO KEY UPDATE
 ),
 
@@ -32,7 +34,8 @@ appended AS (
         reference_count = c.reference_count + json_array_length(:reference::json),
         revision = c.revision + 1
     FROM locked AS l
-    WHERE c.id = l.id
+    WHERE c.tenant_id = :tenant_id::text
+        AND c.id = l.id
         AND l.appendable
         AND (:expected_round::bigint IS NULL OR l.round = :expected_round::bigint)
     RETURNING
@@ -56,7 +59,7 @@ messages AS (
     SELECT
         a.id,
         a.message_count - json_array_length(:messages::json) + e.position,
-        a.tenant_id,
+        :tenant_id::text,
         a.dialog_id,
         e.body
     FROM appended AS a
@@ -75,7 +78,7 @@ refs AS (
     SELECT
         a.id,
         a.reference_count - json_array_length(:reference::json) + e.position,
-        a.tenant_id,
+        :tenant_id::text,
         e.body
     FROM appended AS a
     CROSS JOIN conversation_store.entries(:reference::json) AS e

@@ -6,13 +6,13 @@
 -- Returns how many were deleted and how many were found: another who deletes the same leaves
 -- fewer to delete, but the end is where none are found.
 -- returns: one
+-- plan: custom
 
 WITH batch AS MATERIALIZED (
     SELECT c.id
-    FROM conversation_store.dialog AS d
-    INNER JOIN conversation_store.conversation AS c
-        ON d.tenant_id = c.tenant_id AND d.id = c.dialog_id
-    WHERE d.id = ANY(:ids::text[])
+    FROM conversation_store.conversation AS c
+    WHERE c.tenant_id = :tenant_id::text
+        AND c.dialog_id = ANY(:ids::text[])
     LIMIT :limit::bigint
 ),
 
@@ -20,15 +20,20 @@ WITH batch AS MATERIALIZED (
 locked AS MATERIALIZED (
     SELECT c.id
     FROM conversation_store.conversation AS c
-    INNER JOIN batch AS b ON c.id = b.id
+    -- Planned for its actual values: a generic plan would read a whole tenant of average size for
+    -- a list of ids, and so a large one.
+    WHERE (:tenant_id::text IS NOT NULL OR conversation_store.force_custom_plan(c.id))
+        AND c.tenant_id = :tenant_id::text
+        AND c.id = ANY(ARRAY(SELECT b.id FROM batch AS b))
     ORDER BY c.id
-    FOR UPDATE OF c
+    FOR UPDATE
 ),
 
 deleted AS (
     DELETE FROM conversation_store.conversation AS c
     USING locked AS l
-    WHERE c.id = l.id
+    WHERE c.tenant_id = :tenant_id::text
+        AND c.id = l.id
     RETURNING c.id
 )
 

@@ -4,17 +4,22 @@
 -- With a dialog or a tenant only those that are theirs. Rows are locked in order of the ids, so that two such
 -- statements never wait for each other in a circle. Served by conversation_pkey.
 -- returns: count
+-- plan: custom
 
 WITH locked AS MATERIALIZED (
     SELECT c.id
     FROM conversation_store.conversation AS c
-    WHERE c.id = ANY(:ids::text[])
+    -- Planned for its actual values: a generic plan would read a whole tenant of average size for
+    -- a list of ids, and so a large one.
+    WHERE (:tenant_id::text IS NOT NULL OR conversation_store.force_custom_plan(c.id))
+        AND c.id = ANY(:ids::text[])
+        AND c.tenant_id = :tenant_id::text
         AND (:dialog_id::text IS NULL OR c.dialog_id = :dialog_id::text)
-        AND (:tenant_id::text IS NULL OR c.tenant_id = :tenant_id::text)
     ORDER BY c.id
     FOR UPDATE
 )
 
 DELETE FROM conversation_store.conversation AS c
 USING locked AS l
-WHERE c.id = l.id;
+WHERE c.tenant_id = :tenant_id::text
+    AND c.id = l.id;

@@ -2,7 +2,7 @@
 -- Delete a batch of the conversations that were last updated before an instant.
 --
 -- Of each dialog a range of conversation_tenant_id_dialog_id_update_date_id_idx, the dialogs
--- in order by dialog_pkey or dialog_tenant_id_id_key, from :from_dialog_id on. Returns how many
+-- in order by dialog_pkey or dialog_tenant_id_id_idx, from :from_dialog_id on. Returns how many
 -- were deleted, how many were found (fewer than :limit in the last batch), and the
 -- dialog that the next batch begins with. One that was updated meanwhile is kept.
 -- returns: one
@@ -17,7 +17,7 @@ WITH batch AS MATERIALIZED (
         LATERAL (
             SELECT o.id
             FROM conversation_store.conversation AS o
-            WHERE o.tenant_id = d.tenant_id
+            WHERE o.tenant_id = :tenant_id::text
                 AND o.dialog_id = d.id
                 AND o.update_date < :before_date::timestamptz
             ORDER BY
@@ -28,7 +28,7 @@ WITH batch AS MATERIALIZED (
     -- Planned for its actual values, see get_list.sql.
     WHERE (:limit::bigint IS NOT NULL OR conversation_store.force_custom_plan(d.id))
         AND d.id >= :from_dialog_id::text
-        AND (:tenant_id::text IS NULL OR d.tenant_id = :tenant_id::text)
+        AND d.tenant_id = :tenant_id::text
         AND (:dialog_id::text IS NULL OR d.id = :dialog_id::text)
     ORDER BY d.id
     LIMIT :limit::bigint
@@ -38,16 +38,21 @@ WITH batch AS MATERIALIZED (
 locked AS MATERIALIZED (
     SELECT c.id
     FROM conversation_store.conversation AS c
-    INNER JOIN batch AS b ON c.id = b.id
-    WHERE c.update_date < :before_date::timestamptz
+    -- Planned for its actual values: a generic plan would read a whole tenant of average size for
+    -- a list of ids, and so a large one.
+    WHERE (:tenant_id::text IS NOT NULL OR conversation_store.force_custom_plan(c.id))
+        AND c.tenant_id = :tenant_id::text
+        AND c.id = ANY(ARRAY(SELECT b.id FROM batch AS b))
+        AND c.update_date < :before_date::timestamptz
     ORDER BY c.id
-    FOR UPDATE OF c
+    FOR UPDATE
 ),
 
 deleted AS (
     DELETE FROM conversation_store.conversation AS c
     USING locked AS l
-    WHERE c.id = l.id
+    WHERE c.tenant_id = :tenant_id::text
+        AND c.id = l.id
     RETURNING c.id
 )
 

@@ -2,6 +2,7 @@
 -- Return the conversation with this id.
 --
 -- One row by conversation_pkey, its entries in order by the primary keys of their tables.
+-- With a dialog, only when it is the dialog's.
 -- returns: optional
 
 SELECT
@@ -11,8 +12,40 @@ SELECT
     c.name,
     c.user_id,
     c.exp_user_id,
-    c.message,
-    c.reference,
+    CASE
+        WHEN c.message_count >= 0
+            THEN (
+                SELECT coalesce(json_agg(m.body ORDER BY m.position), '[]')
+                FROM conversation_store.conversation_message AS m
+                WHERE m.tenant_id = :tenant_id::text
+                    AND m.conversation_id = c.id
+                    AND m.position BETWEEN 1 AND c.message_count
+            )
+        ELSE (
+            SELECT m.body
+            FROM conversation_store.conversation_message AS m
+            WHERE m.tenant_id = :tenant_id::text
+                AND m.conversation_id = c.id
+                AND m.position = 0
+        )
+    END AS message,
+    CASE
+        WHEN c.reference_count >= 0
+            THEN (
+                SELECT coalesce(json_agg(r.body ORDER BY r.position), '[]')
+                FROM conversation_store.conversation_reference AS r
+                WHERE r.tenant_id = :tenant_id::text
+                    AND r.conversation_id = c.id
+                    AND r.position BETWEEN 1 AND c.reference_count
+            )
+        ELSE (
+            SELECT r.body
+            FROM conversation_store.conversation_reference AS r
+            WHERE r.tenant_id = :tenant_id::text
+                AND r.conversation_id = c.id
+                AND r.position = 0
+        )
+    END AS reference,
     c.tokens,
     c.source,
     c.dsl,
@@ -22,6 +55,9 @@ SELECT
     c.errors,
     c.version_title,
     c.create_date,
-    c.update_date
-FROM conversation_store.conversation_with_entries AS c
-WHERE c.id = :id::text;
+    c.update_date,
+    c.revision
+FROM conversation_store.conversation AS c
+WHERE c.id = :id::text
+    AND c.tenant_id = :tenant_id::text
+    AND (:dialog_id::text IS NULL OR c.dialog_id = :dialog_id::text);

@@ -3,6 +3,7 @@
 --
 -- Served by conversation_pkey and the primary keys of the entries.
 -- returns: many
+-- plan: custom
 
 SELECT
     c.id,
@@ -11,8 +12,40 @@ SELECT
     c.name,
     c.user_id,
     c.exp_user_id,
-    c.message,
-    c.reference,
+    CASE
+        WHEN c.message_count >= 0
+            THEN (
+                SELECT coalesce(json_agg(m.body ORDER BY m.position), '[]')
+                FROM conversation_store.conversation_message AS m
+                WHERE m.tenant_id = :tenant_id::text
+                    AND m.conversation_id = c.id
+                    AND m.position BETWEEN 1 AND c.message_count
+            )
+        ELSE (
+            SELECT m.body
+            FROM conversation_store.conversation_message AS m
+            WHERE m.tenant_id = :tenant_id::text
+                AND m.conversation_id = c.id
+                AND m.position = 0
+        )
+    END AS message,
+    CASE
+        WHEN c.reference_count >= 0
+            THEN (
+                SELECT coalesce(json_agg(r.body ORDER BY r.position), '[]')
+                FROM conversation_store.conversation_reference AS r
+                WHERE r.tenant_id = :tenant_id::text
+                    AND r.conversation_id = c.id
+                    AND r.position BETWEEN 1 AND c.reference_count
+            )
+        ELSE (
+            SELECT r.body
+            FROM conversation_store.conversation_reference AS r
+            WHERE r.tenant_id = :tenant_id::text
+                AND r.conversation_id = c.id
+                AND r.position = 0
+        )
+    END AS reference,
     c.tokens,
     c.source,
     c.dsl,
@@ -22,9 +55,15 @@ SELECT
     c.errors,
     c.version_title,
     c.create_date,
-    c.update_date
-FROM conversation_store.conversation_with_entries AS c
-WHERE c.id = ANY(:ids::text[])
+    c.update_date,
+    c.revision
+FROM conversation_store.conversation AS c
+-- Planned for its actual values: a generic plan would read a whole tenant of average size for
+-- a list of ids, and so a large one.
+WHERE (:tenant_id::text IS NOT NULL OR conversation_store.force_custom_plan(c.id))
+    AND c.id = ANY(:ids::text[])
+    AND c.tenant_id = :tenant_id::text
+    AND (:dialog_id::text IS NULL OR c.dialog_id = :dialog_id::text)
 ORDER BY c.id
 -- It limits nothing; with a limit here, entries are read after a sort and not carried through it.
 LIMIT cardinality(:ids::text[]);

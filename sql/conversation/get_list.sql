@@ -8,7 +8,7 @@
 -- where no index can serve the keyword, a scan of the dialog's messages. One row with NULLs
 -- and the total when the page is empty.
 --
--- list_after is this statement too: its page begins behind a position, the sort key and the
+-- list_after is this statement too: its page begins after a position, the sort key and the
 -- id of the last row before, where those of get_list begin at an offset. The position is a
 -- row value in the order of the index, so that a page costs the same wherever it is.
 -- returns: many
@@ -16,11 +16,12 @@
 
 WITH found AS MATERIALIZED (
     -- Searched once. The pattern narrows by index where it can; strpos decides. Entries
-    -- beyond the count are left from longer lists and say nothing.
+    -- beyond the count are left from longer lists and do not count.
     SELECT m.conversation_id AS id
     FROM conversation_store.conversation_message AS m
     INNER JOIN conversation_store.conversation AS o ON m.conversation_id = o.id
     WHERE :keywords::text IS NOT NULL
+        AND m.tenant_id = :tenant_id::text
         AND m.dialog_id = :dialog_id::text
         AND o.dialog_id = :dialog_id::text
         AND o.tenant_id = :tenant_id::text
@@ -170,8 +171,40 @@ SELECT
     s.name,
     s.user_id,
     s.exp_user_id,
-    s.message,
-    s.reference,
+    CASE
+        WHEN s.message_count >= 0
+            THEN (
+                SELECT coalesce(json_agg(m.body ORDER BY m.position), '[]')
+                FROM conversation_store.conversation_message AS m
+                WHERE m.tenant_id = :tenant_id::text
+                    AND m.conversation_id = s.id
+                    AND m.position BETWEEN 1 AND s.message_count
+            )
+        ELSE (
+            SELECT m.body
+            FROM conversation_store.conversation_message AS m
+            WHERE m.tenant_id = :tenant_id::text
+                AND m.conversation_id = s.id
+                AND m.position = 0
+        )
+    END AS message,
+    CASE
+        WHEN s.reference_count >= 0
+            THEN (
+                SELECT coalesce(json_agg(r.body ORDER BY r.position), '[]')
+                FROM conversation_store.conversation_reference AS r
+                WHERE r.tenant_id = :tenant_id::text
+                    AND r.conversation_id = s.id
+                    AND r.position BETWEEN 1 AND s.reference_count
+            )
+        ELSE (
+            SELECT r.body
+            FROM conversation_store.conversation_reference AS r
+            WHERE r.tenant_id = :tenant_id::text
+                AND r.conversation_id = s.id
+                AND r.position = 0
+        )
+    END AS reference,
     s.tokens,
     s.source,
     CASE WHEN :include_dsl::boolean THEN s.dsl END AS dsl,
@@ -181,10 +214,11 @@ SELECT
     s.errors,
     s.version_title,
     s.create_date,
-    s.update_date
+    s.update_date,
+    s.revision
 FROM (VALUES (TRUE)) AS always (there)
 LEFT JOIN page ON always.there
-LEFT JOIN conversation_store.conversation_with_entries AS s ON page.id = s.id
+LEFT JOIN conversation_store.conversation AS s ON page.id = s.id AND s.tenant_id = :tenant_id::text
 ORDER BY page.ordinal
 -- With a limit here, entries are fetched after the sort and not carried through it.
 LIMIT greatest(:limit::bigint, 1);

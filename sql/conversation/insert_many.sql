@@ -23,5 +23,6 @@ COPY conversation_store.conversation (
     create_date,
     update_date,
     message_count,
-    reference_count
+    reference_count,
+    revision
 ) FROM STDIN;

@@ -3,7 +3,7 @@
 --
 -- The position is the last row of the page before; NULL for the first page. Of each dialog
 -- a range of conversation_tenant_id_dialog_id_create_date_id_idx, the dialogs in order by
--- dialog_pkey or dialog_tenant_id_id_key.
+-- dialog_pkey or dialog_tenant_id_id_idx.
 -- returns: many
 -- plan: custom
 
@@ -19,7 +19,7 @@ WITH page AS MATERIALIZED (
                 o.id,
                 o.create_date
             FROM conversation_store.conversation AS o
-            WHERE o.tenant_id = d.tenant_id
+            WHERE o.tenant_id = :tenant_id::text
                 AND o.dialog_id = d.id
                 -- Only of the dialog that the position is in is a part behind us.
                 AND (o.create_date, o.id) > (
@@ -40,7 +40,7 @@ WITH page AS MATERIALIZED (
     -- Planned for its actual values, see get_list.sql.
     WHERE (:limit::bigint IS NOT NULL OR conversation_store.force_custom_plan(d.id))
         AND (:after_dialog_id::text IS NULL OR d.id >= :after_dialog_id::text)
-        AND (:tenant_id::text IS NULL OR d.tenant_id = :tenant_id::text)
+        AND d.tenant_id = :tenant_id::text
         AND (:dialog_id::text IS NULL OR d.id = :dialog_id::text)
     ORDER BY
         d.id,
@@ -56,8 +56,40 @@ SELECT
     c.name,
     c.user_id,
     c.exp_user_id,
-    c.message,
-    c.reference,
+    CASE
+        WHEN c.message_count >= 0
+            THEN (
+                SELECT coalesce(json_agg(m.body ORDER BY m.position), '[]')
+                FROM conversation_store.conversation_message AS m
+                WHERE m.tenant_id = :tenant_id::text
+                    AND m.conversation_id = c.id
+                    AND m.position BETWEEN 1 AND c.message_count
+            )
+        ELSE (
+            SELECT m.body
+            FROM conversation_store.conversation_message AS m
+            WHERE m.tenant_id = :tenant_id::text
+                AND m.conversation_id = c.id
+                AND m.position = 0
+        )
+    END AS message,
+    CASE
+        WHEN c.reference_count >= 0
+            THEN (
+                SELECT coalesce(json_agg(r.body ORDER BY r.position), '[]')
+                FROM conversation_store.conversation_reference AS r
+                WHERE r.tenant_id = :tenant_id::text
+                    AND r.conversation_id = c.id
+                    AND r.position BETWEEN 1 AND c.reference_count
+            )
+        ELSE (
+            SELECT r.body
+            FROM conversation_store.conversation_reference AS r
+            WHERE r.tenant_id = :tenant_id::text
+                AND r.conversation_id = c.id
+                AND r.position = 0
+        )
+    END AS reference,
     c.tokens,
     c.source,
     c.dsl,
@@ -67,9 +99,10 @@ SELECT
     c.errors,
     c.version_title,
     c.create_date,
-    c.update_date
+    c.update_date,
+    c.revision
 FROM page AS p
-INNER JOIN conversation_store.conversation_with_entries AS c ON p.id = c.id
+INNER JOIN conversation_store.conversation AS c ON p.id = c.id AND c.tenant_id = :tenant_id::text
 ORDER BY
     p.dialog_id,
     p.create_date,

@@ -14,8 +14,40 @@ SELECT
     c.name,
     c.user_id,
     c.exp_user_id,
-    c.message,
-    c.reference,
+    CASE
+        WHEN c.message_count >= 0
+            THEN (
+                SELECT coalesce(json_agg(m.body ORDER BY m.position), '[]')
+                FROM conversation_store.conversation_message AS m
+                WHERE m.tenant_id = :tenant_id::text
+                    AND m.conversation_id = c.id
+                    AND m.position BETWEEN 1 AND c.message_count
+            )
+        ELSE (
+            SELECT m.body
+            FROM conversation_store.conversation_message AS m
+            WHERE m.tenant_id = :tenant_id::text
+                AND m.conversation_id = c.id
+                AND m.position = 0
+        )
+    END AS message,
+    CASE
+        WHEN c.reference_count >= 0
+            THEN (
+                SELECT coalesce(json_agg(r.body ORDER BY r.position), '[]')
+                FROM conversation_store.conversation_reference AS r
+                WHERE r.tenant_id = :tenant_id::text
+                    AND r.conversation_id = c.id
+                    AND r.position BETWEEN 1 AND c.reference_count
+            )
+        ELSE (
+            SELECT r.body
+            FROM conversation_store.conversation_reference AS r
+            WHERE r.tenant_id = :tenant_id::text
+                AND r.conversation_id = c.id
+                AND r.position = 0
+        )
+    END AS reference,
     c.tokens,
     c.source,
     c.dsl,
@@ -25,28 +57,15 @@ SELECT
     c.errors,
     c.version_title,
     c.create_date,
-    c.update_date
-FROM conversation_store.conversation_with_entries AS c
+    c.update_date,
+    c.revision
+FROM conversation_store.conversation AS c
 -- Planned for its actual values, see get_list.sql.
 WHERE (:limit::bigint IS NOT NULL OR conversation_store.force_custom_plan(c.id))
     AND (:id::text IS NULL OR c.id = :id::text)
-    AND (:tenant_id::text IS NULL OR c.tenant_id = :tenant_id::text)
+    AND c.tenant_id = :tenant_id::text
+    AND (:dialog_id::text IS NULL OR c.dialog_id = :dialog_id::text)
     AND (:user_id::text IS NULL OR c.user_id = :user_id::text)
-    AND (
-        :dialog_id::text IS NULL
-        OR (
-            c.dialog_id = :dialog_id::text
-            -- The tenant is the dialog's, always, and leads the index; an id needs neither.
-            AND (
-                :id::text IS NOT NULL
-                OR c.tenant_id = (
-                    SELECT d.tenant_id
-                    FROM conversation_store.dialog AS d
-                    WHERE d.id = :dialog_id::text
-                )
-            )
-        )
-    )
 ORDER BY
     c.create_date DESC,
     c.id DESC

@@ -1,9 +1,8 @@
 /* conversation.save */
 -- Insert a conversation and return it as stored.
 --
--- The tenant is the dialog's. A missing dialog gives the empty tenant, which is nobody's,
--- and so the foreign key's error; an INSERT ... SELECT would insert nothing in silence.
--- An id that is there already is the primary key's error.
+-- A dialog that the tenant does not have is the foreign key's error; an id that the tenant
+-- has already is the primary key's.
 -- returns: one
 
 WITH inserted AS (
@@ -29,14 +28,7 @@ WITH inserted AS (
     )
     VALUES (
         :id::text,
-        coalesce(
-            (
-                SELECT d.tenant_id
-                FROM conversation_store.dialog AS d
-                WHERE d.id = :dialog_id::text
-            ),
-            ''
-        ),
+        :tenant_id::text,
         :dialog_id::text,
         :name::text,
         :user_id::text,
@@ -72,7 +64,8 @@ WITH inserted AS (
         c.create_date,
         c.update_date,
         c.message_count,
-        c.reference_count
+        c.reference_count,
+        c.revision
 ),
 
 messages AS (
@@ -86,7 +79,7 @@ messages AS (
     SELECT
         i.id,
         e.position,
-        i.tenant_id,
+        :tenant_id::text,
         i.dialog_id,
         e.body
     FROM inserted AS i
@@ -103,7 +96,7 @@ refs AS (
     SELECT
         i.id,
         e.position,
-        i.tenant_id,
+        :tenant_id::text,
         e.body
     FROM inserted AS i
     CROSS JOIN conversation_store.entries(:reference::json) AS e
@@ -127,5 +120,6 @@ SELECT
     i.errors,
     i.version_title,
     i.create_date,
-    i.update_date
+    i.update_date,
+    i.revision
 FROM inserted AS i;

@@ -7,6 +7,7 @@
 -- whether there is such a conversation. Rows are locked in order of the ids, then their
 -- entries. Served by conversation_pkey.
 -- returns: many
+-- plan: custom
 
 WITH given AS MATERIALIZED (
     SELECT
@@ -21,9 +22,14 @@ WITH given AS MATERIALIZED (
 locked AS MATERIALIZED (
     SELECT c.id
     FROM conversation_store.conversation AS c
-    INNER JOIN given AS g ON c.id = g.id
+    -- Planned for its actual values: a generic plan would read a whole tenant of average size for
+    -- a list of ids, and so a large one.
+    WHERE (:tenant_id::text IS NOT NULL OR conversation_store.force_custom_plan(c.id))
+        AND c.tenant_id = :tenant_id::text
+        AND c.id = ANY(ARRAY(SELECT g.id FROM given AS g))
+        AND (:dialog_id::text IS NULL OR c.dialog_id = :dialog_id::text)
     ORDER BY c.id
-    FOR NO KEY UPDATE OF c
+    FOR NO KEY UPDATE
 ),
 
 updated AS (
@@ -51,7 +57,8 @@ updated AS (
         reference_count = coalesce(conversation_store.entry_count(g.reference), c.reference_count),
         revision = c.revision + 1
     FROM given AS g
-    WHERE c.id = g.id
+    WHERE c.tenant_id = :tenant_id::text
+        AND c.id = g.id
         AND (SELECT count(*) FROM locked) = (SELECT count(*) FROM given)
     RETURNING
         c.id,
@@ -72,7 +79,7 @@ written_message AS (
     SELECT
         u.id,
         e.position,
-        u.tenant_id,
+        :tenant_id::text,
         u.dialog_id,
         e.body
     FROM updated AS u
@@ -87,6 +94,7 @@ removed_message AS (
     USING updated AS u, given AS g
     WHERE u.id = g.id
         AND g.message IS NOT NULL
+        AND m.tenant_id = :tenant_id::text
         AND m.conversation_id = u.id
         AND CASE
             WHEN u.message_count >= 0 THEN m.position NOT BETWEEN 1 AND u.message_count
@@ -104,7 +112,7 @@ written_reference AS (
     SELECT
         u.id,
         e.position,
-        u.tenant_id,
+        :tenant_id::text,
         e.body
     FROM updated AS u
     INNER JOIN given AS g ON u.id = g.id
@@ -118,6 +126,7 @@ removed_reference AS (
     USING updated AS u, given AS g
     WHERE u.id = g.id
         AND g.reference IS NOT NULL
+        AND m.tenant_id = :tenant_id::text
         AND m.conversation_id = u.id
         AND CASE
             WHEN u.reference_count >= 0 THEN m.position NOT BETWEEN 1 AND u.reference_count

@@ -5,4 +5,5 @@
 -- returns: count
 
 DELETE FROM conversation_store.dialog AS d
-WHERE d.id = :id::text;
+WHERE d.id = :id::text
+    AND d.tenant_id = :tenant_id::text;

@@ -9,11 +9,12 @@ WITH locked AS MATERIALIZED (
     SELECT d.id
     FROM conversation_store.dialog AS d
     WHERE d.id = ANY(:ids::text[])
-        AND (:tenant_id::text IS NULL OR d.tenant_id = :tenant_id::text)
+        AND d.tenant_id = :tenant_id::text
     ORDER BY d.id
     FOR UPDATE
 )
 
 DELETE FROM conversation_store.dialog AS d
 USING locked AS l
-WHERE d.id = l.id;
+WHERE d.tenant_id = :tenant_id::text
+    AND d.id = l.id;

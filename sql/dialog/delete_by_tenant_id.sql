@@ -2,7 +2,7 @@
 -- Delete a batch of a tenant's dialogs that have no conversations.
 --
 -- A dialog that still has one is found and not deleted. Rows are locked in order of the
--- ids. Served by dialog_tenant_id_id_key and conversation_tenant_id_dialog_id_create_date_id_idx.
+-- ids. Served by dialog_tenant_id_id_idx and conversation_tenant_id_dialog_id_create_date_id_idx.
 -- returns: one
 
 WITH batch AS MATERIALIZED (
@@ -11,7 +11,7 @@ WITH batch AS MATERIALIZED (
         EXISTS(
             SELECT 1
             FROM conversation_store.conversation AS c
-            WHERE c.tenant_id = d.tenant_id
+            WHERE c.tenant_id = :tenant_id::text
                 AND c.dialog_id = d.id
         ) AS has_conversations
     FROM conversation_store.dialog AS d
@@ -23,16 +23,20 @@ WITH batch AS MATERIALIZED (
 locked AS MATERIALIZED (
     SELECT d.id
     FROM conversation_store.dialog AS d
-    INNER JOIN batch AS b ON d.id = b.id
-    WHERE NOT b.has_conversations
+    WHERE d.tenant_id = :tenant_id::text
+        AND d.id = ANY(ARRAY(
+            SELECT b.id FROM batch AS b
+            WHERE NOT b.has_conversations
+        ))
     ORDER BY d.id
-    FOR UPDATE OF d
+    FOR UPDATE
 ),
 
 deleted AS (
     DELETE FROM conversation_store.dialog AS d
     USING locked AS l
-    WHERE d.id = l.id
+    WHERE d.tenant_id = :tenant_id::text
+        AND d.id = l.id
     RETURNING d.id
 )
 

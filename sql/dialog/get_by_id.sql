@@ -11,4 +11,5 @@ SELECT
     d.create_date,
     d.update_date
 FROM conversation_store.dialog AS d
-WHERE d.id = :id::text;
+WHERE d.id = :id::text
+    AND d.tenant_id = :tenant_id::text;

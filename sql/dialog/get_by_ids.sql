@@ -12,4 +12,5 @@ SELECT
     d.update_date
 FROM conversation_store.dialog AS d
 WHERE d.id = ANY(:ids::text[])
+    AND d.tenant_id = :tenant_id::text
 ORDER BY d.id;

@@ -14,15 +14,14 @@ INSERT INTO conversation_store.dialog (
 )
 SELECT
     g.id,
-    g.tenant_id,
+    :tenant_id::text,
     g.name,
     coalesce(g.create_date, now()),
     coalesce(g.update_date, g.create_date, now())
 FROM unnest(
         :ids::text[],
-        :tenant_ids::text[],
         :names::text[],
         :create_dates::timestamptz[],
         :update_dates::timestamptz[]
-    ) AS g (id, tenant_id, name, create_date, update_date)
+    ) AS g (id, name, create_date, update_date)
 ORDER BY g.id;

@@ -1,7 +1,7 @@
 /* dialog.query */
 -- Return a tenant's dialogs, newest first.
 --
--- Served by dialog_tenant_id_id_key, then sorted: a tenant has tens of dialogs.
+-- Served by dialog_tenant_id_id_idx, then sorted: a tenant has tens of dialogs.
 -- returns: many
 
 SELECT

@@ -11,4 +11,5 @@ SET
         ELSE d.name
     END,
     update_date = now()
-WHERE d.id = :id::text;
+WHERE d.id = :id::text
+    AND d.tenant_id = :tenant_id::text;

@@ -12,9 +12,10 @@ CREATE TABLE conversation_store.dialog (
     name text,
     create_date timestamptz NOT NULL DEFAULT now(),
     update_date timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT dialog_pkey PRIMARY KEY (id),
-    -- The target of the composite foreign keys that keep tenants apart.
-    CONSTRAINT dialog_tenant_id_id_key UNIQUE (tenant_id, id),
+    -- Ids are unique within a tenant. With the id first, the same index finds the tenant of an
+    -- id. There is no index on the id alone: the planner would take it for the look-up by both,
+    -- and read the rows of every tenant that has the id.
+    CONSTRAINT dialog_pkey PRIMARY KEY (id, tenant_id),
     CONSTRAINT dialog_id_check CHECK (char_length(id) BETWEEN 1 AND 128),
     CONSTRAINT dialog_tenant_id_check CHECK (char_length(tenant_id) BETWEEN 1 AND 128)
 );
@@ -42,11 +43,13 @@ CREATE TABLE conversation_store.conversation (
     -- How many entries count; -1: the value is not a list and is the entry at position 0.
     message_count integer NOT NULL DEFAULT 0,
     reference_count integer NOT NULL DEFAULT 0,
-    -- Incremented by every statement that changes entries: a statement that waited for
-    -- the row learns from it whether the entries in its snapshot are still the current ones.
+    -- Incremented by every statement that changes the conversation: a caller learns from it
+    -- whether a row that was read is still the current one, and a statement that waited for
+    -- the row whether the entries in its snapshot are.
     revision bigint NOT NULL DEFAULT 0,
-    CONSTRAINT conversation_pkey PRIMARY KEY (id),
-    -- The tenant is the dialog's, always: no statement can put a conversation elsewhere.
+    -- As the key of dialogs: unique within a tenant, the id first.
+    CONSTRAINT conversation_pkey PRIMARY KEY (id, tenant_id),
+    -- The dialog is one of the same tenant.
     CONSTRAINT conversation_tenant_id_dialog_id_fkey FOREIGN KEY (tenant_id, dialog_id)
     REFERENCES conversation_store.dialog (tenant_id, id),
     CONSTRAINT conversation_id_check CHECK (char_length(id) BETWEEN 1 AND 128),
@@ -58,17 +61,17 @@ CREATE TABLE conversation_store.conversation (
     CONSTRAINT conversation_reference_count_check CHECK (reference_count >= -1)
 );
 
--- One row per entry of a conversation's message list, positions from 1. tenant_id and
--- dialog_id are copied from the conversation by the statement that writes the row.
+-- One row per entry of a conversation's message list, positions from 1. dialog_id is copied
+-- from the conversation by the statement that writes the row.
 CREATE TABLE conversation_store.conversation_message (
     conversation_id text COLLATE "C" NOT NULL,
     position integer NOT NULL,
     tenant_id text COLLATE "C" NOT NULL,
     dialog_id text COLLATE "C" NOT NULL,
     body json NOT NULL,
-    CONSTRAINT conversation_message_pkey PRIMARY KEY (conversation_id, position),
-    CONSTRAINT conversation_message_conversation_id_fkey FOREIGN KEY (conversation_id)
-    REFERENCES conversation_store.conversation (id) ON DELETE CASCADE,
+    CONSTRAINT conversation_message_pkey PRIMARY KEY (tenant_id, conversation_id, position),
+    CONSTRAINT conversation_message_tenant_id_conversation_id_fkey FOREIGN KEY (tenant_id, conversation_id)
+    REFERENCES conversation_store.conversation (tenant_id, id) ON DELETE CASCADE,
     CONSTRAINT conversation_message_position_check CHECK (position >= 0)
 );
 
@@ -78,9 +81,9 @@ CREATE TABLE conversation_store.conversation_reference (
     position integer NOT NULL,
     tenant_id text COLLATE "C" NOT NULL,
     body json NOT NULL,
-    CONSTRAINT conversation_reference_pkey PRIMARY KEY (conversation_id, position),
-    CONSTRAINT conversation_reference_conversation_id_fkey FOREIGN KEY (conversation_id)
-    REFERENCES conversation_store.conversation (id) ON DELETE CASCADE,
+    CONSTRAINT conversation_reference_pkey PRIMARY KEY (tenant_id, conversation_id, position),
+    CONSTRAINT conversation_reference_tenant_id_conversation_id_fkey FOREIGN KEY (tenant_id, conversation_id)
+    REFERENCES conversation_store.conversation (tenant_id, id) ON DELETE CASCADE,
     CONSTRAINT conversation_reference_position_check CHECK (position >= 0)
 );
 
@@ -105,10 +108,12 @@ CREATE TABLE conversation_store.api_token (
     -- NULL: it was not revoked.
     revoke_date timestamptz,
     CONSTRAINT api_token_pkey PRIMARY KEY (id),
-    -- One secret belongs to one tenant.
+    -- One secret belongs to one tenant: a request that comes with a token does not know its
+    -- tenant yet, so these keys are global.
     CONSTRAINT api_token_token_digest_key UNIQUE (token_digest),
     CONSTRAINT api_token_beta_key UNIQUE (beta),
-    -- A token that was bound to a dialog must not outlive it as a token for everything.
+    -- A token that was bound to a dialog must not outlive it as a token for everything. A
+    -- statement of its own deletes it with the dialog; this is the second guard.
     CONSTRAINT api_token_tenant_id_dialog_id_fkey FOREIGN KEY (tenant_id, dialog_id)
     REFERENCES conversation_store.dialog (tenant_id, id) ON DELETE CASCADE,
     CONSTRAINT api_token_tenant_id_check CHECK (char_length(tenant_id) BETWEEN 1 AND 128),
@@ -118,58 +123,6 @@ CREATE TABLE conversation_store.api_token (
 )
 -- Room on each page for the stamps of use, which change no indexed column.
 WITH (fillfactor = 80);
-
--- A conversation as callers know it, its entries as the lists or values that they gave. The
--- counts say which entries there are; -1 is a value that is not a list.
-CREATE VIEW conversation_store.conversation_with_entries AS
-SELECT
-    c.id,
-    c.tenant_id,
-    c.dialog_id,
-    c.name,
-    c.user_id,
-    c.exp_user_id,
-    CASE
-        WHEN c.message_count >= 0
-            THEN (
-                SELECT coalesce(json_agg(m.body ORDER BY m.position), '[]')
-                FROM conversation_store.conversation_message AS m
-                WHERE m.conversation_id = c.id
-                    AND m.position BETWEEN 1 AND c.message_count
-            )
-        ELSE (
-            SELECT m.body
-            FROM conversation_store.conversation_message AS m
-            WHERE m.conversation_id = c.id
-                AND m.position = 0
-        )
-    END AS message,
-    CASE
-        WHEN c.reference_count >= 0
-            THEN (
-                SELECT coalesce(json_agg(r.body ORDER BY r.position), '[]')
-                FROM conversation_store.conversation_reference AS r
-                WHERE r.conversation_id = c.id
-                    AND r.position BETWEEN 1 AND c.reference_count
-            )
-        ELSE (
-            SELECT r.body
-            FROM conversation_store.conversation_reference AS r
-            WHERE r.conversation_id = c.id
-                AND r.position = 0
-        )
-    END AS reference,
-    c.tokens,
-    c.source,
-    c.dsl,
-    c.duration,
-    c.round,
-    c.thumb_up,
-    c.errors,
-    c.version_title,
-    c.create_date,
-    c.update_date
-FROM conversation_store.conversation AS c;
 
 -- migrate:down
 -- None on purpose: dropping these tables would lose every conversation.

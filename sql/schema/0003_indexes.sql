@@ -17,6 +17,10 @@ SELECT set_config(
     TRUE
 );
 
+-- A tenant's dialogs.
+CREATE INDEX dialog_tenant_id_id_idx
+ON conversation_store.dialog (tenant_id, id);
+
 -- A page of a dialog in either direction, and its exact total without touching the table.
 CREATE INDEX conversation_tenant_id_dialog_id_create_date_id_idx
 ON conversation_store.conversation (tenant_id, dialog_id, create_date DESC, id DESC);
@@ -25,8 +29,8 @@ CREATE INDEX conversation_tenant_id_dialog_id_update_date_id_idx
 ON conversation_store.conversation (tenant_id, dialog_id, update_date DESC, id DESC);
 
 -- One explorer user's sessions; most conversations have no such user and cost nothing here.
-CREATE INDEX conversation_dialog_id_exp_user_id_create_date_id_idx
-ON conversation_store.conversation (dialog_id, exp_user_id, create_date DESC, id DESC)
+CREATE INDEX conversation_tenant_id_dialog_id_exp_user_id_idx
+ON conversation_store.conversation (tenant_id, dialog_id, exp_user_id, create_date DESC, id DESC)
 WHERE exp_user_id IS NOT NULL;
 
 -- One user's sessions over all dialogs of a tenant; conversations without a user cost nothing here.

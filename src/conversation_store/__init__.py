@@ -8,6 +8,7 @@ from conversation_store.dialogs import AsyncDialogRepository, DialogRepository
 from conversation_store.errors import (
     AbortedTransaction,
     AlreadyExists,
+    AmbiguousId,
     Conflict,
     ConversationNotFound,
     DialogNotEmpty,
@@ -26,6 +27,7 @@ from conversation_store.errors import (
 )
 from conversation_store.migrations import migrate, migrate_async
 from conversation_store.models import (
+    NOT_READ,
     ApiToken,
     Conversation,
     ConversationName,
@@ -34,14 +36,19 @@ from conversation_store.models import (
     DeletedTenant,
     Dialog,
     IssuedToken,
+    LimitedList,
+    NotRead,
     Page,
 )
 from conversation_store.store import AsyncConversationStore, AsyncTransaction, ConversationStore, Transaction
+from conversation_store.tenant_store import AsyncTenantStore, AsyncTenantTransaction, TenantStore, TenantTransaction
 from conversation_store.tenants import AsyncTenantRepository, TenantRepository
 
 __all__ = [
+    "NOT_READ",
     "AbortedTransaction",
     "AlreadyExists",
+    "AmbiguousId",
     "ApiToken",
     "ApiTokenRepository",
     "AsyncApiTokenRepository",
@@ -49,6 +56,8 @@ __all__ = [
     "AsyncConversationStore",
     "AsyncDialogRepository",
     "AsyncTenantRepository",
+    "AsyncTenantStore",
+    "AsyncTenantTransaction",
     "AsyncTransaction",
     "Conflict",
     "Conversation",
@@ -66,9 +75,11 @@ __all__ = [
     "InvalidArgument",
     "InvalidArgumentType",
     "IssuedToken",
+    "LimitedList",
     "MigrationError",
     "NotAppendable",
     "NotFound",
+    "NotRead",
     "OnProgress",
     "OnStatement",
     "OutsideTransaction",
@@ -78,6 +89,8 @@ __all__ = [
     "StalePlan",
     "StoreError",
     "TenantRepository",
+    "TenantStore",
+    "TenantTransaction",
     "TokenNotFound",
     "Transaction",
     "migrate",

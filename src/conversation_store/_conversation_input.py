@@ -11,6 +11,7 @@ from conversation_store import _dates as dates
 from conversation_store import _json as json_values
 from conversation_store import _validation as validate
 from conversation_store.errors import InvalidArgument
+from conversation_store.models import NOT_READ
 
 SCALARS: Mapping[str, Callable[[str, object], object]] = {
     "name": validate.optional_text,
@@ -25,7 +26,7 @@ SCALARS: Mapping[str, Callable[[str, object], object]] = {
 }
 DOCUMENTS = ("message", "reference", "dsl")
 # A whole row as it was read may be given for a change; these of its fields are ignored.
-PAST = ("id", "round", "dialog_id", "tenant_id", "create_date", "create_time", "update_date", "update_time")
+PAST = ("id", "round", "dialog_id", "tenant_id", "create_date", "create_time", "update_date", "update_time", "revision")
 
 _DEFAULTS: Mapping[str, object] = {"user_id": "", "tokens": 0, "duration": 0.0, "thumb_up": 0}
 _NEW = (*SCALARS, *DOCUMENTS, *PAST)
@@ -34,15 +35,14 @@ _NEW = (*SCALARS, *DOCUMENTS, *PAST)
 def read_changes(name: str, id: str, conversation: object) -> tuple[dict[str, object], dict[str, str]]:
     """Return the scalar fields to change and the JSON texts of the documents to change.
 
-    A dsl of None was not read and is left as it is; an id, where there is one, must be *id*.
+    What was not read is left as it is; an id, where there is one, must be *id*.
     """
-    given = validate.keys(name, conversation, (*SCALARS, *DOCUMENTS, *PAST))
+    mapping = validate.keys(name, conversation, (*SCALARS, *DOCUMENTS, *PAST))
+    given = {key: value for key, value in mapping.items() if value is not NOT_READ}
     if "id" in given and validate.identifier(f"{name}['id']", given["id"]) != id:
         raise InvalidArgument(f"{name}['id'] must be the id of the conversation or be left out")
     documents = {
-        field: json_values.json_text(f"{name}[{field!r}]", given[field])
-        for field in DOCUMENTS
-        if field in given and not (field == "dsl" and given[field] is None)
+        field: json_values.json_text(f"{name}[{field!r}]", given[field]) for field in DOCUMENTS if field in given
     }
     scalars = {
         field: checked(f"{name}[{field!r}]", given[field]) for field, checked in SCALARS.items() if field in given
@@ -67,6 +67,7 @@ class NewConversation(NamedTuple):
     dialog_id: str
     tenant_id: str | None
     scalars: tuple[object, ...]
+    revision: int
     message: list[str] | str
     reference: list[str] | str
 
@@ -79,7 +80,7 @@ class NewConversation(NamedTuple):
     def columns(self, tenant_id: str) -> tuple[object, ...]:
         """Return the columns of the conversation itself, in the order of the file."""
         counts = (len(entries) if isinstance(entries, list) else -1 for entries in (self.message, self.reference))
-        return self.id, tenant_id, self.dialog_id, *self.scalars, *counts
+        return self.id, tenant_id, self.dialog_id, *self.scalars, *counts, self.revision
 
 
 def read_new(name: str, conversation: object) -> NewConversation:
@@ -90,6 +91,8 @@ def read_new(name: str, conversation: object) -> NewConversation:
     if isinstance(conversation, NewConversation):
         return conversation
     given = validate.keys(name, conversation, _NEW)
+    if unread := [key for key, value in given.items() if value is NOT_READ]:
+        raise InvalidArgument(f"{name}[{unread[0]!r}] was not read; read the row with it, or leave it out")
 
     def field(key: str) -> str:
         return f"{name}[{key!r}]"
@@ -112,19 +115,19 @@ def read_new(name: str, conversation: object) -> NewConversation:
             created,
             update_date or created,
         ),
+        validate.integer(field("revision"), given.get("revision", 0), minimum=0, maximum=validate.MAX_BIGINT),
         json_values.json_entries(field("message"), given.get("message", [])),
         json_values.json_entries(field("reference"), given.get("reference", [])),
     )
 
 
+def of_tenant(new: NewConversation, tenant_id: str | None) -> NewConversation:
+    """Return a conversation to load, which must be of this tenant if there is one."""
+    if None not in (tenant_id, new.tenant_id) and new.tenant_id != tenant_id:
+        raise InvalidArgument(f"{new.name}['tenant_id'] must be {tenant_id!r} or be left out, not {new.tenant_id!r}")
+    return new
+
+
 def number_entries(entries: list[str] | str) -> list[tuple[int, str]]:
     """Return each entry with its position, from 1; a value that is not a list is at position 0."""
     return [(0, entries)] if isinstance(entries, str) else list(enumerate(entries, start=1))
-
-
-def owner(tenant_id: object, dialog_id: object) -> dict[str, object]:
-    """Return the parameters that narrow to a tenant, to a dialog, or, of None, to neither."""
-    return {
-        "tenant_id": None if tenant_id is None else validate.identifier("tenant_id", tenant_id),
-        "dialog_id": None if dialog_id is None else validate.identifier("dialog_id", dialog_id),
-    }

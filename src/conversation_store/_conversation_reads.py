@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterable
-from typing import TypeVar
+from itertools import chain
+from typing import Any, TypeVar
 
 from conversation_store import _batches as batches
 from conversation_store import _dates as dates
 from conversation_store import _pagination as pagination
+from conversation_store import _tenancy as tenancy
 from conversation_store import _validation as validate
-from conversation_store._conversation_input import owner
 from conversation_store._dates import Moment
-from conversation_store._operations import operation, stream
+from conversation_store._operations import Methods, operation, stream
 from conversation_store._pagination import DateField, ListFilters, OrderBy, Total
 from conversation_store._sql_loader import load
-from conversation_store._statement import Statement, many, optional, scalar, then
+from conversation_store._statement import Described, Statement, limited, many, optional, scalar, then
+from conversation_store._validation import Id
 from conversation_store.errors import InvalidArgument
 from conversation_store.models import (
     Conversation,
@@ -23,6 +25,7 @@ from conversation_store.models import (
     ConversationName,
     CursorPage,
     DailyStats,
+    LimitedList,
     Page,
 )
 
@@ -31,103 +34,125 @@ T = TypeVar("T")
 _GET_BY_ID = load("conversation.get_by_id")
 _GET_BY_IDS = load("conversation.get_by_ids")
 _GET_DIALOG_IDS = load("conversation.get_dialog_ids")
-_GET_OR_NONE = load("conversation.get_or_none")
 _QUERY = load("conversation.query")
 _GET_NAMES = load("conversation.get_names")
 _ITER = load("conversation.iter")
 _COUNT = load("conversation.count")
+_COUNT_ALL = load("conversation.count_all")
 _STATS = load("conversation.stats")
 
 _MAX_DAYS = 3_660
 
 
-class ConversationReads:
+class ConversationReads(Methods):
     """The reading methods of both repositories."""
 
-    _max_items_per_page = 1_000
-
     @operation
-    def get_by_id(self, id: str | int) -> Statement[Conversation | None]:
+    def get_by_id(
+        self, id: Id, *, tenant_id: Id | None = None, dialog_id: Id | None = None
+    ) -> Described[Conversation | None]:
         """Return the conversation with this id, or None when there is none.
 
-        SQL: `sql/conversation/get_by_id.sql`.
+        With *dialog_id*, None too when it belongs to another dialog. Without a tenant, the one that has the id is found
+        first; raises `AmbiguousId` when two have it. SQL: `sql/conversation/get_by_id.sql`.
         """
-        return optional(_GET_BY_ID, Conversation, id=validate.identifier("id", id))
+        return _get_by_id(tenancy.known(self._bound, tenant_id), id, validate.optional_filter("dialog_id", dialog_id))
 
     @operation
-    def get_by_ids(self, ids: Iterable[str | int]) -> Statement[list[Conversation]]:
+    def get_by_ids(
+        self, ids: Iterable[Id], *, tenant_id: Id | None = None, dialog_id: Id | None = None
+    ) -> Described[list[Conversation]]:
         """Return the conversations with these ids, in order of the ids; at most 10,000 may be asked for.
 
-        SQL: `sql/conversation/get_by_ids.sql`.
+        With *dialog_id*, only those of the dialog. Without a tenant, those that have the ids are found first; raises
+        `AmbiguousId` when two have one. SQL: `sql/conversation/get_by_ids.sql`.
         """
-        return many(_GET_BY_IDS, Conversation, ids=validate.identifiers("ids", ids))
+        dialog = validate.optional_filter("dialog_id", dialog_id)
+        return tenancy.for_each(
+            tenancy.known(self._bound, tenant_id),
+            tenancy.FIND_CONVERSATION,
+            validate.identifiers("ids", ids),
+            lambda tenant, some: many(_GET_BY_IDS, Conversation, ids=some, tenant_id=tenant, dialog_id=dialog),
+            lambda results: sorted(chain.from_iterable(results), key=lambda conversation: conversation.id),
+        )
 
     @operation
-    def get_dialog_ids(self, ids: Iterable[str | int]) -> Statement[dict[str, str]]:
+    def get_dialog_ids(self, ids: Iterable[Id], *, tenant_id: Id | None = None) -> Described[dict[str, str]]:
         """Return the dialog of each of these conversations, without those that do not exist; at most 10,000.
 
+        Without a tenant, those that have the ids are found first; raises `AmbiguousId` when two have one.
         SQL: `sql/conversation/get_dialog_ids.sql`.
         """
-        statement = many(_GET_DIALOG_IDS, ConversationDialog, ids=validate.identifiers("ids", ids))
-        return then(statement, lambda rows: {row.id: row.dialog_id for row in rows})
+
+        def describe(tenant: str, some: list[str]) -> Statement[dict[str, str]]:
+            statement = many(_GET_DIALOG_IDS, ConversationDialog, ids=some, tenant_id=tenant)
+            return then(statement, lambda rows: {row.id: row.dialog_id for row in rows})
+
+        return tenancy.for_each(
+            tenancy.known(self._bound, tenant_id),
+            tenancy.FIND_CONVERSATION,
+            validate.identifiers("ids", ids),
+            describe,
+            lambda results: dict(sorted(chain.from_iterable(result.items() for result in results))),
+        )
 
     @operation
-    def get_or_none(self, *, id: str | int, dialog_id: str | int) -> Statement[Conversation | None]:
+    def get_or_none(self, *, id: Id, dialog_id: Id, tenant_id: Id | None = None) -> Described[Conversation | None]:
         """Return the conversation with this id when it belongs to this dialog, else None.
 
-        A service refuses a session of another dialog with it. SQL: `sql/conversation/get_or_none.sql`.
+        The same as `get_by_id` with a *dialog_id*, which must be given here. SQL: `sql/conversation/get_by_id.sql`.
         """
-        return optional(
-            _GET_OR_NONE,
-            Conversation,
-            id=validate.identifier("id", id),
-            dialog_id=validate.identifier("dialog_id", dialog_id),
-        )
+        return _get_by_id(tenancy.known(self._bound, tenant_id), id, validate.identifier("dialog_id", dialog_id))
 
     @operation
     def query(
         self,
         *,
-        dialog_id: str | int | None = None,
-        tenant_id: str | int | None = None,
-        user_id: str | int | None = None,
-        id: str | int | None = None,
+        dialog_id: Id | None = None,
+        tenant_id: Id | None = None,
+        user_id: Id | None = None,
+        id: Id | None = None,
         limit: int = 1_000,
-    ) -> Statement[list[Conversation]]:
+    ) -> Described[LimitedList[Conversation]]:
         """Return the conversations of a dialog, of a user, or of both, newest first, with everything in them.
 
-        None is no filter, and an empty one raises `InvalidArgument`. *dialog_id* must be given, or *tenant_id* with
-        *user_id*: two tenants may have a user of the same name. *id* narrows to one. *limit* is the most that are
-        returned; `iter` walks over any number. SQL: `sql/conversation/query.sql`.
+        None is no filter, and an empty one raises `InvalidArgument`. *dialog_id* or *user_id* must be given; *id*
+        narrows to one. At most *limit* are returned; `has_more` of the list says whether there are more, and `iter`
+        reads all of a dialog. Without a tenant, the one that has the dialog is found first; raises `AmbiguousId` when
+        two have it. SQL: `sql/conversation/query.sql`.
         """
-        if dialog_id is None and (tenant_id is None or user_id is None):
+        tenant = tenancy.known(self._bound, tenant_id)
+        if dialog_id is None and (tenant is None or user_id is None):
             raise InvalidArgument("dialog_id must be given, or tenant_id and user_id")
-        return many(
-            _QUERY,
-            Conversation,
-            dialog_id=None if dialog_id is None else validate.identifier("dialog_id", dialog_id),
-            tenant_id=None if tenant_id is None else validate.identifier("tenant_id", tenant_id),
-            user_id=None if user_id is None else validate.identifier("user_id", user_id, maximum=validate.MAX_USER_ID),
-            id=None if id is None else validate.identifier("id", id),
-            limit=validate.integer("limit", limit, minimum=0),
+        dialog = validate.optional_filter("dialog_id", dialog_id)
+        filters = {
+            "user_id": validate.optional_filter("user_id", user_id, maximum=validate.MAX_USER_ID),
+            "id": validate.optional_filter("id", id),
+        }
+        number = validate.integer("limit", limit, minimum=0)
+        return tenancy.for_one(
+            tenant,
+            tenancy.FIND_DIALOG,
+            dialog or "",
+            lambda owner: limited(_QUERY, Conversation, number, tenant_id=owner, dialog_id=dialog, **filters),
         )
 
     @operation
     def get_list(
         self,
-        dialog_id: str | int,
-        tenant_id: str | int,
+        dialog_id: Id,
+        tenant_id: Id | None = None,
         page_number: int = 1,
         items_per_page: int = 30,
         orderby: OrderBy = "create_date",
         desc: bool = True,
-        id: str | int | None = None,
-        user_id: str | int | None = None,
+        id: Id | None = None,
+        user_id: Id | None = None,
         include_dsl: bool = True,
         keywords: str = "",
         from_date: Moment | None = None,
         to_date: Moment | None = None,
-        exp_user_id: str | int | None = None,
+        exp_user_id: Id | None = None,
         *,
         date_field: DateField = "create_date",
         time_zone: str = "UTC",
@@ -136,19 +161,28 @@ class ConversationReads:
     ) -> Statement[Page]:
         """Return one page of a dialog's conversations, and how many match over all pages.
 
-        None or an empty value is no filter. *keywords* is looked for literally, whatever its case, in the text of
-        messages, in ids and in names. *from_date* and *to_date* are inclusive, days or instants, and apply to
-        *date_field*; without an offset they are in *time_zone*, an IANA name. A name of None is ordered as ''. Ties are
-        in order of the id, so pages never overlap. Pages count from 1; *items_per_page* is from 0 to the store's
-        `max_items_per_page`. Without *include_dsl*, `dsl` is not read and None. A *total* that is "capped" stops
-        counting at *total_limit*, which then stands for itself and everything beyond; with "none" the count is -1. A
-        foreign tenant's dialog is empty. SQL: `sql/conversation/get_list.sql`.
+        None or an empty value is no filter. Ties are in order of the id, so pages never overlap. The dialog of another
+        tenant is empty.
+
+        - *page_number*: from 1.
+        - *items_per_page*: from 0 to the store's `max_items_per_page`.
+        - *orderby*, *desc*: a name of None is ordered as ''.
+        - *id*, *user_id*, *exp_user_id*: only conversations with these.
+        - *include_dsl*: when False, `dsl` is not read and `NOT_READ`.
+        - *keywords*: looked for literally, whatever its case, in the text of messages, in ids and in names.
+        - *from_date*, *to_date*: inclusive, days or instants; without an offset they are in *time_zone*, an IANA name.
+        - *date_field*: the date that they apply to.
+        - *total*: "exact"; "capped", which stops counting at *total_limit*, so that this count stands for itself and
+          everything beyond; or "none", and the count is -1.
+
+        SQL: `sql/conversation/get_list.sql`.
         """
-        limit = validate.integer("items_per_page", items_per_page, minimum=0, maximum=self._max_items_per_page)
+        most = self._settings.max_items_per_page
+        limit = validate.integer("items_per_page", items_per_page, minimum=0, maximum=most)
         page = validate.integer("page_number", page_number, minimum=1, maximum=validate.MAX_BIGINT // max(limit, 1))
         filters = ListFilters(
             dialog_id=dialog_id,
-            tenant_id=tenant_id,
+            tenant_id=tenancy.needed(self._bound, tenant_id),
             orderby=orderby,
             desc=desc,
             id=id,
@@ -172,34 +206,36 @@ class ConversationReads:
     @operation
     def list_after(
         self,
-        dialog_id: str | int,
-        tenant_id: str | int,
+        dialog_id: Id,
+        tenant_id: Id | None = None,
         *,
         orderby: OrderBy = "create_date",
         desc: bool = True,
         cursor: str | None = None,
         items_per_page: int = 30,
-        id: str | int | None = None,
-        user_id: str | int | None = None,
+        id: Id | None = None,
+        user_id: Id | None = None,
         include_dsl: bool = True,
         keywords: str = "",
         from_date: Moment | None = None,
         to_date: Moment | None = None,
-        exp_user_id: str | int | None = None,
+        exp_user_id: Id | None = None,
         date_field: DateField = "create_date",
         time_zone: str = "UTC",
     ) -> Statement[CursorPage]:
         """Return the page of a dialog's conversations after a cursor, and the cursor of the next page.
 
         The first call has no *cursor*, each other one the `next_cursor` of the call before, which is None at the end. A
-        page costs the same however far away it is, and rows that come or go in between move no other. Filters and order
-        are those of `get_list`; a cursor of other filters, or of another dialog or tenant, raises `InvalidArgument`.
-        *items_per_page* may change, from 1 to the store's `max_items_per_page`. SQL: `sql/conversation/get_list.sql`.
+        page costs the same however far away it is, and rows that are added or deleted in between move no other. Filters
+        and order are those of `get_list`; a cursor of other filters, or of another dialog or tenant, raises
+        `InvalidArgument`. *items_per_page* may change, from 1 to the store's `max_items_per_page`.
+        SQL: `sql/conversation/get_list.sql`.
         """
-        limit = validate.integer("items_per_page", items_per_page, minimum=1, maximum=self._max_items_per_page)
+        most = self._settings.max_items_per_page
+        limit = validate.integer("items_per_page", items_per_page, minimum=1, maximum=most)
         filters = ListFilters(
             dialog_id=dialog_id,
-            tenant_id=tenant_id,
+            tenant_id=tenancy.needed(self._bound, tenant_id),
             orderby=orderby,
             desc=desc,
             id=id,
@@ -217,70 +253,79 @@ class ConversationReads:
 
     @stream
     def iter(
-        self,
-        *,
-        tenant_id: str | int | None = None,
-        dialog_id: str | int | None = None,
-        batch_size: int = 200,
-    ) -> Generator[Statement[list[Conversation]], list[Conversation], None]:
+        self, *, tenant_id: Id | None = None, dialog_id: Id | None = None, batch_size: int = 200
+    ) -> Generator[Statement[list[Conversation]], Any, None]:
         """Iterate over any number of conversations: of a tenant, of a dialog, or all.
 
-        They come in order of dialog, creation date and id, and are read *batch_size* at a time; no connection is held
-        in between. Inside of `transaction(isolation="repeatable read")` they are from one snapshot.
+        They come in order of tenant, dialog, creation date and id, and are read *batch_size* at a time; no connection
+        is held in between. Inside of `transaction(isolation="repeatable read")` they are from one snapshot. Without a
+        tenant, the one that has the dialog is found first; raises `AmbiguousId` when two have it.
         SQL: `sql/conversation/iter.sql`.
         """
-        return _walk(tenant_id, dialog_id, batch_size, list)
+        return _walk(tenancy.known(self._bound, tenant_id), dialog_id, batch_size, list)
 
     @stream
     def export(
-        self,
-        *,
-        tenant_id: str | int | None = None,
-        dialog_id: str | int | None = None,
-        batch_size: int = 200,
-    ) -> Generator[Statement[list[str]], list[str], None]:
+        self, *, tenant_id: Id | None = None, dialog_id: Id | None = None, batch_size: int = 200
+    ) -> Generator[Statement[list[str]], Any, None]:
         """Iterate over any number of conversations as lines of JSON, each ended by a newline.
 
         A line is what `to_dict` gives, and what `insert_many` takes; the order is that of `iter`.
         SQL: `sql/conversation/iter.sql`.
         """
         return _walk(
-            tenant_id,
+            tenancy.known(self._bound, tenant_id),
             dialog_id,
             batch_size,
             lambda rows: [json.dumps(row.to_dict(), ensure_ascii=False) + "\n" for row in rows],
         )
 
     @operation
-    def count(self, *, tenant_id: str | int | None = None, dialog_id: str | int | None = None) -> Statement[int]:
-        """Count the conversations of a tenant, of a dialog, or all.
+    def count(self, *, tenant_id: Id | None = None, dialog_id: Id | None = None) -> Described[int]:
+        """Count the conversations of a tenant or of a dialog, or all.
 
-        SQL: `sql/conversation/count.sql`.
+        Without a tenant, the one that has the dialog is found first; raises `AmbiguousId` when two have it.
+        SQL: `sql/conversation/count.sql`, `sql/conversation/count_all.sql`.
         """
-        return scalar(_COUNT, int, **owner(tenant_id, dialog_id))
+        tenant = tenancy.known(self._bound, tenant_id)
+        dialog = validate.optional_filter("dialog_id", dialog_id)
+        if tenant is None and dialog is None:
+            return scalar(_COUNT_ALL, int)
+        return tenancy.for_one(
+            tenant,
+            tenancy.FIND_DIALOG,
+            dialog or "",
+            lambda owner: scalar(_COUNT, int, tenant_id=owner, dialog_id=dialog),
+        )
 
     @operation
     def get_names(
-        self, dialog_id: str | int, exp_user_id: str | int, *, limit: int = 1_000
-    ) -> Statement[list[ConversationName]]:
-        """Return the ids and names of one explorer user's conversations, newest first, *limit* at the most.
+        self, dialog_id: Id, exp_user_id: Id, *, tenant_id: Id | None = None, limit: int = 1_000
+    ) -> Described[LimitedList[ConversationName]]:
+        """Return the ids and names of one explorer user's conversations, newest first.
 
-        SQL: `sql/conversation/get_names.sql`.
+        At most *limit* are returned; `has_more` of the list says whether there are more, and `list_after` with
+        *exp_user_id* reads all of them. Without a tenant, the one that has the dialog is found first; raises
+        `AmbiguousId` when two have it. SQL: `sql/conversation/get_names.sql`.
         """
-        return many(
-            _GET_NAMES,
-            ConversationName,
-            dialog_id=validate.identifier("dialog_id", dialog_id),
-            exp_user_id=validate.identifier("exp_user_id", exp_user_id, maximum=validate.MAX_USER_ID),
-            limit=validate.integer("limit", limit, minimum=0),
+        dialog = validate.identifier("dialog_id", dialog_id)
+        explorer = validate.identifier("exp_user_id", exp_user_id, maximum=validate.MAX_USER_ID)
+        number = validate.integer("limit", limit, minimum=0)
+        return tenancy.for_one(
+            tenancy.known(self._bound, tenant_id),
+            tenancy.FIND_DIALOG,
+            dialog,
+            lambda owner: limited(
+                _GET_NAMES, ConversationName, number, tenant_id=owner, dialog_id=dialog, exp_user_id=explorer
+            ),
         )
 
     @operation
     def stats(
         self,
-        tenant_id: str | int,
-        from_date: Moment,
-        to_date: Moment,
+        tenant_id: Id | None = None,
+        from_date: Moment | None = None,
+        to_date: Moment | None = None,
         source: str | None = None,
         *,
         time_zone: str = "UTC",
@@ -288,18 +333,19 @@ class ConversationReads:
     ) -> Statement[list[DailyStats]]:
         """Return a tenant's conversations summarised by the day of their creation, in order of the day.
 
-        *from_date* and *to_date* are inclusive, days or instants, at most 3,660 days apart; without an offset they are
-        in *time_zone*, an IANA name, whose days they are. A *source* of None means every source. With
-        *fill*, days without conversations are in the list too. SQL: `sql/conversation/stats.sql`.
+        *from_date* and *to_date* must be given. They are inclusive, days or instants, at most 3,660 days apart; without
+        an offset they are in *time_zone*, an IANA name, whose days they are. A *source* of None means every source.
+        With *fill*, days without conversations are in the list too. SQL: `sql/conversation/stats.sql`.
         """
+        tenant = tenancy.needed(self._bound, tenant_id)
         zone = dates.time_zone("time_zone", time_zone)
-        since, until = dates.moment("from_date", from_date), dates.moment("to_date", to_date)
+        since, until = dates.needed("from_date", from_date), dates.needed("to_date", to_date)
         if until.toordinal() - since.toordinal() >= _MAX_DAYS:
             raise InvalidArgument(f"to_date must be less than {_MAX_DAYS} days after from_date")
         return many(
             _STATS,
             DailyStats,
-            tenant_id=validate.identifier("tenant_id", tenant_id),
+            tenant_id=tenant,
             from_date=dates.start(since, zone),
             before_date=dates.end(until, zone),
             source=validate.optional_text("source", source, maximum=validate.MAX_SOURCE) or None,
@@ -308,24 +354,35 @@ class ConversationReads:
         )
 
 
+def _get_by_id(tenant: str | None, id: object, dialog_id: str | None) -> Described[Conversation | None]:
+    text = validate.identifier("id", id)
+    return tenancy.for_one(
+        tenant,
+        tenancy.FIND_CONVERSATION,
+        text,
+        lambda owner: optional(_GET_BY_ID, Conversation, id=text, tenant_id=owner, dialog_id=dialog_id),
+    )
+
+
 def _walk(
-    tenant_id: str | int | None,
-    dialog_id: str | int | None,
-    batch_size: int,
-    emit: Callable[[list[Conversation]], list[T]],
-) -> Generator[Statement[list[T]], list[T], None]:
+    tenant: str | None, dialog_id: object, batch_size: object, emit: Callable[[list[Conversation]], list[T]]
+) -> Generator[Statement[list[T]], Any, None]:
     limit = batches.batch_size(batch_size)
-    filters = owner(tenant_id, dialog_id)
+    dialog = validate.optional_filter("dialog_id", dialog_id)
 
-    def page(last: Conversation | None) -> Statement[list[Conversation]]:
-        return many(
-            _ITER,
-            Conversation,
-            **filters,
-            limit=limit,
-            after_dialog_id=None if last is None else last.dialog_id,
-            after_create_date=None if last is None else last.create_date,
-            after_id=None if last is None else last.id,
-        )
+    def of(owner: str) -> Generator[Statement[list[Any]], Any, None]:
+        def page(last: Conversation | None) -> Statement[list[Conversation]]:
+            return many(
+                _ITER,
+                Conversation,
+                tenant_id=owner,
+                dialog_id=dialog,
+                limit=limit,
+                after_dialog_id=None if last is None else last.dialog_id,
+                after_create_date=None if last is None else last.create_date,
+                after_id=None if last is None else last.id,
+            )
 
-    return batches.walk(page, limit, emit)
+        return batches.walk(page, limit, emit)
+
+    return tenancy.walk(tenant, dialog, of)

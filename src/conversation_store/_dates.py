@@ -71,6 +71,13 @@ def moment(name: str, value: object) -> date | datetime:
     )
 
 
+def needed(name: str, value: object) -> date | datetime:
+    """Return the day or instant of an argument that has no default."""
+    if value is None or value == "":
+        raise InvalidArgument(f"{name} must be given")
+    return moment(name, value)
+
+
 def _in_utc(name: str, instant: datetime) -> datetime:
     # The server knows fewer offsets than Python, and Python fewer years.
     try:

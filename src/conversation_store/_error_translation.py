@@ -10,13 +10,15 @@ import psycopg
 from conversation_store.errors import AlreadyExists, DialogNotEmpty, DialogNotFound, InvalidArgument, StoreError
 
 _CONSTRAINTS: Mapping[str, tuple[type[StoreError], str]] = {
-    "dialog_pkey": (AlreadyExists, "a dialog with this id exists already, perhaps under another tenant"),
+    "dialog_pkey": (AlreadyExists, "a dialog with this id exists already"),
     "conversation_pkey": (AlreadyExists, "a conversation with this id exists already"),
-    "conversation_tenant_id_dialog_id_fkey": (DialogNotFound, "there is no dialog with this dialog_id"),
+    "conversation_tenant_id_dialog_id_fkey": (DialogNotFound, "the tenant has no dialog with this dialog_id"),
     "api_token_token_digest_key": (AlreadyExists, "this token is stored already"),
     "api_token_beta_key": (AlreadyExists, "this beta is in use already"),
     "api_token_tenant_id_dialog_id_fkey": (DialogNotFound, "the tenant has no dialog with this dialog_id"),
 }
+# The id in the detail of a key (id, tenant_id).
+_ID = re.compile(r"\(id, tenant_id\)=\((.*), .*\)")
 # The functions of the server that look up a time zone: in the text of a timestamp, and for AT TIME ZONE.
 _ZONE_CHECKS = ("DateTimeParseError", "timestamp_zone", "timestamptz_zone", "DecodeTimezoneName", "parse_sane_timezone")
 
@@ -39,7 +41,7 @@ def _translated(name: str, error: psycopg.Error) -> Exception | None:
     if error.diag.schema_name == "conversation_store" and constraint in _CONSTRAINTS:
         kind, message = _CONSTRAINTS[constraint]
         # The server may translate the detail, but not the key and its value.
-        key = None if name.startswith("api_token.") else re.search(r"\(id\)=\((.*)\)", error.diag.message_detail or "")
+        key = None if name.startswith("api_token.") else _ID.search(error.diag.message_detail or "")
         return kind(f"{message}: {key[1]!r}" if key else message)
     if isinstance(error, psycopg.errors.InvalidParameterValue) and error.diag.source_function in _ZONE_CHECKS:
         return InvalidArgument("time_zone must be an IANA time zone that the server knows, such as 'Europe/Paris'")

@@ -30,6 +30,11 @@ _log = logging.getLogger("conversation_store")
 class Source(Protocol):
     """Something that gives a connection: a pool, a caller's connection, a transaction."""
 
+    @property
+    def connection(self) -> Connection[Any] | None:
+        """The one connection that there is, or None of a pool."""
+        ...
+
     def statement(self) -> AbstractContextManager[Connection[Any]]:
         """Give a connection for one statement."""
         ...
@@ -41,6 +46,11 @@ class Source(Protocol):
 
 class AsyncSource(Protocol):
     """The same on asyncio."""
+
+    @property
+    def connection(self) -> AsyncConnection[Any] | None:
+        """The one connection that there is, or None of a pool."""
+        ...
 
     def statement(self) -> AbstractAsyncContextManager[AsyncConnection[Any]]:
         """Give a connection for one statement."""

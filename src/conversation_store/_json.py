@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from conversation_store._validation import unstorable
 from conversation_store.errors import InvalidArgument, InvalidArgumentType
+from conversation_store.models import NOT_READ
 
 MAX_JSON_DEPTH = 500
 # Python reads and writes no longer numbers as text; what has so many bits has no more digits.
@@ -65,6 +66,8 @@ def _check_json(name: str, value: object) -> None:
         elif isinstance(item, int):
             if item.bit_length() > _MAX_BITS:
                 raise InvalidArgument(f"{path} must have at most {_MAX_DIGITS} digits")
+        elif item is NOT_READ:
+            raise InvalidArgument(f"{path} was not read; read the row with it, or leave it out")
         elif item is not None:
             raise InvalidArgumentType(f"{path} must be a JSON value, not {type(item).__name__}")
 

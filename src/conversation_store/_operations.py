@@ -6,10 +6,22 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from functools import wraps
 from types import MethodType
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, get_args, get_type_hints, overload
+from typing import (
+    Any,
+    Concatenate,
+    Generic,
+    NamedTuple,
+    ParamSpec,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
 
 from conversation_store._executor import AsyncExecutor, Executor
-from conversation_store._statement import Statement
+from conversation_store._statement import Described, Statement, Steps
 from conversation_store._waiting import drive, drive_async, each, each_async
 from conversation_store.transaction import begin, begin_async
 
@@ -19,18 +31,37 @@ S = TypeVar("S")
 A = TypeVar("A")
 
 
+class Settings(NamedTuple):
+    """What a store passes to its repositories: the tenant that it is bound to, or None, and the limits."""
+
+    tenant_id: str | None = None
+    max_items_per_page: int = 1_000
+
+
+class Methods:
+    """What the methods of both kinds of repositories know of their store."""
+
+    _settings: Settings
+
+    @property
+    def _bound(self) -> str | None:
+        return self._settings.tenant_id
+
+
 class Repository:
     """Runs the statements of its methods sync."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, settings: Settings = Settings()) -> None:  # noqa: B008
         self._executor = executor
+        self._settings = settings
 
 
 class AsyncRepository:
     """Runs the statements of its methods on asyncio."""
 
-    def __init__(self, executor: AsyncExecutor) -> None:
+    def __init__(self, executor: AsyncExecutor, settings: Settings = Settings()) -> None:  # noqa: B008
         self._executor = executor
+        self._settings = settings
 
 
 def _executor(repository: Repository) -> Executor:
@@ -87,48 +118,31 @@ def _signed(describe: Callable[..., Any], method: Callable[..., T], returns: Any
 
 
 class operation(_Method[P, T, Coroutine[Any, Any, T]]):  # noqa: N801  # used as a decorator
-    """Turn a method that describes a statement into one that runs it."""
+    """Turn a method that describes one statement, or several, into one that runs them."""
 
-    def __init__(self, describe: Callable[Concatenate[Any, P], Statement[T]]) -> None:
+    def __init__(self, describe: Callable[Concatenate[Any, P], Described[T]]) -> None:
         def sync(self: Repository, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            return _executor(self).run(describe(self, *args, **kwargs))
+            described, executor = describe(self, *args, **kwargs), _executor(self)
+            if isinstance(described, Statement):
+                return executor.run(described)
+            if not described.atomic:
+                return drive(described.generator, executor.run)
+            with begin(executor) as nested:
+                return drive(described.generator, nested.run)
 
         async def on_asyncio(self: AsyncRepository, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            return await _async_executor(self).run(describe(self, *args, **kwargs))
+            described, executor = describe(self, *args, **kwargs), _async_executor(self)
+            if isinstance(described, Statement):
+                return await executor.run(described)
+            if not described.atomic:
+                return await drive_async(described.generator, executor.run)
+            async with begin_async(executor) as nested:
+                return await drive_async(described.generator, nested.run)
 
-        (returns,) = get_args(_described(describe))
-        super().__init__(describe, sync, on_asyncio, (returns, returns))
-
-
-class sequence(_Method[P, T, Coroutine[Any, Any, T]]):  # noqa: N801
-    """Turn a method that returns a generator of statements into one that runs each by itself."""
-
-    def __init__(self, describe: Callable[Concatenate[Any, P], Generator[Statement[Any], Any, T]]) -> None:
-        def sync(self: Repository, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            return drive(describe(self, *args, **kwargs), _executor(self).run)
-
-        async def on_asyncio(self: AsyncRepository, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            return await drive_async(describe(self, *args, **kwargs), _async_executor(self).run)
-
-        _, _, returns = get_args(_described(describe))
-        super().__init__(describe, sync, on_asyncio, (returns, returns))
-
-
-class atomic(_Method[P, T, Coroutine[Any, Any, T]]):  # noqa: N801
-    """Turn a method that returns a generator of statements into one that runs them in one transaction."""
-
-    def __init__(self, describe: Callable[Concatenate[Any, P], Generator[Statement[Any], Any, T]]) -> None:
-        def sync(self: Repository, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            steps = describe(self, *args, **kwargs)
-            with begin(_executor(self)) as executor:
-                return drive(steps, executor.run)
-
-        async def on_asyncio(self: AsyncRepository, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            steps = describe(self, *args, **kwargs)
-            async with begin_async(_async_executor(self)) as executor:
-                return await drive_async(steps, executor.run)
-
-        _, _, returns = get_args(_described(describe))
+        # Statement[T], Steps[T], or either of them: T is what the method returns.
+        described = _described(describe)
+        kinds = get_args(described) if get_origin(described) not in (Statement, Steps) else (described,)
+        (returns,) = get_args(kinds[0])
         super().__init__(describe, sync, on_asyncio, (returns, returns))
 
 

@@ -19,7 +19,7 @@ from conversation_store._dates import Moment
 from conversation_store._sql_loader import load
 from conversation_store._statement import Statement
 from conversation_store.errors import InvalidArgument, InvalidArgumentType
-from conversation_store.models import Conversation, CursorPage, Page
+from conversation_store.models import NOT_READ, Conversation, CursorPage, Page
 
 T = TypeVar("T")
 
@@ -146,8 +146,10 @@ def _listed(
 ) -> Statement[T]:
     """Describe the list: each row carries the total, and an empty page is one row of it alone."""
 
-    def row(*, total: int | None, **columns: Any) -> tuple[int | None, Conversation | None]:
-        return total, None if columns["id"] is None else Conversation(**columns)
+    def row(*, total: int | None, dsl: Any, **columns: Any) -> tuple[int | None, Conversation | None]:
+        if columns["id"] is None:
+            return total, None
+        return total, Conversation(dsl=dsl if include_dsl else NOT_READ, **columns)
 
     def rows(found: list[tuple[int | None, Conversation | None]], _: int) -> T:
         return read(found[0][0], [conversation for _, conversation in found if conversation is not None])

@@ -196,6 +196,8 @@ def _check_outside(root: object) -> None:
 class PoolRoot:
     """The connections of a pool."""
 
+    connection = None
+
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self._pool = pool
 
@@ -215,6 +217,8 @@ class PoolRoot:
 
 class AsyncPoolRoot:
     """The connections of a pool on asyncio."""
+
+    connection = None
 
     def __init__(self, pool: AsyncConnectionPool[Any]) -> None:
         self._pool = pool

@@ -16,7 +16,12 @@ from conversation_store.errors import QueryError
 Returns: TypeAlias = Literal["one", "optional", "many", "count"]
 Plan: TypeAlias = Literal["auto", "custom"]
 
-_DIRECTIVES: Mapping[str, tuple[str, ...]] = {"returns": get_args(Returns), "plan": ("custom",)}
+# The values of each directive, as regular expressions. A statement that reads the rows of all tenants gives the reason.
+_DIRECTIVES: Mapping[str, tuple[str, ...]] = {
+    "returns": get_args(Returns),
+    "plan": ("custom",),
+    "tenants": ("all, since .+",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class Query:
     parameters: tuple[str, ...]
     returns: Returns
     plan: Plan
+    all_tenants: bool  # whether it reads rows of all tenants
     lines: tuple[int, ...] = field(repr=False)  # where each parameter is first used
 
     def bind(self, params: Mapping[str, object]) -> tuple[object, ...]:
@@ -91,6 +97,7 @@ def compile_text(source: bytes, path: str, name: str) -> Query:
         tuple(parameters),
         cast(Returns, directives["returns"]),
         cast(Plan, directives.get("plan", "auto")),
+        "tenants" in directives,
         tuple(_line(text, position) for position in parameters.values()),
     )
 
@@ -126,8 +133,9 @@ def _header(path: str, text: str, name: str) -> dict[str, str]:
             raise QueryError(f"{path}:{number}: unknown directive {word}; it must be one of {', '.join(_DIRECTIVES)}")
         if word in directives:
             raise QueryError(f"{path}:{number}: {word} is given twice")
-        if value not in _DIRECTIVES[word]:
-            raise QueryError(f"{path}:{number}: {word} must be one of {', '.join(_DIRECTIVES[word])}, not {value!r}")
+        if not any(re.fullmatch(pattern, value) for pattern in _DIRECTIVES[word]):
+            allowed = ", ".join(_DIRECTIVES[word]).replace(".+", "…")
+            raise QueryError(f"{path}:{number}: {word} must be one of {allowed}, not {value!r}")
         directives[word] = value
     if not has_prose:
         raise QueryError(f"{path}:1: a comment below the name must say what the statement does")

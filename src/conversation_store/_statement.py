@@ -1,15 +1,16 @@
-"""A statement as a value: a query, its parameters, and how to read what comes back. Does no I/O."""
+"""A statement as a value: a query, its parameters, and how to read its rows; and several of them. Does no I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from psycopg.rows import BaseRowFactory, class_row, scalar_row, tuple_row
 
 from conversation_store._sql_loader import Query
 from conversation_store.errors import QueryError
+from conversation_store.models import LimitedList
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -24,6 +25,25 @@ class Statement(Generic[T]):
     row: BaseRowFactory[Any]
     read: Callable[[list[Any], int], T]
     copied: Sequence[Sequence[object]] | None = None  # the rows that a COPY sends
+
+
+@dataclass(frozen=True, slots=True)
+class Steps(Generic[T]):
+    """Several statements: a generator that yields them, is sent their results, and returns the result of the call."""
+
+    generator: Generator[Statement[Any], Any, T]
+    atomic: bool = False  # whether they run in one transaction
+
+
+Described: TypeAlias = Statement[T] | Steps[T]
+"""What a repository method describes: one statement, or several."""
+
+
+def run(described: Described[T]) -> Generator[Statement[Any], Any, T]:
+    """Yield the statements that are described, and return their result."""
+    if isinstance(described, Statement):
+        return cast(T, (yield described))
+    return (yield from described.generator)
 
 
 def _statement(
@@ -52,6 +72,15 @@ def optional(query: Query, row: type[R], /, **params: object) -> Statement[R | N
 def many(query: Query, row: type[R], /, **params: object) -> Statement[list[R]]:
     """Describe a statement that returns any number of rows."""
     return _statement(query, "many", class_row(row), params, lambda rows, _: rows)
+
+
+def limited(query: Query, row: type[R], limit: int, /, **params: object) -> Statement[LimitedList[R]]:
+    """Describe a statement that returns at most *limit* rows; it reads one more, to know whether there are more."""
+
+    def read(rows: list[R], _: int) -> LimitedList[R]:
+        return LimitedList(rows[:limit], has_more=len(rows) > limit)
+
+    return _statement(query, "many", class_row(row), {**params, "limit": limit + 1}, read)
 
 
 def scalar(query: Query, kind: type[R], /, **params: object) -> Statement[R]:

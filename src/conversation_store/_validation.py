@@ -6,9 +6,13 @@ import inspect
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
+from uuid import UUID
 
 from conversation_store.errors import InvalidArgument, InvalidArgumentType
+
+Id: TypeAlias = str | int | UUID
+"""An id: text, an int, which stands for its decimal text, or a UUID, which stands for its 32 hex digits."""
 
 MAX_ID = 128
 MAX_USER_ID = 255
@@ -36,7 +40,7 @@ def optional_text(name: str, value: object, *, maximum: int | None = None) -> st
 
 
 def identifier(name: str, value: object, *, maximum: int = MAX_ID) -> str:
-    """Return an id: text that is not empty, or an int as its decimal text."""
+    """Return an id, which is not empty, as its text."""
     result = optional_identifier(name, value, maximum=maximum)
     if not result:
         raise InvalidArgument(f"{name} must be given and not be empty")
@@ -44,12 +48,19 @@ def identifier(name: str, value: object, *, maximum: int = MAX_ID) -> str:
 
 
 def optional_identifier(name: str, value: object, *, maximum: int = MAX_ID) -> str | None:
-    """Return an id, which may be empty, or None for None."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    """Return an id, which may be empty, as its text, or None for None."""
+    if isinstance(value, UUID):
+        value = value.hex
+    elif isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     elif value is not None and not isinstance(value, str):
-        raise InvalidArgumentType(f"{name} must be a str or an int, not {type(value).__name__}")
+        raise InvalidArgumentType(f"{name} must be a str, an int or a UUID, not {type(value).__name__}")
     return optional_text(name, value, maximum=maximum)
+
+
+def optional_filter(name: str, value: object, *, maximum: int = MAX_ID) -> str | None:
+    """Return an id that a call narrows to, or None for no filter; an empty one raises `InvalidArgument`."""
+    return None if value is None else identifier(name, value, maximum=maximum)
 
 
 def identifiers(name: str, value: object) -> list[str]:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import timedelta
 
 from conversation_store import _batches as batches
 from conversation_store import _dates as dates
+from conversation_store import _tenancy as tenancy
 from conversation_store import _validation as validate
 from conversation_store._dates import Moment
-from conversation_store._operations import AsyncRepository, Repository, operation, sequence
+from conversation_store._operations import AsyncRepository, Methods, Repository, operation
 from conversation_store._sql_loader import load
-from conversation_store._statement import Statement, count, many, one, optional, then
+from conversation_store._statement import Described, Statement, Steps, count, limited, one, optional, then
+from conversation_store._validation import Id
 from conversation_store.errors import InvalidArgument, InvalidArgumentType, TokenNotFound
-from conversation_store.models import ApiToken, IssuedToken
+from conversation_store.models import ApiToken, IssuedToken, LimitedList
 
 _SAVE = load("api_token.save")
 _ROTATE = load("api_token.rotate")
@@ -54,15 +56,15 @@ _CHANGES: Mapping[str, Callable[[str, object], object]] = {
 }
 
 
-class _ApiTokens:
+class _ApiTokens(Methods):
     """The methods of both repositories."""
 
     @operation
     def issue(
         self,
         *,
-        tenant_id: str | int,
-        dialog_id: str | int | None = None,
+        tenant_id: Id | None = None,
+        dialog_id: Id | None = None,
         source: str | None = None,
         expire_date: Moment | None = None,
     ) -> Statement[IssuedToken]:
@@ -73,15 +75,16 @@ class _ApiTokens:
         such dialog. SQL: `sql/api_token/save.sql`.
         """
         token = _new_secret()
-        return then(_save(tenant_id, token, dialog_id, source, None, expire_date), _issued(token))
+        owner = tenancy.needed(self._bound, tenant_id)
+        return then(_save(owner, token, dialog_id, source, None, expire_date), _issued(token))
 
     @operation
     def save(
         self,
         *,
-        tenant_id: str | int,
+        tenant_id: Id | None = None,
         token: str,
-        dialog_id: str | int | None = None,
+        dialog_id: Id | None = None,
         source: str | None = None,
         beta: str | None = None,
         expire_date: Moment | None = None,
@@ -94,7 +97,8 @@ class _ApiTokens:
         `AlreadyExists` when the token or the beta is stored already, under whatever tenant, and `DialogNotFound` when
         the tenant has no such dialog. SQL: `sql/api_token/save.sql`.
         """
-        return _save(tenant_id, token, dialog_id, source, beta, expire_date, create_date, update_date)
+        owner = tenancy.needed(self._bound, tenant_id)
+        return _save(owner, token, dialog_id, source, beta, expire_date, create_date, update_date)
 
     @operation
     def authenticate(self, token: str, *, stamp_every: timedelta = _MINUTE) -> Statement[ApiToken | None]:
@@ -110,6 +114,7 @@ class _ApiTokens:
             _AUTHENTICATE,
             ApiToken,
             token_digest=_digest(token),
+            tenant_id=self._bound,
             stamp_every=validate.seconds("stamp_every", stamp_every),
         )
 
@@ -121,7 +126,11 @@ class _ApiTokens:
         stamped as in `authenticate`. SQL: `sql/api_token/authenticate_beta.sql`.
         """
         return optional(
-            _AUTHENTICATE_BETA, ApiToken, beta=_sought(beta), stamp_every=validate.seconds("stamp_every", stamp_every)
+            _AUTHENTICATE_BETA,
+            ApiToken,
+            beta=_sought(beta),
+            tenant_id=self._bound,
+            stamp_every=validate.seconds("stamp_every", stamp_every),
         )
 
     @operation
@@ -130,37 +139,46 @@ class _ApiTokens:
 
         SQL: `sql/api_token/used.sql`.
         """
-        return count(_USED, token_digest=_digest(token))
+        return count(_USED, token_digest=_digest(token), tenant_id=self._bound)
 
     @operation
     def query(
         self,
         *,
-        tenant_id: str | int | None = None,
-        dialog_id: str | int | None = None,
+        tenant_id: Id | None = None,
+        dialog_id: Id | None = None,
         token: str | None = None,
         beta: str | None = None,
         limit: int = 1_000,
-    ) -> Statement[list[ApiToken]]:
+    ) -> Described[LimitedList[ApiToken]]:
         """Return the tokens of a tenant, of a dialog, with a secret or with a beta, newest first.
 
         At least one of the four must be given, and a token must match all that are given. Expired and revoked tokens
-        are in the list too. No use is stamped. At most *limit* are returned. SQL: `sql/api_token/query.sql`.
+        are in the list too. No use is stamped. At most *limit* are returned; `has_more` of the list says whether there
+        are more. A dialog needs a tenant; without one, the one that has the dialog is found first, and raises
+        `AmbiguousId` when two have it. SQL: `sql/api_token/query.sql`.
         """
-        if tenant_id is None and dialog_id is None and token is None and beta is None:
+        tenant = tenancy.known(self._bound, tenant_id)
+        if tenant is None and dialog_id is None and token is None and beta is None:
             raise InvalidArgument("one of tenant_id, dialog_id, token and beta must be given")
-        return many(
-            _QUERY,
-            ApiToken,
-            tenant_id=None if tenant_id is None else validate.identifier("tenant_id", tenant_id),
-            dialog_id=None if dialog_id is None else validate.identifier("dialog_id", dialog_id),
-            token_digest=None if token is None else _digest(token),
-            beta=None if beta is None else _sought(beta),
-            limit=validate.integer("limit", limit, minimum=0),
+        dialog = validate.optional_filter("dialog_id", dialog_id)
+        number = validate.integer("limit", limit, minimum=0)
+        filters: dict[str, object] = {
+            "dialog_id": dialog,
+            "token_digest": None if token is None else _digest(token),
+            "beta": None if beta is None else _sought(beta),
+        }
+        if dialog is None:
+            return limited(_QUERY, ApiToken, number, tenant_id=tenant, **filters)
+        return tenancy.for_one(
+            tenant,
+            tenancy.FIND_DIALOG,
+            dialog,
+            lambda owner: limited(_QUERY, ApiToken, number, tenant_id=owner, **filters),
         )
 
     @operation
-    def update_by_id(self, id: int, token: Mapping[str, object], *, tenant_id: str | int) -> Statement[int]:
+    def update_by_id(self, id: int, token: Mapping[str, object], *, tenant_id: Id | None = None) -> Statement[int]:
         """Change the given fields of a tenant's token: `dialog_id`, `source` and `beta`; return 1 or 0.
 
         Raises `AlreadyExists` when the beta is in use, and `DialogNotFound` when the tenant has no such dialog; other
@@ -168,16 +186,16 @@ class _ApiTokens:
         """
         given = validate.keys("token", token, tuple(_CHANGES))
         changes = {key: _CHANGES[key](f"token[{key!r}]", value) for key, value in given.items()}
-        return count(_UPDATE_BY_ID, **_one_of(tenant_id, id), changes=json.dumps(changes, ensure_ascii=False))
+        return count(_UPDATE_BY_ID, **self._one_of(tenant_id, id), changes=json.dumps(changes, ensure_ascii=False))
 
     @operation
-    def fill_beta(self, id: int, *, tenant_id: str | int) -> Statement[ApiToken]:
+    def fill_beta(self, id: int, *, tenant_id: Id | None = None) -> Statement[ApiToken]:
         """Give a tenant's live token a random beta unless it has one, and return the token.
 
         Any number of callers at once get the same beta. Raises `TokenNotFound`, also when the token was rotated: the
         beta is with its successor. SQL: `sql/api_token/fill_beta.sql`.
         """
-        statement = optional(_FILL_BETA, ApiToken, **_one_of(tenant_id, id), beta=secrets.token_urlsafe(24))
+        statement = optional(_FILL_BETA, ApiToken, **self._one_of(tenant_id, id), beta=secrets.token_urlsafe(24))
         return then(statement, _found)
 
     @operation
@@ -185,7 +203,7 @@ class _ApiTokens:
         self,
         id: int,
         *,
-        tenant_id: str | int,
+        tenant_id: Id | None = None,
         grace: timedelta = _DAY,
         expire_date: Moment | None = None,
     ) -> Statement[IssuedToken]:
@@ -200,7 +218,7 @@ class _ApiTokens:
         statement = optional(
             _ROTATE,
             ApiToken,
-            **_one_of(tenant_id, id),
+            **self._one_of(tenant_id, id),
             token_digest=_digest(token),
             hint=hint_of(token),
             grace=validate.seconds("grace", grace),
@@ -209,47 +227,56 @@ class _ApiTokens:
         return then(then(statement, _found), _issued(token))
 
     @operation
-    def expire(self, id: int, *, tenant_id: str | int, expire_date: Moment | None) -> Statement[int]:
+    def expire(self, id: int, *, tenant_id: Id | None = None, expire_date: Moment | None) -> Statement[int]:
         """Set when a tenant's live token expires; return 1, or 0 when there is none.
 
         *expire_date* is as for `issue`; None is never. A token that has expired stays so, and one
         that was rotated lives no longer than its grace period.
         SQL: `sql/api_token/expire.sql`.
         """
-        return count(_EXPIRE, **_one_of(tenant_id, id), expire_date=dates.optional_date("expire_date", expire_date))
+        until = dates.optional_date("expire_date", expire_date)
+        return count(_EXPIRE, **self._one_of(tenant_id, id), expire_date=until)
 
     @operation
-    def revoke(self, id: int, *, tenant_id: str | int) -> Statement[int]:
+    def revoke(self, id: int, *, tenant_id: Id | None = None) -> Statement[int]:
         """Revoke a tenant's token for good; return 1, or 0 when there is none or it was revoked before.
 
         It stays in lists; `delete_by_id` removes it. SQL: `sql/api_token/revoke.sql`.
         """
-        return count(_REVOKE, **_one_of(tenant_id, id))
+        return count(_REVOKE, **self._one_of(tenant_id, id))
 
     @operation
-    def delete(self, *, tenant_id: str | int, token: str) -> Statement[int]:
+    def delete(self, *, tenant_id: Id | None = None, token: str) -> Statement[int]:
         """Delete a tenant's token by its secret; return 1, or 0 when the tenant has none such.
 
         SQL: `sql/api_token/delete.sql`.
         """
-        return count(_DELETE, tenant_id=validate.identifier("tenant_id", tenant_id), token_digest=_digest(token))
+        return count(_DELETE, tenant_id=tenancy.needed(self._bound, tenant_id), token_digest=_digest(token))
 
     @operation
-    def delete_by_id(self, id: int, *, tenant_id: str | int) -> Statement[int]:
+    def delete_by_id(self, id: int, *, tenant_id: Id | None = None) -> Statement[int]:
         """Delete a tenant's token by its id, as a list shows it; return 1, or 0 when the tenant has none such.
 
         SQL: `sql/api_token/delete_by_id.sql`.
         """
-        return count(_DELETE_BY_ID, **_one_of(tenant_id, id))
+        return count(_DELETE_BY_ID, **self._one_of(tenant_id, id))
 
-    @sequence
-    def delete_by_tenant_id(self, tenant_id: str | int) -> Generator[Statement[int], int, int]:
+    @operation
+    def delete_by_tenant_id(self, tenant_id: Id | None = None) -> Steps[int]:
         """Delete every token of a tenant, and return how many there were.
 
         The statement is run until it deletes none: a successor that is issued at the same moment goes too.
         SQL: `sql/api_token/delete_by_tenant_id.sql`.
         """
-        return batches.delete_until_none(_DELETE_BY_TENANT_ID, tenant_id=validate.identifier("tenant_id", tenant_id))
+        tenant = tenancy.needed(self._bound, tenant_id)
+        return Steps(batches.delete_until_none(_DELETE_BY_TENANT_ID, tenant_id=tenant))
+
+    def _one_of(self, tenant_id: object, id: object) -> dict[str, object]:
+        """Return the parameters that name one token of one tenant."""
+        return {
+            "tenant_id": tenancy.needed(self._bound, tenant_id),
+            "id": validate.integer("id", id, minimum=0, maximum=validate.MAX_BIGINT),
+        }
 
 
 class ApiTokenRepository(_ApiTokens, Repository):
@@ -261,9 +288,9 @@ class AsyncApiTokenRepository(_ApiTokens, AsyncRepository):
 
 
 def _save(
-    tenant_id: str | int,
+    tenant_id: str,
     token: object,
-    dialog_id: str | int | None,
+    dialog_id: Id | None,
     source: str | None,
     beta: str | None,
     expire_date: Moment | None,
@@ -275,7 +302,7 @@ def _save(
     return one(
         _SAVE,
         ApiToken,
-        tenant_id=validate.identifier("tenant_id", tenant_id),
+        tenant_id=tenant_id,
         token_digest=_digest(token),
         hint=hint_of(token),
         **{
@@ -286,14 +313,6 @@ def _save(
         create_date=dates.optional_date("create_date", create_date),
         update_date=dates.optional_date("update_date", update_date),
     )
-
-
-def _one_of(tenant_id: object, id: object) -> dict[str, object]:
-    """Return the parameters that name one token of one tenant."""
-    return {
-        "tenant_id": validate.identifier("tenant_id", tenant_id),
-        "id": validate.integer("id", id, minimum=0, maximum=validate.MAX_BIGINT),
-    }
 
 
 def _found(token: ApiToken | None) -> ApiToken:

@@ -11,6 +11,7 @@ StoreError
 │   ├── RoundConflict
 │   ├── NotAppendable
 │   ├── AlreadyExists
+│   ├── AmbiguousId
 │   └── DialogNotEmpty
 ├── OutsideTransaction
 ├── AbortedTransaction
@@ -47,7 +48,7 @@ class ConversationNotFound(NotFound):
 
 
 class DialogNotFound(NotFound):
-    """There is no such dialog, or it belongs to another tenant."""
+    """The tenant has no such dialog."""
 
 
 class TokenNotFound(NotFound):
@@ -78,7 +79,11 @@ class NotAppendable(Conflict):
 
 
 class AlreadyExists(Conflict):
-    """A row with this key exists already, perhaps under another tenant."""
+    """A row with this key exists already. Secrets and betas are unique over all tenants, ids within one."""
+
+
+class AmbiguousId(Conflict):
+    """Two tenants have this id, and the call names no tenant; nothing was done."""
 
 
 class DialogNotEmpty(Conflict):

@@ -7,9 +7,10 @@ dialog, which stands before the conversations that belong to it.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeAlias, cast
 
 from conversation_store import _conversation_input as conversation_input
 from conversation_store import _validation as validate
@@ -17,8 +18,10 @@ from conversation_store._conversation_input import NewConversation
 from conversation_store._json import loads
 from conversation_store._waiting import transact, transact_async
 from conversation_store.dialogs import checked_dialog
-from conversation_store.errors import InvalidArgument
+from conversation_store.errors import AmbiguousId, InvalidArgument
 from conversation_store.store import AsyncTransaction, Transaction
+
+_Key: TypeAlias = tuple[str, str]  # a tenant, and an id of it
 
 _BATCH = 500
 _BATCH_BYTES = 16_000_000
@@ -53,7 +56,8 @@ def import_jsonl(
 ) -> Imported:
     """Import lines of JSON in one transaction, and return what came of them.
 
-    Blank lines are skipped, and dialogs that exist already stay as they are.
+    Blank lines are skipped, and dialogs that exist already stay as they are. A line belongs to its `tenant_id`; one
+    without it belongs to the tenant of its dialog, and is rejected when two tenants have the dialog.
 
     - *store*: a store, or a transaction of one.
     - *file*: the lines, as bytes in UTF-8.
@@ -165,16 +169,19 @@ class _Import:
         self._tx = tx
         self._tenant_id = tenant_id
         self._on_rejected = on_rejected
-        self._lines: dict[str, int] = {}  # of the dialogs of this batch
-        self._created: set[str] = set()  # the dialogs that were created because they were missing
+        self._lines: dict[_Key, int] = {}  # of the dialogs of this batch
+        self._owners: dict[str, set[str] | None] = {}  # of the dialogs before this batch; None: two tenants have it
+        self._created: set[_Key] = set()  # the dialogs that were created because they were missing
 
     def store(self, batch: list[_Line]) -> Generator[Any, Any, None]:
         """Store the good lines of a batch, and report the others in their order."""
         lines = [line for line in batch if line.line.strip()]
         for line in lines:
             _parse(line)
+        conversations = [(line, line.conversation) for line in lines if line.conversation is not None]
+        yield from self._find_owners(new for _, new in conversations)
         yield from self._dialogs([(line, line.dialog) for line in lines if line.dialog is not None])
-        yield from self._conversations([(line, line.conversation) for line in lines if line.conversation is not None])
+        yield from self._conversations(conversations)
         for line in lines:
             if line.reasons:
                 self.imported.rejected += 1
@@ -183,55 +190,106 @@ class _Import:
                 self._on_rejected(RejectedLine(line.number, line.reasons[0], line.line.removesuffix(b"\n")))
 
     def _dialogs(self, lines: list[tuple[_Line, dict[str, Any]]]) -> Generator[Any, Any, None]:
-        found = yield self._tx.dialogs.get_by_ids(dialog["id"] for _, dialog in lines)
-        owners = {dialog.id: dialog.tenant_id for dialog in found}
-        stored = set(owners)
+        stored = yield from self._stored_dialogs((dialog["tenant_id"], dialog["id"]) for _, dialog in lines)
         self._lines.clear()
-        new: dict[str, dict[str, Any]] = {}
+        new: dict[_Key, dict[str, Any]] = {}
         for line, dialog in lines:
-            id, tenant_id = dialog["id"], dialog["tenant_id"]
+            key = tenant_id, id = dialog["tenant_id"], dialog["id"]
             if self._tenant_id not in (None, tenant_id):
                 line.reasons.append(f"the dialog {id!r} belongs to the tenant {tenant_id!r}")
-            elif owners.setdefault(id, tenant_id) != tenant_id:
-                line.reasons.append(f"the dialog {id!r} exists under another tenant")
-            elif id in self._created:
+            elif key in self._created:
                 # It was missing until here, and had to be created without its name.
-                self._created.remove(id)
-                yield self._tx.dialogs.update_by_id(id, {"name": dialog["name"]})
-            elif id in stored or id in new:
+                self._created.remove(key)
+                yield self._tx.dialogs.update_by_id(id, {"name": dialog["name"]}, tenant_id=tenant_id)
+            elif key in stored or key in new:
                 self.imported.skipped += 1
             else:
-                new[id] = dialog
-                self._lines[id] = line.number
+                new[key] = dialog
+                self._lines[key] = line.number
         self.imported.dialogs += yield self._tx.dialogs.insert_many(new.values())
 
     def _conversations(self, lines: list[tuple[_Line, NewConversation]]) -> Generator[Any, Any, None]:
-        dialogs = yield self._tx.dialogs.get_by_ids({new.dialog_id for _, new in lines})
-        owners = {dialog.id: dialog.tenant_id for dialog in dialogs}
-        found = yield self._tx.conversations.get_dialog_ids(new.id for _, new in lines)
-        taken: dict[str, str] = dict.fromkeys(found, "exists already")
-        good: list[NewConversation] = []
-        missing: dict[str, dict[str, Any]] = {}
+        owned: list[tuple[_Line, NewConversation, str]] = []
         for line, new in lines:
-            owner = owners.get(new.dialog_id, self._tenant_id)
-            # As if the lines were stored one by one: that a dialog stands in a later line does not depend on batches.
-            later = self._tenant_id is None and line.number < self._lines.get(new.dialog_id, 0)
-            if new.tenant_id is not None and self._tenant_id not in (None, new.tenant_id):
-                line.reasons.append(f"the conversation {new.id!r} belongs to the tenant {new.tenant_id!r}")
-            elif owner is None or later:
+            tenant_id = new.tenant_id or self._tenant_id
+            if self._tenant_id not in (None, tenant_id):
+                line.reasons.append(f"the conversation {new.id!r} belongs to the tenant {tenant_id!r}")
+                continue
+            owners = {tenant_id} if tenant_id is not None else self._owners_before(line, new.dialog_id)
+            if owners is None or len(owners) > 1:
+                line.reasons.append(f"two tenants have a dialog {new.dialog_id!r}, and the line has no tenant_id")
+            elif not owners:
                 line.reasons.append(f"there is no dialog {new.dialog_id!r}, here or in a line before")
-            elif {self._tenant_id, new.tenant_id} - {None, owner}:
-                line.reasons.append(f"the dialog {new.dialog_id!r} exists under another tenant")
-            elif new.id in taken:
-                line.reasons.append(f"the conversation {new.id!r} {taken[new.id]}")
             else:
-                taken[new.id] = f"stands in line {line.number} already"
-                good.append(new)
-                if new.dialog_id not in owners:
-                    missing[new.dialog_id] = {"id": new.dialog_id, "tenant_id": owner}
+                owned.append((line, new, owners.pop()))
+        stored = yield from self._stored_dialogs((tenant_id, new.dialog_id) for _, new, tenant_id in owned)
+        taken = yield from self._stored_conversations((tenant_id, new.id) for _, new, tenant_id in owned)
+        good: list[NewConversation] = []
+        missing: dict[_Key, dict[str, Any]] = {}
+        for line, new, tenant_id in owned:
+            key, dialog = (tenant_id, new.id), (tenant_id, new.dialog_id)
+            # As if the lines were stored one by one: that a dialog stands in a later line does not depend on batches.
+            later = self._tenant_id is None and line.number < self._lines.get(dialog, 0)
+            if later or (dialog not in stored and self._tenant_id is None):
+                line.reasons.append(
+                    f"the tenant {tenant_id!r} has no dialog {new.dialog_id!r}, here or in a line before"
+                )
+            elif key in taken:
+                line.reasons.append(f"the conversation {new.id!r} {taken[key]}")
+            else:
+                taken[key] = f"stands in line {line.number} already"
+                good.append(new._replace(tenant_id=tenant_id))
+                if dialog not in stored:
+                    missing[dialog] = {"id": new.dialog_id, "tenant_id": tenant_id}
         self._created |= missing.keys()
         self.imported.dialogs += yield self._tx.dialogs.insert_many(missing.values())
         self.imported.conversations += yield self._tx.conversations.insert_many(good)
+
+    def _find_owners(self, conversations: Iterable[NewConversation]) -> Generator[Any, Any, None]:
+        """Find the tenants of the dialogs of lines without a tenant, before the dialogs of their batch are stored."""
+        ids = {new.dialog_id for new in conversations if (new.tenant_id or self._tenant_id) is None}
+        self._owners = {id: set() for id in ids}
+        if not ids:
+            return
+        try:
+            found = yield self._tx.dialogs.get_by_ids(ids)
+            self._owners |= {dialog.id: {dialog.tenant_id} for dialog in found}
+        except AmbiguousId:
+            for id in ids:
+                try:
+                    dialog = yield self._tx.dialogs.get_by_id(id)
+                    self._owners[id] = set() if dialog is None else {dialog.tenant_id}
+                except AmbiguousId:
+                    self._owners[id] = None
+
+    def _owners_before(self, line: _Line, dialog_id: str) -> set[str] | None:
+        """Return the tenants that have a dialog, stored or in a line before; None when two have it stored."""
+        stored = self._owners[dialog_id]
+        before = {owner for (owner, id), number in self._lines.items() if id == dialog_id and number < line.number}
+        return None if stored is None else stored | before
+
+    def _stored_dialogs(self, keys: Iterable[_Key]) -> Generator[Any, Any, set[_Key]]:
+        """Return which of these dialogs exist."""
+        stored: set[_Key] = set()
+        for tenant_id, ids in _by_tenant(keys):
+            found = yield self._tx.dialogs.get_by_ids(ids, tenant_id=tenant_id)
+            stored |= {(tenant_id, dialog.id) for dialog in found}
+        return stored
+
+    def _stored_conversations(self, keys: Iterable[_Key]) -> Generator[Any, Any, dict[_Key, str]]:
+        """Return which of these conversations exist, each with what is wrong with another one."""
+        taken: dict[_Key, str] = {}
+        for tenant_id, ids in _by_tenant(keys):
+            found = yield self._tx.conversations.get_dialog_ids(ids, tenant_id=tenant_id)
+            taken |= {(tenant_id, id): "exists already" for id in found}
+        return taken
+
+
+def _by_tenant(keys: Iterable[_Key]) -> Iterable[tuple[str, set[str]]]:
+    ids: defaultdict[str, set[str]] = defaultdict(set)
+    for tenant_id, id in keys:
+        ids[tenant_id].add(id)
+    return sorted(ids.items())
 
 
 def _is_dialog(value: Any) -> bool:

@@ -2,14 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple, TypeAlias, cast
+from enum import Enum
+from functools import cache
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar, cast
+
+R = TypeVar("R")
 
 JsonValue: TypeAlias = Any
 """What `json` reads and writes: None, bool, int, float, str, and lists and dicts (with str keys) of these."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class NotRead(Enum):
+    """The type of `NOT_READ`."""
+
+    NOT_READ = "NOT_READ"
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+    def __repr__(self) -> str:
+        return "NOT_READ"
+
+
+NOT_READ: Final = NotRead.NOT_READ
+"""Stands in a row for what was not asked for. None in its place is the stored JSON null."""
+
+
+@cache
+def _public_fields(row_class: Any) -> list[str]:
+    return [column.name for column in fields(row_class) if not column.metadata.get("secret")]
+
+
+class LimitedList(list[R]):
+    """A list that a limit may have cut: `has_more` says whether there are more rows than it holds."""
+
+    def __init__(self, rows: Iterable[R] = (), *, has_more: bool = False) -> None:
+        super().__init__(rows)
+        self.has_more = has_more
 
 
 class Row:
@@ -21,14 +55,14 @@ class Row:
         """Return the row as a JSON value, under the names of its fields.
 
         Dates are ISO 8601 text with an offset; `create_time` and `update_time`, in milliseconds since 1970, stand
-        beside the dates. A secret is left out. JSON values are those of the row, not copies.
+        beside the dates. A secret and what was not read are left out. JSON values are those of the row, not copies.
         """
         # Not asdict(), which copies every message.
         result: dict[str, Any] = {}
-        for column in fields(cast(Any, self)):
-            if not column.metadata.get("secret"):
-                value = getattr(self, column.name)
-                result[column.name] = value.isoformat() if isinstance(value, date) else value
+        for name in _public_fields(cast(Any, type(self))):
+            value = getattr(self, name)
+            if value is not NOT_READ:
+                result[name] = value.isoformat() if isinstance(value, date) else value
         return result
 
 
@@ -65,7 +99,7 @@ class Conversation(Dated):
     """One session of a dialog. Dates are aware, in UTC; `duration` is in seconds.
 
     `message` and `reference` are as the caller gave them, usually lists with one entry per message and per answer.
-    `dsl` is None in a list that was read without it.
+    `dsl` is `NOT_READ` in a list that was read without it. Every change increments `revision`.
     """
 
     id: str
@@ -78,7 +112,7 @@ class Conversation(Dated):
     reference: JsonValue
     tokens: int
     source: str | None
-    dsl: JsonValue
+    dsl: JsonValue  # or NOT_READ
     duration: float
     round: int
     thumb_up: int
@@ -86,6 +120,7 @@ class Conversation(Dated):
     version_title: str | None
     create_date: datetime
     update_date: datetime
+    revision: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +214,21 @@ class DeletedTenant(Row):
 
 
 # -- rows that repositories read and do not return --------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundTenant:
+    """A tenant that has an id."""
+
+    id: str
+    tenant_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """A tenant that has dialogs."""
+
+    tenant_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

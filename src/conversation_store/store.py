@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Self, TypeVar, cast
@@ -12,14 +9,23 @@ from typing import Any, Self, TypeVar, cast
 from psycopg import AsyncConnection, Connection
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
+from conversation_store import _validation as validate
 from conversation_store._executor import AsyncExecutor, Executor, OnStatement
+from conversation_store._operations import Settings
 from conversation_store._scope import AsyncConnectionRoot, AsyncPoolRoot, ConnectionRoot, PoolRoot, inside
+from conversation_store._validation import Id
 from conversation_store.api_tokens import ApiTokenRepository, AsyncApiTokenRepository
 from conversation_store.conversations import AsyncConversationRepository, ConversationRepository
 from conversation_store.dialogs import AsyncDialogRepository, DialogRepository
 from conversation_store.errors import InvalidArgumentType
+from conversation_store.tenant_store import (
+    AsyncTenantStore,
+    AsyncTenantTransaction,
+    TenantStore,
+    TenantTransaction,
+)
 from conversation_store.tenants import AsyncTenantRepository, TenantRepository
-from conversation_store.transaction import RETRIED, Isolation, begin, begin_async, pauses
+from conversation_store.transaction import Isolation, begin, begin_async, run_in, run_in_async
 
 T = TypeVar("T")
 
@@ -27,13 +33,17 @@ T = TypeVar("T")
 class Transaction:
     """The repositories inside of one transaction."""
 
-    def __init__(self, executor: Executor, *, max_items_per_page: int) -> None:
+    def __init__(self, executor: Executor, settings: Settings) -> None:
         self._executor = executor
-        self._max_items_per_page = max_items_per_page
-        self.dialogs = DialogRepository(executor)
-        self.conversations = ConversationRepository(executor, max_items_per_page=max_items_per_page)
-        self.tokens = ApiTokenRepository(executor)
-        self.tenants = TenantRepository(executor)
+        self._settings = settings
+        self.dialogs = DialogRepository(executor, settings)
+        self.conversations = ConversationRepository(executor, settings)
+        self.tokens = ApiTokenRepository(executor, settings)
+        self.tenants = TenantRepository(executor, settings)
+
+    def for_tenant(self, tenant_id: Id) -> TenantTransaction:
+        """Return the repositories of one tenant inside of the same transaction."""
+        return TenantTransaction(self._executor, _bound(self._settings, tenant_id))
 
     @contextmanager
     def transaction(self, *, isolation: Isolation | None = None, read_only: bool = False) -> Generator[Transaction]:
@@ -47,19 +57,23 @@ class Transaction:
         Raises `InvalidArgument` when a savepoint is given *isolation* or *read_only*.
         """
         with begin(self._executor, isolation, read_only) as executor, inside(self._executor.source):
-            yield Transaction(executor, max_items_per_page=self._max_items_per_page)
+            yield Transaction(executor, self._settings)
 
 
 class AsyncTransaction:
     """The repositories inside of one transaction, on asyncio."""
 
-    def __init__(self, executor: AsyncExecutor, *, max_items_per_page: int) -> None:
+    def __init__(self, executor: AsyncExecutor, settings: Settings) -> None:
         self._executor = executor
-        self._max_items_per_page = max_items_per_page
-        self.dialogs = AsyncDialogRepository(executor)
-        self.conversations = AsyncConversationRepository(executor, max_items_per_page=max_items_per_page)
-        self.tokens = AsyncApiTokenRepository(executor)
-        self.tenants = AsyncTenantRepository(executor)
+        self._settings = settings
+        self.dialogs = AsyncDialogRepository(executor, settings)
+        self.conversations = AsyncConversationRepository(executor, settings)
+        self.tokens = AsyncApiTokenRepository(executor, settings)
+        self.tenants = AsyncTenantRepository(executor, settings)
+
+    def for_tenant(self, tenant_id: Id) -> AsyncTenantTransaction:
+        """Return the repositories of one tenant inside of the same transaction."""
+        return AsyncTenantTransaction(self._executor, _bound(self._settings, tenant_id))
 
     @asynccontextmanager
     async def transaction(
@@ -68,7 +82,7 @@ class AsyncTransaction:
         """Give the repositories inside of one transaction; see `ConversationStore.transaction`."""
         async with begin_async(self._executor, isolation, read_only) as executor:
             with inside(self._executor.source):
-                yield AsyncTransaction(executor, max_items_per_page=self._max_items_per_page)
+                yield AsyncTransaction(executor, self._settings)
 
 
 class ConversationStore(Transaction):
@@ -101,7 +115,6 @@ class ConversationStore(Transaction):
         on_statement: OnStatement | None = None,
     ) -> None:
         _check_exactly_one(conninfo, pool, connection)
-        self._connection = connection
         self._own_pool = None
         if conninfo is not None:
             pool = self._own_pool = ConnectionPool(
@@ -113,7 +126,7 @@ class ConversationStore(Transaction):
                 open=False,
             )
         root = ConnectionRoot(connection) if connection is not None else PoolRoot(cast("Any", pool))
-        super().__init__(Executor(root, on_statement), max_items_per_page=max_items_per_page)
+        super().__init__(Executor(root, on_statement), Settings(max_items_per_page=max_items_per_page))
 
     def open(self) -> None:
         """Open the store's own pool and wait for its first connections; raises `psycopg_pool.PoolTimeout`."""
@@ -134,6 +147,14 @@ class ConversationStore(Transaction):
         """Close the store."""
         self.close()
 
+    def for_tenant(self, tenant_id: Id) -> TenantStore:
+        """Return the repositories of one tenant.
+
+        No method of them needs a tenant, and none reads or changes anything of another one, whatever ids it is given.
+        This opens and holds nothing: make one for each request.
+        """
+        return TenantStore(self._executor, _bound(self._settings, tenant_id))
+
     def run_in_transaction(
         self,
         function: Callable[[Transaction], T],
@@ -149,22 +170,12 @@ class ConversationStore(Transaction):
         inside of a caller's transaction, which only the caller can begin again. *isolation* and *read_only* are those
         of `transaction`.
         """
-        waits = pauses(attempts, self._connection)
-        while True:
-            try:
-                with self.transaction(isolation=isolation, read_only=read_only) as tx:
-                    result = function(tx)
-                    if inspect.iscoroutine(result) or inspect.isgenerator(result):
-                        result.close()
-                        raise InvalidArgumentType(
-                            "function must be a plain function, which has done its work when it returns"
-                        )
-                    return result
-            except RETRIED:
-                pause = next(waits, None)
-                if pause is None:
-                    raise
-            time.sleep(pause)
+        return run_in(
+            lambda: self.transaction(isolation=isolation, read_only=read_only),
+            function,
+            attempts,
+            self._executor.source.connection,
+        )
 
 
 class AsyncConversationStore(AsyncTransaction):
@@ -186,7 +197,6 @@ class AsyncConversationStore(AsyncTransaction):
         on_statement: OnStatement | None = None,
     ) -> None:
         _check_exactly_one(conninfo, pool, connection)
-        self._connection = connection
         self._own_pool = None
         if conninfo is not None:
             pool = self._own_pool = AsyncConnectionPool(
@@ -198,7 +208,7 @@ class AsyncConversationStore(AsyncTransaction):
                 open=False,
             )
         root = AsyncConnectionRoot(connection) if connection is not None else AsyncPoolRoot(cast("Any", pool))
-        super().__init__(AsyncExecutor(root, on_statement), max_items_per_page=max_items_per_page)
+        super().__init__(AsyncExecutor(root, on_statement), Settings(max_items_per_page=max_items_per_page))
 
     async def open(self) -> None:
         """Open the store's own pool and wait for its first connections; raises `psycopg_pool.PoolTimeout`."""
@@ -219,6 +229,10 @@ class AsyncConversationStore(AsyncTransaction):
         """Close the store."""
         await self.close()
 
+    def for_tenant(self, tenant_id: Id) -> AsyncTenantStore:
+        """Return the repositories of one tenant; see `ConversationStore.for_tenant`."""
+        return AsyncTenantStore(self._executor, _bound(self._settings, tenant_id))
+
     async def run_in_transaction(
         self,
         function: Callable[[AsyncTransaction], Awaitable[T]],
@@ -228,19 +242,16 @@ class AsyncConversationStore(AsyncTransaction):
         attempts: int = 10,
     ) -> T:
         """Await *function* with a transaction, commit, and return its result; see `ConversationStore`."""
-        waits = pauses(attempts, self._connection)
-        while True:
-            try:
-                async with self.transaction(isolation=isolation, read_only=read_only) as tx:
-                    result = function(tx)
-                    if not inspect.isawaitable(result):
-                        raise InvalidArgumentType("function must be a coroutine function: this is the store on asyncio")
-                    return await result
-            except RETRIED:
-                pause = next(waits, None)
-                if pause is None:
-                    raise
-            await asyncio.sleep(pause)
+        return await run_in_async(
+            lambda: self.transaction(isolation=isolation, read_only=read_only),
+            function,
+            attempts,
+            self._executor.source.connection,
+        )
+
+
+def _bound(settings: Settings, tenant_id: object) -> Settings:
+    return settings._replace(tenant_id=validate.identifier("tenant_id", tenant_id))
 
 
 def _check_exactly_one(conninfo: object, pool: object, connection: object) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 from conversation_store import _batches as batches
 from conversation_store import _validation as validate
-from conversation_store._operations import AsyncRepository, Repository, sequence
+from conversation_store._operations import AsyncRepository, Methods, Repository, operation
 from conversation_store._sql_loader import load
-from conversation_store._statement import Statement, one
+from conversation_store._statement import Statement, Steps, one
+from conversation_store._validation import Id
 from conversation_store.models import DeletedBatch, DeletedTenant
 
 _DELETE_TOKENS = load("api_token.delete_by_tenant_id")
@@ -17,17 +18,17 @@ _DELETE_CONVERSATIONS = load("conversation.delete_by_tenant_id")
 _DELETE_DIALOGS = load("dialog.delete_by_tenant_id")
 
 
-class _Tenants:
+class _Tenants(Methods):
     """The methods of both repositories."""
 
-    @sequence
+    @operation
     def delete_by_id(
         self,
-        tenant_id: str | int,
+        tenant_id: Id,
         *,
         batch_size: int = batches.BATCH,
         on_progress: Callable[[DeletedTenant], object] | None = None,
-    ) -> Generator[Statement[Any], Any, DeletedTenant]:
+    ) -> Steps[DeletedTenant]:
         """Delete everything that a tenant has: its tokens first, then its conversations and dialogs.
 
         Each statement deletes *batch_size* rows at the most, but for the tokens, which end all at once; each is a
@@ -37,9 +38,8 @@ class _Tenants:
         SQL: `sql/api_token/delete_by_tenant_id.sql`, `sql/conversation/delete_by_tenant_id.sql`,
         `sql/dialog/delete_by_tenant_id.sql`.
         """
-        return _delete(
-            validate.identifier("tenant_id", tenant_id), batches.batch_size(batch_size, on_progress), on_progress
-        )
+        limit = batches.batch_size(batch_size, on_progress)
+        return Steps(_delete(validate.identifier("tenant_id", tenant_id), limit, on_progress))
 
 
 class TenantRepository(_Tenants, Repository):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import random
-from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, Connection
@@ -15,7 +18,10 @@ from psycopg.pq import TransactionStatus
 from conversation_store import _validation as validate
 from conversation_store._executor import AsyncExecutor, Executor
 from conversation_store._scope import AsyncScope, SyncScope
-from conversation_store.errors import AbortedTransaction, InvalidArgument
+from conversation_store.errors import AbortedTransaction, InvalidArgument, InvalidArgumentType
+
+X = TypeVar("X")
+T = TypeVar("T")
 
 Isolation: TypeAlias = Literal["read committed", "repeatable read", "serializable"]
 
@@ -83,14 +89,64 @@ def _check_commits(connection: Connection[Any] | AsyncConnection[Any]) -> None:
         )
 
 
-RETRIED = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+_RETRIED = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 """What PostgreSQL asks to try again; nothing of it was committed."""
 
 
-def pauses(attempts: int, callers: Connection[Any] | AsyncConnection[Any] | None) -> Iterator[float]:
+def run_in(
+    transaction: Callable[[], AbstractContextManager[X]],
+    function: Callable[[X], T],
+    attempts: int,
+    connection: Connection[Any] | None,
+) -> T:
+    """Call *function* with a transaction, commit, and return its result; again after what PostgreSQL asks to try again.
+
+    Inside of a caller's transaction, on *connection*, nothing runs again: only the caller can begin it again.
+    """
+    waits = _pauses(attempts, connection)
+    while True:
+        try:
+            with transaction() as tx:
+                result = function(tx)
+                if inspect.iscoroutine(result) or inspect.isgenerator(result):
+                    result.close()
+                    raise InvalidArgumentType(
+                        "function must be a plain function, which has done its work when it returns"
+                    )
+                return result
+        except _RETRIED:
+            pause = next(waits, None)
+            if pause is None:
+                raise
+        time.sleep(pause)
+
+
+async def run_in_async(
+    transaction: Callable[[], AbstractAsyncContextManager[X]],
+    function: Callable[[X], Awaitable[T]],
+    attempts: int,
+    connection: AsyncConnection[Any] | None,
+) -> T:
+    """Do as `run_in` does, on asyncio."""
+    waits = _pauses(attempts, connection)
+    while True:
+        try:
+            async with transaction() as tx:
+                result = function(tx)
+                if not inspect.isawaitable(result):
+                    raise InvalidArgumentType("function must be a coroutine function: this is the store on asyncio")
+                return await result
+        except _RETRIED:
+            pause = next(waits, None)
+            if pause is None:
+                raise
+        await asyncio.sleep(pause)
+
+
+def _pauses(attempts: int, connection: Connection[Any] | AsyncConnection[Any] | None) -> Iterator[float]:
     """Return how many seconds to wait before each attempt but the first: random, so that two do not meet again."""
     number = validate.integer("attempts", attempts, minimum=1)
-    joined = callers is not None and (
-        callers.info.transaction_status != TransactionStatus.IDLE or not callers.autocommit
+    joined = connection is not None and (
+        connection.info.transaction_status != TransactionStatus.IDLE or not connection.autocommit
     )
     return (random.uniform(0, min(1.0, 0.01 * 2**n)) for n in range(0 if joined else number - 1))  # noqa: S311

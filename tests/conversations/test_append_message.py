@@ -6,7 +6,7 @@ import copy
 import json
 import statistics
 import uuid
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -15,11 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conversation_store import ConversationStore, InvalidArgument
+from conversation_store import NOT_READ, AmbiguousId, Conversation, ConversationStore, InvalidArgument
 from support.both_apis import AsyncApi, SyncApi
 from support.costs import wal_bytes
 from support.races import call_behind
-from support.stored import JSON_VALUES, positions
+from support.stored import JSON_VALUES, as_stored, positions
 
 CHANGES: dict[str, Any] = {
     "name": None,
@@ -44,21 +44,22 @@ def sync_store(db: str) -> Generator[ConversationStore]:
         yield store
 
 
-def test_without_fields_only_the_round_and_the_update_date_change(store: Any, dialog: str) -> None:
+def test_without_fields_only_the_round_the_revision_and_the_update_date_change(store: Any, dialog: str) -> None:
     saved = store.conversations.save(
         dialog_id=dialog, name="n", message=[1], reference=[2], dsl={"a": 1}, tokens=5, round=7, errors="e"
     )
     assert store.conversations.append_message(saved.id, {}) == 1
     read = store.conversations.get_by_id(saved.id)
     assert read.update_date > saved.update_date
-    assert read == replace(saved, round=8, update_date=read.update_date)
+    assert read == replace(saved, round=8, revision=1, update_date=read.update_date)
 
 
 def test_every_given_field_is_changed(store: Any, dialog: str) -> None:
     saved = store.conversations.save(dialog_id=dialog, name="n", message=[1], reference=[2], dsl={"a": 1}, round=7)
     assert store.conversations.append_message(saved.id, CHANGES) == 1
     read = store.conversations.get_by_id(saved.id)
-    assert read == replace(saved, **CHANGES | {"user_id": "5", "round": 8, "update_date": read.update_date})
+    given = CHANGES | {"user_id": "5"}
+    assert read == replace(saved, **given, round=8, revision=1, update_date=read.update_date)
 
 
 def test_the_given_mapping_is_not_changed(store: Any, dialog: str) -> None:
@@ -73,27 +74,39 @@ def test_any_json_value_replaces_a_list_and_a_text(store: Any, dialog: str, valu
     store.conversations.append_message(saved.id, {"message": "x", "reference": ["x"]})
     store.conversations.append_message(saved.id, {"message": value, "reference": value, "dsl": value})
     read = store.conversations.get_by_id(saved.id)
-    assert (read.message, read.reference) == (value, value)
-    assert read.dsl == ({} if value is None else value)  # a dsl of None was not read
+    assert (read.message, read.reference, read.dsl) == (value, value, value)
 
 
-def test_a_whole_row_as_read_leaves_the_round_the_dialog_and_the_dates_alone(store: Any, dialog: str) -> None:
+def test_a_whole_row_as_read_leaves_the_round_the_revision_the_dialog_and_the_dates_alone(
+    store: Any, dialog: str
+) -> None:
     saved = store.conversations.save(dialog_id=dialog, message=[1])
     for _ in range(3):
         store.conversations.append_round(saved.id, ["turn"])
     row = asdict(saved) | {"create_time": 0, "update_time": 0, "message": [1, 2]}
-    row |= {"tenant_id": "foreign", "dialog_id": "foreign"}
+    row |= {"tenant_id": "foreign", "dialog_id": "foreign", "revision": 99}
     assert store.conversations.append_message(saved.id, row) == 1
     read = store.conversations.get_by_id(saved.id)
     assert read.update_date > saved.update_date
-    assert read == replace(saved, message=[1, 2], round=4, update_date=read.update_date)
+    assert read == replace(saved, message=[1, 2], round=4, revision=4, update_date=read.update_date)
 
 
-def test_a_row_listed_without_its_dsl_leaves_the_dsl_alone(store: Any, dialog: str, tenant: str) -> None:
-    saved = store.conversations.save(dialog_id=dialog, dsl={"a": 1})
+@pytest.mark.parametrize("row_of", [lambda listed: listed.to_dict(), lambda listed: {**asdict(listed)}])
+def test_a_row_listed_without_its_dsl_leaves_the_dsl_alone(
+    store: Any, dialog: str, tenant: str, row_of: Callable[[Conversation], dict[str, Any]]
+) -> None:
+    saved = store.conversations.save(dialog_id=dialog, message=[1], reference=[2], dsl={"a": 1})
     (listed,) = store.conversations.get_list(dialog, tenant, include_dsl=False).sessions
-    store.conversations.append_message(saved.id, asdict(listed))
-    assert store.conversations.get_by_id(saved.id).dsl == {"a": 1}
+    assert store.conversations.append_message(saved.id, row_of(listed)) == 1
+    read = store.conversations.get_by_id(saved.id)
+    assert read == replace(saved, round=1, revision=1, update_date=read.update_date)
+
+
+def test_not_read_leaves_any_field_alone(store: Any, dialog: str) -> None:
+    saved = store.conversations.save(dialog_id=dialog, name="n", message=[1], reference=[2], dsl={"a": 1})
+    store.conversations.append_message(saved.id, dict.fromkeys(CHANGES, NOT_READ))
+    read = store.conversations.get_by_id(saved.id)
+    assert read == replace(saved, round=1, revision=1, update_date=read.update_date)
 
 
 @pytest.mark.parametrize("wrong", [{"id": "another"}, {"messages": []}, {"tokens": 1, "password": "x"}])
@@ -103,6 +116,13 @@ def test_another_id_or_an_unknown_key_raises_invalid_argument_and_changes_nothin
     saved = store.conversations.save(dialog_id=dialog)
     with pytest.raises(InvalidArgument, match="conversation"):
         store.conversations.append_message(saved.id, wrong)
+    assert store.conversations.get_by_id(saved.id) == saved
+
+
+def test_a_not_read_inside_of_a_value_raises_and_changes_nothing(store: Any, dialog: str) -> None:
+    saved = store.conversations.save(dialog_id=dialog, message=[1])
+    with pytest.raises(InvalidArgument, match=r"^conversation\['message'\]\[1\] was not read"):
+        store.conversations.append_message(saved.id, {"message": [1, NOT_READ]})
     assert store.conversations.get_by_id(saved.id) == saved
 
 
@@ -197,7 +217,8 @@ def test_the_wal_does_not_grow_with_the_conversation(sync_store: ConversationSto
             message.append(entry(i))
             text = json.dumps(message, ensure_ascii=False)
             given: dict[str, Any] = {"message": text, "reference": None, "dsl": None, "changes": "{}", "increment": 1}
-            sizes.append(wal_bytes(connection, "conversation.append_message", id=id, **given))
+            given |= {"id": id, "tenant_id": "t", "dialog_id": None}
+            sizes.append(wal_bytes(connection, "conversation.append_message", **given))
         return statistics.median(sizes)
 
     with psycopg.connect(db, autocommit=True) as connection:
@@ -206,3 +227,46 @@ def test_the_wal_does_not_grow_with_the_conversation(sync_store: ConversationSto
         short, long = written(10), written(400)
     assert short > 500
     assert long < short * 1.2
+
+
+# -- dialogs and tenants ----------------------------------------------------------------------------
+
+
+def test_a_conversation_of_another_dialog_than_the_given_one_is_not_changed(
+    store: Any, dialog: str, tenant: str
+) -> None:
+    other = store.dialogs.save(id="other" + dialog, tenant_id=tenant).id
+    saved = store.conversations.save(dialog_id=dialog, message=[1], reference=[2])
+    assert store.conversations.append_message(saved.id, CHANGES, dialog_id=other) == 0
+    assert store.conversations.get_by_id(saved.id) == saved
+
+
+def test_a_conversation_of_the_given_dialog_is_changed(store: Any, dialog: str) -> None:
+    saved = store.conversations.save(dialog_id=dialog)
+    assert store.conversations.append_message(saved.id, {"message": ["x"]}, dialog_id=dialog) == 1
+    assert store.conversations.get_by_id(saved.id).message == ["x"]
+
+
+def test_an_id_that_two_tenants_have_raises_ambiguous_id_and_changes_nothing(
+    store: Any, equal_ids: list[Conversation]
+) -> None:
+    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+        store.conversations.append_message(equal_ids[0].id, {"message": ["x"]})
+    assert as_stored(store, equal_ids) == equal_ids
+
+
+def test_only_the_conversation_of_the_given_tenant_is_changed(store: Any, equal_ids: list[Conversation]) -> None:
+    one, two = equal_ids
+    changes: dict[str, Any] = {"message": [], "reference": "y", "dsl": None}
+    assert store.conversations.append_message(two.id, changes, tenant_id=two.tenant_id) == 1
+    first, second = as_stored(store, equal_ids)
+    assert second is not None
+    assert first == one
+    assert second == replace(two, **changes, round=1, revision=1, update_date=second.update_date)
+
+
+def test_a_known_tenant_makes_it_one_statement(statements_of: Any, dialog: str, tenant: str) -> None:
+    own = "conversation.append_message"
+    assert statements_of(lambda s: s.conversations.append_message("x", {})) == ["conversation.find", own]
+    assert statements_of(lambda s: s.conversations.append_message("x", {}, tenant_id=tenant)) == [own]
+    assert statements_of(lambda s: s.for_tenant(tenant).conversations.append_message("x", {})) == [own]

@@ -11,9 +11,18 @@ from typing import Any
 import psycopg
 import pytest
 
-from conversation_store import Conflict, ConversationNotFound, ConversationStore, NotAppendable, RoundConflict
+from conversation_store import (
+    AmbiguousId,
+    Conflict,
+    Conversation,
+    ConversationNotFound,
+    ConversationStore,
+    NotAppendable,
+    RoundConflict,
+)
 from support.both_apis import AsyncApi, SyncApi
 from support.costs import wal_bytes
+from support.stored import as_stored
 
 
 def test_messages_and_references_are_appended_and_the_new_round_is_returned(store: Any, dialog: str) -> None:
@@ -37,14 +46,14 @@ def test_errors_are_replaced_unless_they_are_none(store: Any, dialog: str) -> No
     assert store.conversations.get_by_id(id).errors == "after"
 
 
-def test_an_empty_turn_in_the_expected_round_changes_only_the_round_and_the_update_date(
+def test_an_empty_turn_in_the_expected_round_changes_only_the_round_the_revision_and_the_update_date(
     store: Any, dialog: str
 ) -> None:
     saved = store.conversations.save(dialog_id=dialog, message=[1], reference=[2], tokens=3, errors="e", round=5)
     assert store.conversations.append_round(saved.id, (), expected_round=5) == 6
     read = store.conversations.get_by_id(saved.id)
     assert read.update_date > saved.update_date
-    assert read == replace(saved, round=6, update_date=read.update_date)
+    assert read == replace(saved, round=6, revision=1, update_date=read.update_date)
 
 
 def test_a_missing_conversation_raises_conversation_not_found(store: Any) -> None:
@@ -129,10 +138,11 @@ def test_the_wal_does_not_grow_with_the_conversation(db: str) -> None:
 
     def written(length: int) -> float:
         id = store.conversations.save(dialog_id=dialog, message=[entry(i) for i in range(length)]).id
-        given = {"reference": "[]", "tokens": 1, "duration": 1.0, "errors": None, "expected_round": None}
+        given: dict[str, Any] = {"reference": "[]", "tokens": 1, "duration": 1.0, "errors": None}
+        given |= {"id": id, "tenant_id": "t", "dialog_id": None, "expected_round": None}
         turns = [json.dumps([entry(i)], ensure_ascii=False) for i in range(10)]
         return statistics.median(
-            wal_bytes(connection, "conversation.append_round", id=id, messages=turn, **given) for turn in turns
+            wal_bytes(connection, "conversation.append_round", messages=turn, **given) for turn in turns
         )
 
     with ConversationStore(db) as store, psycopg.connect(db, autocommit=True) as connection:
@@ -142,3 +152,48 @@ def test_the_wal_does_not_grow_with_the_conversation(db: str) -> None:
         short, long = written(10), written(400)
     assert short > 500
     assert long < short * 1.2
+
+
+# -- dialogs and tenants ----------------------------------------------------------------------------
+
+
+def test_another_dialog_than_the_given_one_raises_conversation_not_found_and_changes_nothing(
+    store: Any, dialog: str, tenant: str
+) -> None:
+    other = store.dialogs.save(id="other" + dialog, tenant_id=tenant).id
+    saved = store.conversations.save(dialog_id=dialog, message=[1])
+    with pytest.raises(ConversationNotFound):
+        store.conversations.append_round(saved.id, [2], reference=[3], dialog_id=other)
+    assert store.conversations.get_by_id(saved.id) == saved
+
+
+def test_a_turn_is_appended_to_a_conversation_of_the_given_dialog(store: Any, dialog: str) -> None:
+    saved = store.conversations.save(dialog_id=dialog, message=[1])
+    assert store.conversations.append_round(saved.id, [2], dialog_id=dialog) == 1
+    assert store.conversations.get_by_id(saved.id).message == [1, 2]
+
+
+def test_an_id_that_two_tenants_have_raises_ambiguous_id_and_changes_nothing(
+    store: Any, equal_ids: list[Conversation]
+) -> None:
+    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+        store.conversations.append_round(equal_ids[0].id, ["x"])
+    assert as_stored(store, equal_ids) == equal_ids
+
+
+def test_a_turn_is_appended_to_the_conversation_of_the_given_tenant_alone(
+    store: Any, equal_ids: list[Conversation]
+) -> None:
+    one, two = equal_ids
+    assert store.conversations.append_round(two.id, ["x"], reference=["y"], tenant_id=two.tenant_id) == 1
+    first, second = as_stored(store, equal_ids)
+    assert second is not None
+    assert first == one
+    assert (second.message, second.reference) == ([two.tenant_id, "x"], [two.tenant_id, "y"])
+
+
+def test_a_known_tenant_makes_it_one_statement(statements_of: Any, store: Any, dialog: str, tenant: str) -> None:
+    id, own = store.conversations.save(dialog_id=dialog).id, "conversation.append_round"
+    assert statements_of(lambda s: s.conversations.append_round(id, [])) == ["conversation.find", own]
+    assert statements_of(lambda s: s.conversations.append_round(id, [], tenant_id=tenant)) == [own]
+    assert statements_of(lambda s: s.for_tenant(tenant).conversations.append_round(id, [])) == [own]

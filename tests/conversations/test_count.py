@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from conversation_store import AmbiguousId, Conversation
 from support.both_apis import AsyncApi, SyncApi
+from support.stored import save_with_equal_ids
 
 
 @pytest.fixture
@@ -42,3 +44,34 @@ def test_without_arguments_all_conversations_are_counted(api: SyncApi | AsyncApi
         store.dialogs.insert_many([{"id": id, "tenant_id": f"tenant of {id}"} for id in ("one", "two")])
         store.conversations.insert_many([{"dialog_id": id} for id in ("one", "one", "two")])
         assert store.conversations.count() == 3
+
+
+def test_without_arguments_conversations_with_equal_ids_are_counted_in_each_tenant(
+    api: SyncApi | AsyncApi, database: str
+) -> None:
+    with api.store(database, min_size=1, max_size=1) as store:
+        save_with_equal_ids(store, "x")
+        assert store.conversations.count() == 2
+
+
+def test_a_dialog_that_two_tenants_have_raises_ambiguous_id(store: Any, equal_ids: list[Conversation]) -> None:
+    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+        store.conversations.count(dialog_id=equal_ids[0].dialog_id)
+
+
+def test_a_dialog_that_two_tenants_have_is_counted_for_the_given_one(store: Any, equal_ids: list[Conversation]) -> None:
+    one, two = equal_ids
+    store.conversations.save(dialog_id=two.dialog_id, tenant_id=two.tenant_id)
+    counted = [store.conversations.count(dialog_id=c.dialog_id, tenant_id=c.tenant_id) for c in (one, two)]
+    assert counted == [1, 2]
+
+
+def test_only_a_dialog_without_a_tenant_needs_two_statements(statements_of: Any, dialog: str, tenant: str) -> None:
+    assert statements_of(lambda s: s.conversations.count()) == ["conversation.count_all"]
+    assert statements_of(lambda s: s.conversations.count(dialog_id=dialog)) == ["dialog.find", "conversation.count"]
+    assert statements_of(lambda s: s.conversations.count(tenant_id=tenant)) == ["conversation.count"]
+    assert statements_of(lambda s: s.for_tenant(tenant).conversations.count()) == ["conversation.count"]
+
+
+def test_a_bound_store_counts_the_conversations_of_its_tenant(store: Any, tenant: str, second: str) -> None:
+    assert store.for_tenant(tenant).conversations.count() == 4

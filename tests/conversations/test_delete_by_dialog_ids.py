@@ -7,8 +7,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from conversation_store import AmbiguousId, Conversation
 from support.both_apis import AsyncApi, SyncApi
 from support.lock_order import locks_in_order_of_ids
+from support.stored import as_stored
 
 
 @pytest.fixture
@@ -82,3 +84,38 @@ def test_an_interrupted_deletion_keeps_its_finished_batches_and_is_resumed_by_ca
         store.conversations.delete_by_dialog_ids(dialogs, batch_size=5, on_progress=stop)
     assert store.conversations.count(tenant_id=tenant) == 11
     assert store.conversations.delete_by_dialog_ids(dialogs, batch_size=5) == 11
+
+
+# -- tenants ----------------------------------------------------------------------------------------
+
+
+def test_dialogs_of_two_tenants_are_emptied_one_tenant_after_the_other(
+    store: Any, in_two_tenants: list[Conversation]
+) -> None:
+    progress: list[int] = []
+    dialogs = [c.dialog_id for c in in_two_tenants]
+    assert store.conversations.delete_by_dialog_ids(dialogs, on_progress=progress.append) == 3
+    assert progress == [1, 3]
+    assert as_stored(store, in_two_tenants) == [None, None, None]
+
+
+def test_a_dialog_that_two_tenants_have_raises_ambiguous_id_and_deletes_nothing(
+    store: Any, equal_ids: list[Conversation], dialogs: list[str], tenant: str
+) -> None:
+    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+        store.conversations.delete_by_dialog_ids([*dialogs, equal_ids[0].dialog_id])
+    assert as_stored(store, equal_ids) == equal_ids
+    assert store.conversations.count(tenant_id=tenant) == 21
+
+
+def test_only_conversations_of_the_given_tenant_are_deleted(store: Any, equal_ids: list[Conversation]) -> None:
+    one, two = equal_ids
+    assert store.conversations.delete_by_dialog_ids([two.dialog_id], tenant_id=two.tenant_id) == 1
+    assert as_stored(store, equal_ids) == [one, None]
+
+
+def test_a_known_tenant_needs_no_statement_that_finds_it(statements_of: Any, dialog: str, tenant: str) -> None:
+    own = "conversation.delete_by_dialog_ids"
+    assert statements_of(lambda s: s.conversations.delete_by_dialog_ids([dialog])) == ["dialog.find", own]
+    assert statements_of(lambda s: s.conversations.delete_by_dialog_ids([dialog], tenant_id=tenant)) == [own]
+    assert statements_of(lambda s: s.for_tenant(tenant).conversations.delete_by_dialog_ids([dialog])) == [own]

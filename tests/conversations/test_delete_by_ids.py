@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from conversation_store import InvalidArgument
+from conversation_store import AmbiguousId, Conversation, InvalidArgument
 from support.both_apis import AsyncApi, SyncApi
 from support.lock_order import locks_in_order_of_ids
-from support.stored import positions
+from support.stored import as_stored, positions
 
 
 @pytest.fixture
@@ -89,3 +89,38 @@ def test_deletions_of_the_same_in_any_order_do_not_deadlock(api: SyncApi | Async
         store.conversations.insert_many([{"id": id, "dialog_id": dialog} for id in ids])
         calls = [lambda s, order=order: s.conversations.delete_by_ids(order) for order in (ids, ids[::-1]) * 4]
         assert sum(api.together(store, calls)) == 40
+
+
+# -- tenants ----------------------------------------------------------------------------------------
+
+
+def test_ids_of_two_tenants_are_deleted_and_counted_together(store: Any, in_two_tenants: list[Conversation]) -> None:
+    assert store.conversations.delete_by_ids([c.id for c in in_two_tenants]) == 3
+    assert as_stored(store, in_two_tenants) == [None, None, None]
+
+
+def test_an_id_that_two_tenants_have_raises_ambiguous_id_and_deletes_nothing(
+    store: Any, ids: list[str], equal_ids: list[Conversation]
+) -> None:
+    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+        store.conversations.delete_by_ids([*ids, equal_ids[0].id])
+    assert left(store, ids) == ids
+    assert as_stored(store, equal_ids) == equal_ids
+
+
+def test_of_an_id_that_two_tenants_have_the_given_one_loses_its_conversation(
+    store: Any, equal_ids: list[Conversation]
+) -> None:
+    one, two = equal_ids
+    assert store.conversations.delete_by_ids([two.id], tenant_id=two.tenant_id) == 1
+    assert as_stored(store, equal_ids) == [one, None]
+
+
+def test_without_a_tenant_there_is_a_statement_for_each_that_has_an_id(
+    statements_of: Any, in_two_tenants: list[Conversation], tenant: str
+) -> None:
+    ids, own = [c.id for c in in_two_tenants], "conversation.delete_by_ids"
+    assert statements_of(lambda s: s.conversations.delete_by_ids(ids, tenant_id=tenant)) == [own]
+    assert statements_of(lambda s: s.for_tenant(tenant).conversations.delete_by_ids(ids)) == [own]
+    assert statements_of(lambda s: s.conversations.delete_by_ids(ids)) == ["conversation.find", own, own]
+    assert statements_of(lambda s: s.conversations.delete_by_ids(ids)) == ["conversation.find"]

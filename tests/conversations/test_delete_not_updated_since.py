@@ -8,10 +8,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from conversation_store import InvalidArgument
+from conversation_store import AmbiguousId, Conversation, InvalidArgument
 from support.both_apis import AsyncApi, SyncApi
 from support.lock_order import locks_in_order_of_ids
 from support.races import call_behind
+from support.stored import as_stored, save_with_equal_ids
 
 
 @pytest.fixture
@@ -140,3 +141,45 @@ def test_a_rolled_back_transaction_deletes_nothing(store: Any, tenant: str, dial
         assert tx.conversations.delete_not_updated_since("2024-01-04", tenant_id=tenant, batch_size=2) == 6
         raise ZeroDivisionError
     assert store.conversations.count(tenant_id=tenant) == 14
+
+
+# -- equal ids in two tenants -----------------------------------------------------------------------
+
+
+def test_without_a_filter_conversations_with_equal_ids_are_deleted_in_every_tenant(
+    api: SyncApi | AsyncApi, database: str
+) -> None:
+    with api.store(database, min_size=1, max_size=1) as store:
+        saved = save_with_equal_ids(store, "x")
+        for conversation in saved:
+            store.conversations.append_round("x", ["new"], tenant_id=conversation.tenant_id)
+            store.conversations.save(
+                id="old", dialog_id="x", tenant_id=conversation.tenant_id, create_date="2024-01-01"
+            )
+        progress: list[int] = []
+        deleted = store.conversations.delete_not_updated_since("2024-01-02", batch_size=1, on_progress=progress.append)
+        assert (deleted, progress) == (2, [1, 2])
+        assert [c.id for c in store.conversations.iter()] == ["x", "x"]
+
+
+def test_a_dialog_that_two_tenants_have_raises_ambiguous_id_and_deletes_nothing(
+    store: Any, equal_ids: list[Conversation]
+) -> None:
+    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+        store.conversations.delete_not_updated_since("2100-01-01", dialog_id=equal_ids[0].dialog_id)
+    assert as_stored(store, equal_ids) == equal_ids
+
+
+def test_only_conversations_of_the_given_tenant_are_deleted(store: Any, equal_ids: list[Conversation]) -> None:
+    one, two = equal_ids
+    delete = store.conversations.delete_not_updated_since
+    assert delete("2100-01-01", dialog_id=two.dialog_id, tenant_id=two.tenant_id) == 1
+    assert as_stored(store, equal_ids) == [one, None]
+
+
+def test_a_known_tenant_needs_no_statement_that_finds_it(statements_of: Any, dialog: str, tenant: str) -> None:
+    day, own = "2024-01-01", "conversation.delete_not_updated_since"
+    of = {"dialog_id": dialog}
+    assert statements_of(lambda s: s.conversations.delete_not_updated_since(day, **of)) == ["dialog.find", own]
+    assert statements_of(lambda s: s.conversations.delete_not_updated_since(day, tenant_id=tenant)) == [own]
+    assert statements_of(lambda s: s.for_tenant(tenant).conversations.delete_not_updated_since(day)) == [own]

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from conversation_store import ConversationStore, InvalidArgument
+from conversation_store import AmbiguousId, Conversation, ConversationStore, InvalidArgument
+from support.both_apis import AsyncApi, SyncApi
+from support.stored import save_with_equal_ids
 
 
 def test_each_line_is_the_dict_of_a_conversation_in_the_order_of_iter(store: Any, dialog: str, tenant: str) -> None:
@@ -66,3 +68,42 @@ def test_peak_memory_does_not_grow_with_the_number_of_conversations(db: str) -> 
         (number_of_few, peak_of_few), (number_of_many, peak_of_many) = peak_of(few), peak_of(many)
     assert (number_of_few, number_of_many) == (300, 1_500)
     assert peak_of_many < 1.5 * peak_of_few
+
+
+def test_without_a_tenant_conversations_with_equal_ids_are_exported_of_every_tenant(
+    api: SyncApi | AsyncApi, database: str
+) -> None:
+    with api.store(database, min_size=1, max_size=1) as store:
+        saved = save_with_equal_ids(store, "x")
+        lines = list(store.conversations.export(batch_size=1))
+    assert [json.loads(line) for line in lines] == [conversation.to_dict() for conversation in saved]
+
+
+def test_exported_lines_of_two_tenants_with_equal_ids_are_loaded_as_they_were(
+    api: SyncApi | AsyncApi, database: str
+) -> None:
+    with api.store(database, min_size=1, max_size=1) as store:
+        saved = save_with_equal_ids(store, "x")
+        store.conversations.update_by_id("x", {"name": "n"}, tenant_id=saved[0].tenant_id)
+        lines = list(store.conversations.export())
+        store.conversations.delete_not_updated_since("2100-01-01")
+        assert store.conversations.insert_many(map(json.loads, lines)) == 2
+        assert list(store.conversations.export()) == lines
+
+
+def test_a_dialog_that_two_tenants_have_raises_ambiguous_id(store: Any, equal_ids: list[Conversation]) -> None:
+    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+        list(store.conversations.export(dialog_id=equal_ids[0].dialog_id))
+
+
+def test_of_a_dialog_that_two_tenants_have_the_given_one_is_exported(store: Any, equal_ids: list[Conversation]) -> None:
+    for kept in equal_ids:
+        (line,) = store.conversations.export(dialog_id=kept.dialog_id, tenant_id=kept.tenant_id)
+        assert json.loads(line) == kept.to_dict()
+
+
+def test_a_known_tenant_needs_no_statement_that_finds_it(statements_of: Any, dialog: str, tenant: str) -> None:
+    own = "conversation.iter"
+    assert statements_of(lambda s: s.conversations.export(dialog_id=dialog)) == ["dialog.find", own]
+    assert statements_of(lambda s: s.conversations.export(tenant_id=tenant)) == [own]
+    assert statements_of(lambda s: s.for_tenant(tenant).conversations.export()) == [own]

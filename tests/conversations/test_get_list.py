@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
-from conversation_store import Conversation, ConversationStore, Page
+from conversation_store import NOT_READ, Conversation, ConversationStore, InvalidArgument, Page
 from conversation_store._pagination import OrderBy
 
 ORDERS: tuple[str, ...] = get_args(OrderBy)
@@ -112,6 +112,25 @@ def test_a_dialog_of_another_tenant_is_empty(store: Any, saved: list[Conversatio
     assert found == Page(0, [])
 
 
+def test_a_dialog_that_two_tenants_have_is_listed_for_the_given_one(store: Any, equal_ids: list[Conversation]) -> None:
+    for kept in equal_ids:
+        assert store.conversations.get_list(kept.dialog_id, kept.tenant_id) == Page(1, [kept])
+        assert store.for_tenant(kept.tenant_id).conversations.get_list(kept.dialog_id) == Page(1, [kept])
+
+
+def test_a_search_in_a_dialog_that_two_tenants_have_finds_messages_of_the_given_one(
+    store: Any, equal_ids: list[Conversation]
+) -> None:
+    one, two = equal_ids
+    assert store.conversations.get_list(one.dialog_id, one.tenant_id, keywords=one.tenant_id) == Page(1, [one])
+    assert store.conversations.get_list(two.dialog_id, two.tenant_id, keywords=one.tenant_id) == Page(0, [])
+
+
+def test_without_a_tenant_it_raises_invalid_argument_that_names_for_tenant(store: Any, dialog: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"^tenant_id must be given, .*for_tenant\(tenant_id\)"):
+        store.conversations.get_list(dialog)
+
+
 # -- filters ------------------------------------------------------------------------------------
 
 
@@ -152,9 +171,17 @@ def test_an_empty_filter_is_no_filter(store: Any, saved: list[Conversation], emp
 
 
 @pytest.mark.parametrize("include_dsl", [True, False])
-def test_the_dsl_is_none_unless_it_is_included(store: Any, saved: list[Conversation], include_dsl: bool) -> None:
+def test_the_dsl_is_not_read_unless_it_is_included(store: Any, saved: list[Conversation], include_dsl: bool) -> None:
     (session,) = get_list(store, saved, id=saved[7].id, include_dsl=include_dsl).sessions
-    assert session.dsl == ({"i": 7} if include_dsl else None)
+    assert session.dsl == ({"i": 7} if include_dsl else NOT_READ)
+    assert ("dsl" in session.to_dict()) == include_dsl
+
+
+def test_a_stored_null_is_a_dsl_of_none_when_it_is_included(store: Any, dialog: str, tenant: str) -> None:
+    store.conversations.save(dialog_id=dialog, dsl=None)
+    (session,) = store.conversations.get_list(dialog, tenant).sessions
+    assert session.dsl is None
+    assert session.to_dict()["dsl"] is None
 
 
 # -- dates --------------------------------------------------------------------------------------

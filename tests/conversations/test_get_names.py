@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from conversation_store import ConversationName
+from conversation_store import AmbiguousId, Conversation, ConversationName
 
 
 @pytest.fixture
@@ -35,6 +35,14 @@ def test_the_limit_keeps_the_newest(store: Any, dialog: str, names: list[Convers
     assert store.conversations.get_names(dialog, "e", limit=2) == names[:2]
 
 
+@pytest.mark.parametrize(("limit", "has_more"), [(0, True), (2, True), (3, False), (4, False)])
+def test_has_more_says_whether_there_are_more_than_the_limit(
+    store: Any, dialog: str, names: list[ConversationName], limit: int, has_more: bool
+) -> None:
+    found = store.conversations.get_names(dialog, "e", limit=limit)
+    assert (found, found.has_more) == (names[:limit], has_more)
+
+
 def test_names_of_other_dialogs_are_left_out(
     store: Any, dialog: str, tenant: str, names: list[ConversationName]
 ) -> None:
@@ -45,3 +53,25 @@ def test_names_of_other_dialogs_are_left_out(
 
 def test_an_unknown_user_has_no_names(store: Any, dialog: str, names: list[ConversationName]) -> None:
     assert store.conversations.get_names(dialog, "nobody") == []
+
+
+def test_a_dialog_that_two_tenants_have_raises_ambiguous_id(store: Any, equal_ids: list[Conversation]) -> None:
+    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+        store.conversations.get_names(equal_ids[0].dialog_id, "e")
+
+
+def test_of_a_dialog_that_two_tenants_have_the_names_of_the_given_one_are_returned(
+    store: Any, equal_ids: list[Conversation]
+) -> None:
+    one, two = equal_ids
+    store.conversations.update_by_id(two.id, {"name": "second"}, tenant_id=two.tenant_id)
+    for kept, name in ((one, None), (two, "second")):
+        found = store.conversations.get_names(kept.dialog_id, "e", tenant_id=kept.tenant_id)
+        assert found == [ConversationName(id=kept.id, name=name)]
+
+
+def test_a_known_tenant_makes_it_one_statement(statements_of: Any, dialog: str, tenant: str) -> None:
+    own = "conversation.get_names"
+    assert statements_of(lambda s: s.conversations.get_names(dialog, "e")) == ["dialog.find", own]
+    assert statements_of(lambda s: s.conversations.get_names(dialog, "e", tenant_id=tenant)) == [own]
+    assert statements_of(lambda s: s.for_tenant(tenant).conversations.get_names(dialog, "e")) == [own]

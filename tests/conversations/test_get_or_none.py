@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from conversation_store import InvalidArgument
+from conversation_store import AmbiguousId, Conversation, InvalidArgument
 
 
 def test_a_conversation_of_the_dialog_is_returned(store: Any, dialog: str) -> None:
@@ -33,3 +33,23 @@ def test_an_unknown_id_returns_none(store: Any, dialog: str) -> None:
 def test_an_empty_id_raises_and_is_not_taken_for_no_filter(store: Any, argument: str) -> None:
     with pytest.raises(InvalidArgument, match=f"^{argument} must be given and not be empty"):
         store.conversations.get_or_none(**{"id": "x", "dialog_id": "x", argument: ""})
+
+
+def test_an_id_that_two_tenants_have_raises_ambiguous_id(store: Any, equal_ids: list[Conversation]) -> None:
+    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+        store.conversations.get_or_none(id=equal_ids[0].id, dialog_id=equal_ids[0].dialog_id)
+
+
+def test_of_an_id_that_two_tenants_have_the_conversation_of_the_given_one_is_returned(
+    store: Any, equal_ids: list[Conversation]
+) -> None:
+    for kept in equal_ids:
+        keys = {"id": kept.id, "dialog_id": kept.dialog_id, "tenant_id": kept.tenant_id}
+        assert store.conversations.get_or_none(**keys) == kept
+
+
+def test_a_known_tenant_makes_it_one_statement(statements_of: Any, dialog: str, tenant: str) -> None:
+    keys, own = {"id": "x", "dialog_id": dialog}, "conversation.get_by_id"
+    assert statements_of(lambda s: s.conversations.get_or_none(**keys)) == ["conversation.find", own]
+    assert statements_of(lambda s: s.conversations.get_or_none(**keys, tenant_id=tenant)) == [own]
+    assert statements_of(lambda s: s.for_tenant(tenant).conversations.get_or_none(**keys)) == [own]

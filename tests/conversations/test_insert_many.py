@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 from conversation_store import (
+    NOT_READ,
     AlreadyExists,
+    AmbiguousId,
+    Conversation,
     ConversationStore,
     DialogNotFound,
     InvalidArgument,
@@ -20,7 +23,7 @@ from conversation_store import (
     _batches,
 )
 from support.both_apis import AsyncApi, SyncApi
-from support.stored import FULL, JSON_VALUES
+from support.stored import FULL, JSON_VALUES, as_stored
 
 
 def undated(conversation: Any) -> dict[str, Any]:
@@ -122,6 +125,8 @@ def test_an_empty_list_loads_nothing_and_on_progress_is_not_called(store: Any) -
         ({"message": ["a\0"]}, InvalidArgument, r"^conversations\[3\]\['message'\]\[0\] .*U\+0000"),
         ({"nothing": 1}, InvalidArgument, r"^conversations\[3\] must have keys .*unknown: 'nothing'"),
         ({"dialog_id": None}, InvalidArgument, r"^conversations\[3\]\['dialog_id'\] must be given"),
+        ({"dsl": NOT_READ}, InvalidArgument, r"^conversations\[3\]\['dsl'\] was not read"),
+        ({"revision": -1}, InvalidArgument, r"^conversations\[3\]\['revision'\] must be at least 0"),
         ({"create_date": "now"}, InvalidArgument, r"^conversations\[3\]\['create_date'\]"),
         ({"create_time": -(10**15)}, InvalidArgument, r"^conversations\[3\]\['create_time'\]"),
         ("text", InvalidArgumentType, r"^conversations\[3\] must be a mapping"),
@@ -197,7 +202,7 @@ def test_on_statement_is_called_for_each_part_of_a_load(api: SyncApi | AsyncApi,
             [{"dialog_id": dialog, "message": [1, 2]}, {"dialog_id": dialog, "reference": [3]}]
         )
     assert called == [
-        ("dialog.get_by_ids", 1),
+        ("dialog.find", 1),
         ("conversation.insert_many", 2),
         ("conversation_message.insert_many", 2),
         ("conversation_reference.insert_many", 1),
@@ -220,3 +225,65 @@ def test_memory_does_not_grow_with_the_number_of_conversations(db: str, monkeypa
         load(200)  # what is loaded once, at the first call
         few, many = load(200), load(1_000)
     assert many < 1.5 * few
+
+
+# -- revisions and tenants --------------------------------------------------------------------------
+
+
+def test_a_revision_is_stored_as_given_and_incremented_by_the_next_change(store: Any, dialog: str) -> None:
+    store.conversations.insert_many([{"dialog_id": dialog, "revision": 2**40}])
+    (loaded,) = store.conversations.query(dialog_id=dialog)
+    assert loaded.revision == 2**40
+    store.conversations.append_round(loaded.id, [])
+    assert store.conversations.get_by_id(loaded.id).revision == 2**40 + 1
+
+
+def test_rows_of_two_tenants_with_equal_ids_are_loaded_each_for_its_own(
+    store: Any, equal_ids: list[Conversation]
+) -> None:
+    for saved in equal_ids:
+        store.conversations.delete_by_id(saved.id, tenant_id=saved.tenant_id)
+    assert store.conversations.insert_many(saved.to_dict() for saved in equal_ids) == 2
+    assert as_stored(store, equal_ids) == equal_ids
+
+
+def test_a_row_without_a_tenant_gets_the_one_of_its_dialog(store: Any, in_two_tenants: list[Conversation]) -> None:
+    assert store.conversations.insert_many([{"dialog_id": saved.dialog_id} for saved in in_two_tenants]) == 3
+    second, first, _ = in_two_tenants
+    assert [store.conversations.count(tenant_id=saved.tenant_id) for saved in (first, second)] == [2, 4]
+
+
+def test_a_row_without_a_tenant_in_a_dialog_that_two_tenants_have_raises_and_nothing_is_loaded(
+    store: Any, dialog: str, equal_ids: list[Conversation]
+) -> None:
+    two = equal_ids[1]
+    rows = [{"dialog_id": dialog}, {"dialog_id": two.dialog_id, "tenant_id": two.tenant_id}]
+    with pytest.raises(AmbiguousId, match=rf"^conversations\[2\]: two tenants have a dialog '{two.dialog_id}'"):
+        store.conversations.insert_many([*rows, {"dialog_id": two.dialog_id}])
+    assert store.conversations.count(dialog_id=dialog) == 0
+    assert [store.conversations.count(tenant_id=c.tenant_id) for c in equal_ids] == [1, 1]
+
+
+def test_a_bound_store_loads_rows_of_its_tenant(store: Any, equal_ids: list[Conversation]) -> None:
+    two = equal_ids[1]
+    rows = [{"dialog_id": two.dialog_id}, {"dialog_id": two.dialog_id, "tenant_id": two.tenant_id}]
+    assert store.for_tenant(two.tenant_id).conversations.insert_many(rows) == 2
+    assert [store.conversations.count(tenant_id=c.tenant_id) for c in equal_ids] == [1, 3]
+
+
+def test_a_row_of_another_tenant_than_the_given_one_raises_and_nothing_is_loaded(
+    store: Any, dialog: str, tenant: str, equal_ids: list[Conversation]
+) -> None:
+    rows = [{"dialog_id": dialog}, {"dialog_id": equal_ids[0].dialog_id, "tenant_id": equal_ids[0].tenant_id}]
+    with pytest.raises(InvalidArgument, match=rf"^conversations\[1\]\['tenant_id'\] must be '{tenant}'"):
+        store.conversations.insert_many(rows, tenant_id=tenant)
+    with pytest.raises(DialogNotFound, match=rf"^conversations\[0\]: there is no dialog .* of the tenant '{tenant}'$"):
+        store.for_tenant(tenant).conversations.insert_many([{"dialog_id": equal_ids[0].dialog_id}])
+    assert store.conversations.count(tenant_id=tenant) == 0
+
+
+def test_a_known_tenant_needs_no_statement_that_finds_it(statements_of: Any, dialog: str, tenant: str) -> None:
+    rows = [{"dialog_id": dialog}]
+    assert statements_of(lambda s: s.conversations.insert_many(rows))[0] == "dialog.find"
+    assert statements_of(lambda s: s.conversations.insert_many(rows, tenant_id=tenant))[0] == "dialog.get_by_ids"
+    assert statements_of(lambda s: s.for_tenant(tenant).conversations.insert_many(rows))[0] == "dialog.get_by_ids"

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from conversation_store import ConversationStore, InvalidArgument
+from conversation_store import AmbiguousId, Conversation, ConversationStore, InvalidArgument
 from support.both_apis import AsyncApi, SyncApi
+from support.stored import save_with_equal_ids
 
 
 @dataclass(frozen=True)
@@ -127,3 +128,44 @@ def test_inside_of_repeatable_read_all_batches_are_from_one_snapshot(store: Any,
         other.conversations.save(dialog_id=dialog)
         other.conversations.append_round(ids[2], ["x"])
         assert [(c.id, c.message) for c in rest] == [(id, []) for id in ids[1:]]
+
+
+# -- equal ids in two tenants -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_without_a_tenant_conversations_with_equal_ids_come_from_every_tenant(
+    api: SyncApi | AsyncApi, database: str, batch_size: int
+) -> None:
+    with api.store(database, min_size=1, max_size=1) as store:
+        expected = save_with_equal_ids(store, "x")
+        assert list(store.conversations.iter(batch_size=batch_size)) == expected
+
+
+def test_a_dialog_that_two_tenants_have_raises_ambiguous_id(store: Any, equal_ids: list[Conversation]) -> None:
+    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+        list(store.conversations.iter(dialog_id=equal_ids[0].dialog_id))
+
+
+def test_of_a_dialog_that_two_tenants_have_the_conversations_of_the_given_one_come(
+    store: Any, equal_ids: list[Conversation]
+) -> None:
+    for kept in equal_ids:
+        assert list(store.conversations.iter(dialog_id=kept.dialog_id, tenant_id=kept.tenant_id)) == [kept]
+        assert list(store.for_tenant(kept.tenant_id).conversations.iter()) == [kept]
+
+
+def test_a_known_tenant_needs_no_statement_that_finds_it(statements_of: Any, dialog: str, tenant: str) -> None:
+    own = "conversation.iter"
+    assert statements_of(lambda s: s.conversations.iter(dialog_id=dialog)) == ["dialog.find", own]
+    assert statements_of(lambda s: s.conversations.iter(tenant_id=tenant)) == [own]
+    assert statements_of(lambda s: s.for_tenant(tenant).conversations.iter(dialog_id=dialog)) == [own]
+
+
+def test_over_the_whole_store_there_are_statements_for_each_tenant(api: SyncApi | AsyncApi, database: str) -> None:
+    names: list[str] = []
+    with api.store(database, min_size=1, max_size=1, on_statement=lambda name, *_: names.append(name)) as store:
+        save_with_equal_ids(store, "x")
+        names.clear()
+        assert len(list(store.conversations.iter())) == 2
+    assert names == ["dialog.iter_tenants", "conversation.iter", "conversation.iter"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from conversation_store import Conversation, ConversationStore, InvalidArgument
+from conversation_store import AmbiguousId, Conversation, ConversationStore, InvalidArgument
 
 USERS = ("u1", "u2", "")
 
@@ -56,6 +56,15 @@ def test_conversations_of_the_same_date_are_returned_in_order_of_their_ids(store
 
 def test_the_limit_keeps_the_newest(store: Any, saved: Saved) -> None:
     assert store.conversations.query(dialog_id=saved.first, limit=2) == saved.of((saved.first, ""), (saved.first, "u2"))
+
+
+@pytest.mark.parametrize(("limit", "has_more"), [(0, True), (2, True), (3, False), (4, False)])
+def test_has_more_says_whether_there_are_more_than_the_limit(
+    store: Any, saved: Saved, limit: int, has_more: bool
+) -> None:
+    wanted = saved.of((saved.first, ""), (saved.first, "u2"), (saved.first, "u1"))
+    found = store.conversations.query(dialog_id=saved.first, limit=limit)
+    assert (found, found.has_more) == (wanted[:limit], has_more)
 
 
 def test_a_dialog_and_a_user_narrow_together(store: Any, saved: Saved) -> None:
@@ -112,3 +121,28 @@ def test_an_empty_filter_raises_and_is_not_taken_for_no_filter(store: Any, argum
     filters = {"id": "x", "dialog_id": "x", "tenant_id": "x", "user_id": "x", argument: ""}
     with pytest.raises(InvalidArgument, match=f"^{argument} must be given and not be empty"):
         store.conversations.query(**filters)
+
+
+def test_a_dialog_that_two_tenants_have_raises_ambiguous_id(store: Any, equal_ids: list[Conversation]) -> None:
+    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+        store.conversations.query(dialog_id=equal_ids[0].dialog_id)
+
+
+def test_of_a_dialog_that_two_tenants_have_the_conversations_of_the_given_one_are_returned(
+    store: Any, equal_ids: list[Conversation]
+) -> None:
+    for kept in equal_ids:
+        assert store.conversations.query(dialog_id=kept.dialog_id, tenant_id=kept.tenant_id) == [kept]
+        assert store.for_tenant(kept.tenant_id).conversations.query(dialog_id=kept.dialog_id) == [kept]
+
+
+def test_a_bound_store_finds_a_user_without_a_dialog(store: Any, saved: Saved) -> None:
+    found = store.for_tenant(saved.tenant).conversations.query(user_id="u1")
+    assert found == saved.of((saved.second, "u1"), (saved.first, "u1"))
+
+
+def test_a_known_tenant_makes_it_one_statement(statements_of: Any, dialog: str, tenant: str) -> None:
+    own = "conversation.query"
+    assert statements_of(lambda s: s.conversations.query(dialog_id=dialog)) == ["dialog.find", own]
+    assert statements_of(lambda s: s.conversations.query(dialog_id=dialog, tenant_id=tenant)) == [own]
+    assert statements_of(lambda s: s.for_tenant(tenant).conversations.query(dialog_id=dialog)) == [own]

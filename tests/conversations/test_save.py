@@ -11,14 +11,22 @@ from typing import Any
 import psycopg
 import pytest
 
-from conversation_store import AlreadyExists, ConversationStore, DialogNotFound
-from support.stored import FULL, JSON_VALUES
+from conversation_store import (
+    NOT_READ,
+    AlreadyExists,
+    AmbiguousId,
+    Conversation,
+    ConversationStore,
+    DialogNotFound,
+    InvalidArgument,
+)
+from support.stored import FULL, JSON_VALUES, as_stored
 
 
 def test_every_field_is_returned_and_read_back_as_given(store: Any, dialog: str, tenant: str) -> None:
     given = {**FULL, "id": uuid.uuid4().hex, "dialog_id": dialog}
     saved = store.conversations.save(**given)
-    assert asdict(saved) == {**given, "tenant_id": tenant}
+    assert asdict(saved) == {**given, "tenant_id": tenant, "revision": 0}
     assert store.conversations.get_by_id(given["id"]) == saved
 
 
@@ -74,6 +82,7 @@ def test_fields_that_are_not_given_have_empty_defaults(store: Any, dialog: str, 
         "thumb_up": 0,
         "errors": None,
         "version_title": None,
+        "revision": 0,
     }
     assert store.conversations.get_by_id(saved.id) == saved
 
@@ -148,3 +157,65 @@ def test_an_id_that_exists_raises_already_exists_and_keeps_the_first(store: Any,
         store.conversations.save(id=saved.id, dialog_id=dialog, message=["second"])
     assert isinstance(caught.value.__cause__, psycopg.errors.UniqueViolation)
     assert store.conversations.get_by_id(saved.id) == saved
+
+
+def test_a_uuid_is_stored_as_its_32_hex_digits(store: Any) -> None:
+    id = uuid.uuid4()
+    store.dialogs.save(id=id, tenant_id=id)
+    saved = store.conversations.save(id=id, dialog_id=id, tenant_id=id, user_id=id, exp_user_id=id)
+    assert (saved.id, saved.dialog_id, saved.tenant_id, saved.user_id, saved.exp_user_id) == (id.hex,) * 5
+    assert store.conversations.get_list(id, id, id=id, user_id=id) == (1, [saved])
+
+
+@pytest.mark.parametrize("field", ["message", "reference", "dsl"])
+def test_a_value_that_was_not_read_raises_invalid_argument_and_stores_nothing(
+    store: Any, dialog: str, field: str
+) -> None:
+    with pytest.raises(InvalidArgument, match=f"^{field} was not read"):
+        store.conversations.save(dialog_id=dialog, **{field: NOT_READ})
+    assert store.conversations.count(dialog_id=dialog) == 0
+
+
+# -- tenants ----------------------------------------------------------------------------------------
+
+
+def test_the_dialog_of_another_tenant_raises_dialog_not_found_and_stores_nothing(
+    store: Any, dialog: str, tenant: str
+) -> None:
+    other = "other" + tenant
+    with pytest.raises(DialogNotFound):
+        store.conversations.save(dialog_id=dialog, tenant_id=other)
+    with pytest.raises(DialogNotFound):
+        store.for_tenant(other).conversations.save(dialog_id=dialog)
+    assert [store.conversations.count(tenant_id=id) for id in (tenant, other)] == [0, 0]
+
+
+def test_another_tenant_may_have_a_conversation_with_the_same_id(store: Any, dialog: str, tenant: str) -> None:
+    saved = store.conversations.save(dialog_id=dialog, message=["first"])
+    other = store.dialogs.save(id="other" + dialog, tenant_id="other" + tenant)
+    second = store.conversations.save(id=saved.id, dialog_id=other.id, message=["second"])
+    assert as_stored(store, [saved, second]) == [saved, second]
+
+
+def test_a_dialog_that_two_tenants_have_raises_ambiguous_id_and_stores_nothing(
+    store: Any, equal_ids: list[Conversation]
+) -> None:
+    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+        store.conversations.save(dialog_id=equal_ids[0].dialog_id)
+    assert [store.conversations.count(tenant_id=c.tenant_id) for c in equal_ids] == [1, 1]
+
+
+def test_in_a_dialog_that_two_tenants_have_it_is_stored_for_the_given_one(
+    store: Any, equal_ids: list[Conversation]
+) -> None:
+    two = equal_ids[1]
+    saved = store.conversations.save(dialog_id=two.dialog_id, tenant_id=two.tenant_id)
+    assert saved.tenant_id == two.tenant_id
+    assert [store.conversations.count(tenant_id=c.tenant_id) for c in equal_ids] == [1, 2]
+
+
+def test_a_known_tenant_makes_it_one_statement(statements_of: Any, dialog: str, tenant: str) -> None:
+    own = "conversation.save"
+    assert statements_of(lambda s: s.conversations.save(dialog_id=dialog)) == ["dialog.find", own]
+    assert statements_of(lambda s: s.conversations.save(dialog_id=dialog, tenant_id=tenant)) == [own]
+    assert statements_of(lambda s: s.for_tenant(tenant).conversations.save(dialog_id=dialog)) == [own]

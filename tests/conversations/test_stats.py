@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from conversation_store import ConversationStore, DailyStats, InvalidArgument
+from conversation_store import Conversation, ConversationStore, DailyStats, InvalidArgument
 
 ROWS: list[tuple[int, str, str | None, int, int]] = [
     (2, "a", "web", 10, 1),
@@ -120,3 +120,33 @@ def test_a_range_of_3660_days_is_summarised(store: Any, tenant: str) -> None:
 def test_a_range_of_3661_days_raises(store: Any, tenant: str) -> None:
     with pytest.raises(InvalidArgument, match=r"^to_date must be less than 3660 days after from_date"):
         store.conversations.stats(tenant, date(2014, 1, 1), date(2014, 1, 1) + timedelta(3660))
+
+
+def test_the_dates_may_be_given_by_keyword(store: Any, summarised: str) -> None:
+    days = {"from_date": "2024-01-01", "to_date": date(2024, 1, 2)}
+    expected = [(1, 1), (2, 3)]
+    assert per_day(store.conversations.stats(tenant_id=summarised, **days)) == expected
+    assert per_day(store.for_tenant(summarised).conversations.stats(**days)) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [({}, "from_date"), ({"to_date": "2024-01-02"}, "from_date"), ({"from_date": date.min}, "to_date")],
+)
+def test_a_missing_date_raises_invalid_argument(store: Any, tenant: str, given: dict[str, Any], missing: str) -> None:
+    with pytest.raises(InvalidArgument, match=f"^{missing} must be given$"):
+        store.conversations.stats(tenant, **given)
+
+
+def test_without_a_tenant_it_raises_invalid_argument_that_names_for_tenant(store: Any) -> None:
+    with pytest.raises(InvalidArgument, match=r"^tenant_id must be given, .*for_tenant\(tenant_id\)"):
+        store.conversations.stats(from_date="2024-01-01", to_date="2024-01-02")
+
+
+def test_conversations_with_equal_ids_are_summarised_for_their_own_tenant(
+    store: Any, equal_ids: list[Conversation]
+) -> None:
+    one, two = equal_ids
+    store.conversations.append_round(two.id, [], tokens=5, tenant_id=two.tenant_id)
+    tokens = [store.conversations.stats(c.tenant_id, "2024-01-01", "2024-01-01")[0].tokens for c in (one, two)]
+    assert tokens == [0, 5]

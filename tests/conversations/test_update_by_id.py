@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from conversation_store import InvalidArgument
+from conversation_store import NOT_READ, AmbiguousId, Conversation, InvalidArgument
+from support.stored import as_stored
 
 
 def test_given_fields_are_changed_and_the_round_is_kept(store: Any, dialog: str) -> None:
@@ -16,14 +17,14 @@ def test_given_fields_are_changed_and_the_round_is_kept(store: Any, dialog: str)
     assert store.conversations.update_by_id(saved.id, changes) == 1
     read = store.conversations.get_by_id(saved.id)
     assert read.update_date > saved.update_date
-    assert read == replace(saved, **changes, update_date=read.update_date)
+    assert read == replace(saved, **changes, revision=1, update_date=read.update_date)
 
 
 def test_a_whole_row_as_read_is_accepted(store: Any, dialog: str) -> None:
     saved = store.conversations.save(dialog_id=dialog, message=[1], round=5)
     assert store.conversations.update_by_id(saved.id, saved.to_dict() | {"errors": "e"}) == 1
     read = store.conversations.get_by_id(saved.id)
-    assert read == replace(saved, errors="e", update_date=read.update_date)
+    assert read == replace(saved, errors="e", revision=1, update_date=read.update_date)
 
 
 def test_a_missing_conversation_returns_0(store: Any) -> None:
@@ -35,3 +36,61 @@ def test_an_unknown_key_raises_invalid_argument_and_changes_nothing(store: Any, 
     with pytest.raises(InvalidArgument, match="unknown: 'nothing'"):
         store.conversations.update_by_id(saved.id, {"name": "n", "nothing": 1})
     assert store.conversations.get_by_id(saved.id) == saved
+
+
+def test_a_rename_increments_the_revision_and_a_given_one_is_ignored(store: Any, dialog: str) -> None:
+    saved = store.conversations.save(dialog_id=dialog)
+    for revision in (1, 2):
+        store.conversations.update_by_id(saved.id, {"name": "n", "revision": 99})
+        assert store.conversations.get_by_id(saved.id).revision == revision
+
+
+def test_none_stores_null_and_what_was_not_read_is_left_as_it_is(store: Any, dialog: str) -> None:
+    saved = store.conversations.save(dialog_id=dialog, dsl={"a": 1}, message=[1])
+    store.conversations.update_by_id(saved.id, {"dsl": NOT_READ, "message": NOT_READ})
+    read = store.conversations.get_by_id(saved.id)
+    assert (read.dsl, read.message) == ({"a": 1}, [1])
+    store.conversations.update_by_id(saved.id, {"dsl": None, "message": None})
+    read = store.conversations.get_by_id(saved.id)
+    assert (read.dsl, read.message) == (None, None)
+
+
+# -- dialogs and tenants ----------------------------------------------------------------------------
+
+
+def test_a_conversation_of_another_dialog_than_the_given_one_is_not_changed(
+    store: Any, dialog: str, tenant: str
+) -> None:
+    other = store.dialogs.save(id="other" + dialog, tenant_id=tenant).id
+    saved = store.conversations.save(dialog_id=dialog)
+    assert store.conversations.update_by_id(saved.id, {"name": "n"}, dialog_id=other) == 0
+    assert store.conversations.get_by_id(saved.id) == saved
+
+
+def test_a_conversation_of_the_given_dialog_is_changed(store: Any, dialog: str) -> None:
+    saved = store.conversations.save(dialog_id=dialog)
+    assert store.conversations.update_by_id(saved.id, {"name": "n"}, dialog_id=dialog) == 1
+    assert store.conversations.get_by_id(saved.id).name == "n"
+
+
+def test_an_id_that_two_tenants_have_raises_ambiguous_id_and_changes_nothing(
+    store: Any, equal_ids: list[Conversation]
+) -> None:
+    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+        store.conversations.update_by_id(equal_ids[0].id, {"name": "n"})
+    assert as_stored(store, equal_ids) == equal_ids
+
+
+def test_only_the_conversation_of_the_given_tenant_is_changed(store: Any, equal_ids: list[Conversation]) -> None:
+    one, two = equal_ids
+    assert store.for_tenant(two.tenant_id).conversations.update_by_id(two.id, {"name": "n"}) == 1
+    first, second = as_stored(store, equal_ids)
+    assert second is not None
+    assert (first, second.name) == (one, "n")
+
+
+def test_a_known_tenant_makes_it_one_statement(statements_of: Any, tenant: str) -> None:
+    own = "conversation.append_message"
+    assert statements_of(lambda s: s.conversations.update_by_id("x", {})) == ["conversation.find", own]
+    assert statements_of(lambda s: s.conversations.update_by_id("x", {}, tenant_id=tenant)) == [own]
+    assert statements_of(lambda s: s.for_tenant(tenant).conversations.update_by_id("x", {})) == [own]

@@ -12,12 +12,20 @@ from typing import Any
 import psycopg
 import pytest
 
-from conversation_store import ConversationNotFound, ConversationStore, InvalidArgument, InvalidArgumentType
+from conversation_store import (
+    NOT_READ,
+    AmbiguousId,
+    Conversation,
+    ConversationNotFound,
+    ConversationStore,
+    InvalidArgument,
+    InvalidArgumentType,
+)
 from support.both_apis import AsyncApi, SyncApi
 from support.costs import shared_blocks
 from support.lock_order import locks_in_order_of_ids
 from support.races import call_behind
-from support.stored import FULL, positions
+from support.stored import FULL, as_stored, positions
 
 CHANGES: list[dict[str, Any]] = [
     {},
@@ -28,6 +36,7 @@ CHANGES: list[dict[str, Any]] = [
     {"message": None, "reference": None, "dsl": [1]},
     {"message": [1, 2, 3, 4, 5, 6, 7], "reference": [[]]},
     {"dsl": "{}"},
+    {"dsl": None},
 ]
 
 
@@ -46,25 +55,25 @@ def test_each_conversation_gets_its_own_changes_and_keeps_the_rest(store: Any, d
     after = store.conversations.get_by_ids([before.id for before in saved])
     for before, change, read in zip(saved, CHANGES, after, strict=True):
         assert read.update_date > before.update_date
-        assert read == replace(before, **change, update_date=read.update_date)
+        assert read == replace(before, **change, revision=1, update_date=read.update_date)
 
 
 @pytest.mark.parametrize(
     "ignored",
     [
-        {"dsl": None},
-        {"round": 99, "tenant_id": "foreign", "dialog_id": "foreign"},
+        {"name": NOT_READ, "message": NOT_READ, "dsl": NOT_READ},
+        {"round": 99, "revision": 99, "tenant_id": "foreign", "dialog_id": "foreign"},
         {"create_date": "2000-01-01", "update_date": None},
     ],
 )
-def test_a_dsl_of_none_the_round_the_dialog_and_the_dates_are_ignored(
+def test_what_was_not_read_the_round_the_revision_the_dialog_and_the_dates_are_ignored(
     store: Any, dialog: str, ignored: dict[str, Any]
 ) -> None:
     (saved,) = save_many(store, dialog, 1)
     assert store.conversations.update_many_by_id([{"id": saved.id, **ignored}]) == 1
     read = store.conversations.get_by_id(saved.id)
     assert read.update_date > saved.update_date
-    assert read == replace(saved, update_date=read.update_date)
+    assert read == replace(saved, revision=1, update_date=read.update_date)
 
 
 def test_conversations_that_are_not_given_are_not_changed(store: Any, dialog: str) -> None:
@@ -189,7 +198,8 @@ def test_a_rename_does_not_read_the_dsl(db: str) -> None:
             ids = [uuid.uuid4().hex for _ in range(10)]
             conversations.insert_many([{"id": id, "dialog_id": dialog, "dsl": dsl} for id in ids])
             updates = ",".join(f'{{"id": "{id}", "changes": {{"name": "after"}}}}' for id in ids)
-            read = shared_blocks(connection, "conversation.update_many_by_id", updates=f"[{updates}]")
+            given: dict[str, Any] = {"tenant_id": "t", "dialog_id": None, "updates": f"[{updates}]"}
+            read = shared_blocks(connection, "conversation.update_many_by_id", **given)
             assert {conversations.get_by_id(id).name for id in ids} == {"after"}  # type: ignore[union-attr]
             return read
 
@@ -197,3 +207,77 @@ def test_a_rename_does_not_read_the_dsl(db: str) -> None:
         small, large = rename_beside(100), rename_beside(1_000_000)
         connection.rollback()
     assert large < small + 500  # a dsl of a million characters is in more than a hundred blocks
+
+
+# -- dialogs and tenants ----------------------------------------------------------------------------
+
+
+def test_one_of_another_dialog_than_the_given_one_raises_and_changes_none(store: Any, dialog: str, tenant: str) -> None:
+    (mine,) = save_many(store, dialog, 1)
+    (theirs,) = save_many(store, str(store.dialogs.save(id="other" + dialog, tenant_id=tenant).id), 1)
+    changes = [{"id": mine.id, "name": "after"}, {"id": theirs.id, "name": "after"}]
+    with pytest.raises(ConversationNotFound, match=f"there is no conversation '{theirs.id}'; nothing was changed"):
+        store.conversations.update_many_by_id(changes, dialog_id=dialog)
+    assert as_stored(store, [mine, theirs]) == [mine, theirs]
+
+
+def test_conversations_of_the_given_dialog_are_changed(store: Any, dialog: str) -> None:
+    changes = [{"id": saved.id, "name": "after"} for saved in save_many(store, dialog, 2)]
+    assert store.conversations.update_many_by_id(changes, dialog_id=dialog) == 2
+    assert {c.name for c in store.conversations.query(dialog_id=dialog)} == {"after"}
+
+
+def test_conversations_of_two_tenants_are_changed_and_counted_together(
+    store: Any, in_two_tenants: list[Conversation]
+) -> None:
+    changes = [{"id": c.id, "name": f"after {c.id}", "message": [c.id, "x"]} for c in in_two_tenants]
+    assert store.conversations.update_many_by_id(changes) == 3
+    read = store.conversations.get_by_ids([c.id for c in in_two_tenants])
+    assert [{"id": c.id, "name": c.name, "message": c.message} for c in read] == changes
+
+
+def test_a_missing_one_beside_those_of_two_tenants_raises_and_changes_none(
+    store: Any, in_two_tenants: list[Conversation]
+) -> None:
+    changes = [*({"id": c.id, "name": "after"} for c in in_two_tenants), {"id": "nowhere"}]
+    with pytest.raises(ConversationNotFound, match=r"there is no conversation 'nowhere'; nothing was changed"):
+        store.conversations.update_many_by_id(changes)
+    assert as_stored(store, in_two_tenants) == in_two_tenants
+
+
+def test_one_of_the_second_tenant_that_is_not_of_the_dialog_undoes_the_changes_of_the_first(
+    store: Any, in_two_tenants: list[Conversation]
+) -> None:
+    """The statement of the first tenant has run when that of the second finds no such conversation."""
+    changes = [{"id": c.id, "name": "after", "message": []} for c in in_two_tenants]
+    with pytest.raises(ConversationNotFound, match="nothing was changed"):
+        store.conversations.update_many_by_id(changes, dialog_id=in_two_tenants[1].dialog_id)
+    assert as_stored(store, in_two_tenants) == in_two_tenants
+
+
+def test_an_id_that_two_tenants_have_raises_ambiguous_id_and_changes_none(
+    store: Any, dialog: str, equal_ids: list[Conversation]
+) -> None:
+    mine = save_many(store, dialog, 1)
+    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+        store.conversations.update_many_by_id([{"id": c.id, "name": "after"} for c in (*mine, equal_ids[0])])
+    assert as_stored(store, [*mine, *equal_ids]) == [*mine, *equal_ids]
+
+
+def test_only_the_conversation_of_the_given_tenant_is_changed(store: Any, equal_ids: list[Conversation]) -> None:
+    one, two = equal_ids
+    change = {"id": two.id, "name": "after", "message": [], "reference": "x"}
+    assert store.conversations.update_many_by_id([change], tenant_id=two.tenant_id) == 1
+    first, second = as_stored(store, equal_ids)
+    assert second is not None
+    assert (first, second.name, second.message, second.reference) == (one, "after", [], "x")
+
+
+def test_without_a_tenant_there_is_a_statement_for_each_that_has_an_id(
+    statements_of: Any, in_two_tenants: list[Conversation]
+) -> None:
+    own, mine = "conversation.update_many_by_id", in_two_tenants[1]
+    every, one = [{"id": c.id} for c in in_two_tenants], [{"id": mine.id}]
+    assert statements_of(lambda s: s.conversations.update_many_by_id(every)) == ["conversation.find", own, own]
+    assert statements_of(lambda s: s.conversations.update_many_by_id(one, tenant_id=mine.tenant_id)) == [own]
+    assert statements_of(lambda s: s.for_tenant(mine.tenant_id).conversations.update_many_by_id(one)) == [own]

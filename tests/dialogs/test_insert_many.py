@@ -80,6 +80,41 @@ def test_an_id_that_is_stored_raises_already_exists_and_inserts_none(store: Any,
     assert store.dialogs.get_by_id("new" + tenant) is None
 
 
+def test_dialogs_of_two_tenants_may_have_the_same_id(store: Any, tenant: str) -> None:
+    owners = tenant, "other" + tenant
+    rows = [{"id": "d" + tenant, "tenant_id": owner, "name": owner} for owner in owners]
+    assert store.dialogs.insert_many(rows) == 2
+    assert [store.dialogs.get_by_id("d" + tenant, tenant_id=owner).name for owner in owners] == list(owners)
+
+
+def test_an_id_that_is_stored_under_the_second_of_two_tenants_inserts_no_dialog_of_the_first(
+    store: Any, tenant: str
+) -> None:
+    first, second = tenant, "other" + tenant  # in order of the tenants, in which they are inserted
+    store.dialogs.save(id="d" + tenant, tenant_id=second)
+    rows = [{"id": id + tenant, "tenant_id": owner} for owner in (first, second) for id in ("new", "d")]
+    with pytest.raises(AlreadyExists, match=f"a dialog with this id exists already: 'd{tenant}'"):
+        store.dialogs.insert_many(rows)
+    assert store.dialogs.query(tenant_id=first) == []
+    assert [dialog.id for dialog in store.dialogs.query(tenant_id=second)] == ["d" + tenant]
+
+
+def test_a_dialog_without_a_tenant_gets_that_of_the_call_or_of_the_bound_store(store: Any, tenant: str) -> None:
+    assert store.dialogs.insert_many([{"id": "d" + tenant}], tenant_id=tenant) == 1
+    rows = [{"id": "e" + tenant}, {"id": "f" + tenant, "tenant_id": tenant}]
+    assert store.for_tenant(tenant).dialogs.insert_many(rows) == 2
+    found = [dialog.id for dialog in store.dialogs.iter(tenant_id=tenant)]
+    assert found == ["d" + tenant, "e" + tenant, "f" + tenant]
+
+
+def test_a_dialog_of_another_tenant_than_the_one_of_the_call_or_of_the_bound_store_is_rejected() -> None:
+    message = r"dialogs\[1\]\['tenant_id'\] must be 'mine' or be left out, not 't'"
+    with pytest.raises(InvalidArgument, match=message):
+        store_without_server().dialogs.insert_many([{"id": "x"}, ROW], tenant_id="mine")
+    with pytest.raises(InvalidArgument, match=message):
+        store_without_server(tenant_id="mine").dialogs.insert_many([{"id": "x"}, ROW])
+
+
 @pytest.mark.parametrize(
     ("dialogs", "error", "message"),
     [

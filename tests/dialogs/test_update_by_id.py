@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from conversation_store import InvalidArgument
+from conversation_store import AmbiguousId, InvalidArgument
 from support.statements import store_without_server
 
 
@@ -47,6 +47,33 @@ def test_other_dialogs_are_not_changed(store: Any, dialog: str, tenant: str) -> 
     other = store.dialogs.save(id=uuid.uuid4().hex, tenant_id=tenant, name="other")
     store.dialogs.update_by_id(dialog, {"name": "two"})
     assert store.dialogs.get_by_id(other.id) == other
+
+
+def test_a_dialog_of_another_tenant_returns_0_and_is_not_changed(store: Any, dialog: str, tenant: str) -> None:
+    before = store.dialogs.get_by_id(dialog)
+    assert store.dialogs.update_by_id(dialog, {"name": "two"}, tenant_id="other" + tenant) == 0
+    assert store.for_tenant("other" + tenant).dialogs.update_by_id(dialog, {"name": "two"}) == 0
+    assert store.dialogs.get_by_id(dialog) == before
+
+
+def test_of_two_tenants_with_the_same_id_only_the_dialog_of_the_named_one_is_changed(
+    store: Any, dialog: str, tenant: str, other_tenant: str
+) -> None:
+    before = store.dialogs.get_by_id(dialog, tenant_id=other_tenant)
+    assert store.dialogs.update_by_id(dialog, {"name": "two"}, tenant_id=tenant) == 1
+    assert store.dialogs.get_by_id(dialog, tenant_id=tenant).name == "two"
+    assert store.dialogs.get_by_id(dialog, tenant_id=other_tenant) == before
+    assert store.for_tenant(other_tenant).dialogs.update_by_id(dialog, {"name": "three"}) == 1
+    assert store.dialogs.get_by_id(dialog, tenant_id=tenant).name == "two"
+
+
+def test_an_id_that_two_tenants_have_raises_ambiguous_id_and_changes_neither(
+    store: Any, dialog: str, tenant: str, other_tenant: str
+) -> None:
+    before = [store.dialogs.get_by_id(dialog, tenant_id=owner) for owner in (tenant, other_tenant)]
+    with pytest.raises(AmbiguousId, match=f"two tenants have the id '{dialog}'"):
+        store.dialogs.update_by_id(dialog, {"name": "two"})
+    assert [store.dialogs.get_by_id(dialog, tenant_id=owner) for owner in (tenant, other_tenant)] == before
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pytest_postgresql.executors import NoopExecutor
 
 from conversation_store import ConversationStore
 from support.commands import COMMAND, call, run
-from support.jsonl import GOOD, REJECTED, empty, everything, fill, fill_one
+from support.jsonl import GOOD, REJECTED, empty, everything, fill, fill_one, fill_two
 from support.server import Server
 from support.server import database as new_database
 
@@ -46,6 +46,15 @@ def test_a_file_that_is_exported_and_imported_gives_the_same_rows(database: str,
     assert everything(database) == before
     empty(database)
     assert run("import", "-", database=database, stdin=path.read_bytes()).code == 0
+    assert everything(database) == before
+
+
+def test_a_file_of_two_tenants_with_the_same_ids_gives_the_same_rows(database: str, tmp_path: Path) -> None:
+    before = fill_two(database)
+    path = tmp_path / "two.jsonl"
+    assert call("export", "-o", path, database=database) == (0, "", "exported 8 conversations and 4 dialogs\n")
+    empty(database)
+    assert call("import", path, database=database) == (0, "imported 8 conversations and 4 dialogs\n", "")
     assert everything(database) == before
 
 
@@ -103,8 +112,20 @@ def test_the_import_for_a_tenant_creates_its_dialogs_and_rejects_lines_of_others
     lines = b'{"dialog_id": "x", "id": "1"}\n{"dialog_id": "y", "id": "2", "tenant_id": "n"}\n'
     done = call("import", "-", "--tenant", "n", database=filled, stdin=lines)
     assert done == (0, "imported 2 conversations and 2 dialogs\n", "")
+    # The dialog d of another tenant is no obstacle, but a line of another tenant is.
     done = call("import", "-", "--tenant", "n", database=filled, stdin=b'{"dialog_id": "d", "id": "4"}')
-    assert (done.code, done.stderr) == (1, "Error: line 1: the dialog 'd' exists under another tenant\n")
+    assert done == (0, "imported 1 conversations and 1 dialogs\n", "")
+    line = b'{"dialog_id": "d", "id": "5", "tenant_id": "t"}'
+    done = call("import", "-", "--tenant", "n", database=filled, stdin=line)
+    assert (done.code, done.stderr) == (1, "Error: line 1: the conversation '5' belongs to the tenant 't'\n")
+
+
+def test_a_line_without_a_tenant_whose_dialog_two_tenants_have_stops_the_import(filled: str) -> None:
+    with ConversationStore(filled) as store:
+        store.dialogs.save(id="d", tenant_id="u")
+    done = call("import", "-", database=filled, stdin=b'{"dialog_id": "d", "id": "4"}')
+    message = "Error: line 1: two tenants have a dialog 'd', and the line has no tenant_id\n"
+    assert (done.code, done.stdout, done.stderr) == (1, "", message)
 
 
 def test_an_interrupted_import_leaves_no_row_and_no_file(filled: str, tmp_path: Path) -> None:

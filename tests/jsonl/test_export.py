@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from pytest_postgresql.executors import NoopExecutor
 
-from conversation_store import ConversationStore
+from conversation_store import AmbiguousId, ConversationStore
 from conversation_store.jsonl import Imported
 from support.both_apis import AsyncApi, SyncApi
-from support.jsonl import empty, everything, export_lines, fill, fill_one, import_lines
+from support.jsonl import empty, everything, export_lines, fill, fill_one, fill_two, import_lines
 from support.server import Server
 from support.server import database as new_database
 
@@ -37,6 +37,44 @@ def test_an_export_that_is_imported_gives_the_same_rows(api: Api, database: str)
         done = import_lines(api, store, "".join(line for line, _ in exported).encode())
     assert done == Imported(dialogs=4, conversations=11)
     assert everything(database) == before
+
+
+def test_an_export_of_two_tenants_with_the_same_ids_that_is_imported_gives_the_same_rows(
+    api: Api, database: str
+) -> None:
+    before = fill_two(database)
+    assert {row["revision"] for row in before if "revision" in row} == {0, 1, 2}
+    with api.store(database) as store:
+        exported = export_lines(api, store)
+        empty(database)
+        done = import_lines(api, store, "".join(line for line, _ in exported).encode())
+    assert done == Imported(dialogs=4, conversations=8)
+    assert everything(database) == before
+
+
+def test_each_of_two_tenants_with_the_same_ids_is_exported_and_imported_without_the_other(
+    api: Api, database: str
+) -> None:
+    before = fill_two(database)
+    with api.store(database) as store:
+        lines = ["".join(line for line, _ in export_lines(api, store, tenant_id=tenant)) for tenant in ("t", "u")]
+        empty(database)
+        for tenant, exported in zip(("t", "u"), lines, strict=True):
+            done = import_lines(api, store, exported.encode(), tenant_id=tenant)
+            assert done == Imported(dialogs=2, conversations=4)
+    assert everything(database) == before
+
+
+def test_a_dialog_that_two_tenants_have_raises_ambiguous_id_and_is_exported_of_the_named_one(
+    api: Api, database: str
+) -> None:
+    fill_two(database)
+    with api.store(database) as store:
+        with pytest.raises(AmbiguousId, match="two tenants have the id 'e'"):
+            export_lines(api, store, dialog_id="e")
+        lines = [json.loads(line) for line, _ in export_lines(api, store, dialog_id="e", tenant_id="u")]
+    assert lines[0]["dialog"]["name"] == "e of u"
+    assert {(line["tenant_id"], line["id"]) for line in lines[1:]} == {("u", "c3"), ("u", "c4")}
 
 
 def test_both_apis_export_the_same_lines(api: Api, filled: str) -> None:

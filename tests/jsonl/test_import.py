@@ -134,8 +134,19 @@ def test_a_wrong_argument_raises_an_error_that_names_it(
 def test_missing_dialogs_are_created_for_the_tenant_of_the_import(api: Api, store: Any) -> None:
     lines = b'{"dialog_id": "x", "id": "1"}\n{"dialog_id": "y", "id": "2", "tenant_id": "n"}\n'
     assert import_lines(api, store, lines, tenant_id="n") == Imported(dialogs=2, conversations=2)
-    assert [(d.id, d.tenant_id) for d in store.dialogs.iter()] == [("d", "t"), ("x", "n"), ("y", "n")]
+    assert [(d.id, d.tenant_id) for d in store.dialogs.iter()] == [("x", "n"), ("y", "n"), ("d", "t")]
     assert store.conversations.get_dialog_ids(["1", "2"]) == {"1": "x", "2": "y"}
+
+
+def test_a_dialog_whose_id_another_tenant_has_is_created_for_the_tenant_of_the_import(api: Api, store: Any) -> None:
+    before = store.dialogs.get_by_id("d")
+    line = b'{"dialog_id": "d", "id": "old"}\n'
+    assert import_lines(api, store, line, tenant_id="n") == Imported(dialogs=1, conversations=1)
+    assert store.conversations.get_dialog_ids(["old"], tenant_id="n") == {"old": "d"}
+    assert store.dialogs.get_by_id("d", tenant_id="t") == before
+    # Both tenants have the dialog now: a line is still that of the tenant of the import.
+    assert import_lines(api, store, b'{"dialog_id": "d", "id": "1"}', tenant_id="n") == Imported(conversations=1)
+    assert [c.tenant_id for c in store.conversations.get_by_ids(["1"])] == ["n"]
 
 
 OF_OTHERS = {
@@ -143,7 +154,6 @@ OF_OTHERS = {
         b'{"dialog_id": "z", "id": "3", "tenant_id": "victim"}',
         "the conversation '3' belongs to the tenant 'victim'",
     ),
-    "a conversation of a dialog": (b'{"dialog_id": "d", "id": "4"}', "the dialog 'd' exists under another tenant"),
     "a dialog": (b'{"dialog": {"id": "w", "tenant_id": "victim"}}', "the dialog 'w' belongs to the tenant 'victim'"),
 }
 
@@ -177,6 +187,88 @@ def test_a_dialog_must_stand_before_its_conversations_even_in_one_batch(api: Api
     with pytest.raises(InvalidArgument, match=r"^line 1: there is no dialog 'e', here or in a line before$"):
         import_lines(api, store, conversation + dialog)
     assert import_lines(api, store, dialog + conversation) == Imported(dialogs=1, conversations=1)
+
+
+# -- ids that two tenants have ------------------------------------------------------------
+
+DIALOG_OF_U = b'{"dialog": {"id": "d", "tenant_id": "u"}}\n'
+NEW = b'{"dialog_id": "d", "id": "1"}\n'
+AMBIGUOUS = "two tenants have a dialog 'd', and the line has no tenant_id"
+
+
+def owners(store: Any) -> list[tuple[str, str]]:
+    """Return the tenant and the id of each conversation."""
+    return [(conversation.tenant_id, conversation.id) for conversation in store.conversations.iter()]
+
+
+def test_a_dialog_and_a_conversation_whose_ids_another_tenant_has_are_imported(api: Api, store: Any) -> None:
+    before = store.conversations.get_by_id("old")
+    lines = DIALOG_OF_U + b'{"dialog_id": "d", "id": "old", "tenant_id": "u"}\n'
+    assert import_lines(api, store, lines) == Imported(dialogs=1, conversations=1)
+    assert owners(store) == [("t", "old"), ("u", "old")]
+    assert store.conversations.get_by_id("old", tenant_id="t") == before
+
+
+def test_a_line_belongs_to_the_tenant_that_it_names(api: Api, store: Any) -> None:
+    store.dialogs.save(id="d", tenant_id="u")
+    lines = b"".join(b'{"dialog_id": "d", "id": "1", "tenant_id": "%b"}\n' % tenant for tenant in (b"u", b"t"))
+    assert import_lines(api, store, lines) == Imported(conversations=2)
+    assert sorted(owners(store)) == [("t", "1"), ("t", "old"), ("u", "1")]
+
+
+def test_a_line_without_a_tenant_belongs_to_the_only_tenant_that_has_its_dialog(api: Api, store: Any) -> None:
+    store.dialogs.save(id="x", tenant_id="u")
+    lines = NEW + b'{"dialog_id": "x", "id": "1"}\n'
+    assert import_lines(api, store, lines) == Imported(conversations=2)
+    assert sorted(owners(store)) == [("t", "1"), ("t", "old"), ("u", "1")]
+
+
+def test_a_line_without_a_tenant_whose_dialog_two_tenants_have_is_rejected(api: Api, store: Any) -> None:
+    store.dialogs.save(id="d", tenant_id="u")
+    store.dialogs.save(id="x", tenant_id="u")
+    with pytest.raises(InvalidArgument) as caught:
+        import_lines(api, store, NEW)
+    assert str(caught.value) == f"line 1: {AMBIGUOUS}"
+    rejected: list[RejectedLine] = []
+    lines = b'{"dialog_id": "x", "id": "2"}\n' + NEW + b'{"dialog_id": "d", "id": "3", "tenant_id": "t"}\n'
+    assert import_lines(api, store, lines, on_rejected=rejected.append) == Imported(conversations=2, rejected=1)
+    assert rejected == [RejectedLine(2, AMBIGUOUS, NEW.rstrip(b"\n"))]
+    assert sorted(owners(store)) == [("t", "3"), ("t", "old"), ("u", "2")]
+
+
+@pytest.mark.parametrize("between", [b"", b"\n" * 600], ids=["in one batch", "in two batches"])
+def test_a_line_without_a_tenant_after_a_dialog_of_a_second_tenant_is_rejected(
+    api: Api, store: Any, between: bytes
+) -> None:
+    rejected: list[RejectedLine] = []
+    done = import_lines(api, store, DIALOG_OF_U + between + NEW, on_rejected=rejected.append)
+    assert done == Imported(dialogs=1, rejected=1)
+    assert [line.reason for line in rejected] == [AMBIGUOUS]
+
+
+@pytest.mark.parametrize("between", [b"", b"\n" * 600], ids=["in one batch", "in two batches"])
+def test_a_line_without_a_tenant_before_a_dialog_of_a_second_tenant_belongs_to_the_first(
+    api: Api, store: Any, between: bytes
+) -> None:
+    assert import_lines(api, store, NEW + between + DIALOG_OF_U) == Imported(dialogs=1, conversations=1)
+    assert sorted(owners(store)) == [("t", "1"), ("t", "old")]
+
+
+@pytest.mark.parametrize("between", [b"", b"\n" * 600], ids=["in one batch", "in two batches"])
+@pytest.mark.parametrize(
+    ("tenant", "reason"),
+    [
+        (b"", "there is no dialog 'e', here or in a line before"),
+        (b', "tenant_id": "t"', "the tenant 't' has no dialog 'e', here or in a line before"),
+    ],
+    ids=["without a tenant", "with a tenant"],
+)
+def test_a_line_before_its_dialog_is_rejected(api: Api, store: Any, tenant: bytes, reason: str, between: bytes) -> None:
+    dialog, conversation = b'{"dialog": {"id": "e", "tenant_id": "t"}}\n', b'{"dialog_id": "e"%b}\n' % tenant
+    rejected: list[RejectedLine] = []
+    done = import_lines(api, store, conversation + between + dialog, on_rejected=rejected.append)
+    assert done == Imported(dialogs=1, rejected=1)
+    assert [line.reason for line in rejected] == [reason]
 
 
 # -- values -------------------------------------------------------------------------------

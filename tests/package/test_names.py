@@ -11,7 +11,8 @@ from support.programs import run
 
 
 def test_the_public_names_are_these() -> None:
-    assert conversation_store.__all__ == sorted(conversation_store.__all__)
+    constants_first = sorted(conversation_store.__all__, key=lambda name: (not name.isupper(), name))
+    assert conversation_store.__all__ == constants_first
     assert set(conversation_store.__all__) == {
         *(
             "ConversationStore",
@@ -47,6 +48,8 @@ def test_the_public_names_are_these() -> None:
             "QueryError",
         ),
         *("TenantRepository", "AsyncTenantRepository", "DeletedTenant", "CursorPage", "OnProgress"),
+        *("TenantStore", "AsyncTenantStore", "TenantTransaction", "AsyncTenantTransaction"),
+        *("NOT_READ", "NotRead", "LimitedList", "AmbiguousId"),
     }
 
 

@@ -130,9 +130,26 @@ def test_of_rows_with_the_same_id_the_first_is_imported_and_the_others_are_rejec
     for table in ("dialog", "api_4_conversation"):
         assert totals[table] == Totals(read=4, imported=3, rejected=1)
     assert [report.reason for report in reports] == [
-        "a dialog with this id exists already, perhaps under another tenant: 'b'",
+        "a dialog with this id exists already: 'b'",
         "a conversation with this id exists already: '2'",
     ]
+
+
+def test_of_two_tenants_with_a_dialog_of_the_same_id_the_conversations_are_those_of_the_first(
+    api: Api, database: str
+) -> None:
+    ragflow_layout.create(database)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("ALTER TABLE public.dialog DROP CONSTRAINT dialog_pkey")
+    ragflow_layout.insert(database, "dialog", [DATES | {"id": "b", "tenant_id": tenant} for tenant in ("t", "u")])
+    # A conversation names no tenant.
+    ragflow_layout.insert(database, "api_4_conversation", [DATES | {"id": "1", "dialog_id": "b"}])
+    totals, reports = import_and_report(api, database, database)
+    assert totals["dialog"] == Totals(read=2, imported=1, rejected=1)
+    assert [(report.table, report.id) for report in reports] == [("dialog", "b")]
+    with ConversationStore(database) as store:
+        assert [(d.id, d.tenant_id) for d in store.dialogs.iter()] == [("b", "t")]
+        assert [(c.id, c.tenant_id) for c in store.conversations.iter()] == [("1", "t")]
 
 
 # -- a store with rows of its own ---------------------------------------------------------
@@ -141,9 +158,8 @@ def test_of_rows_with_the_same_id_the_first_is_imported_and_the_others_are_rejec
 def test_rows_that_the_store_has_under_the_same_ids_are_not_changed(api: Api, old: str, database: str) -> None:
     with ConversationStore(database) as store:
         store.dialogs.save(id="d1", tenant_id="t1", name="mine")
-        store.dialogs.save(id="mine", tenant_id="t9")
-        store.dialogs.save(id="d2", tenant_id="t9")
-        mine = [store.conversations.save(id=id, dialog_id=d) for id, d in (("escaped", "mine"), ("raw", "d2"))]
+        store.dialogs.save(id="mine", tenant_id="t1")
+        mine = [store.conversations.save(id=id, dialog_id=d) for id, d in (("escaped", "mine"), ("null", "d1"))]
         store.tokens.save(tenant_id="t9", token="ragflow-one-of-the-first")
         totals, reports = import_and_report(api, old, database)
         assert [store.conversations.get_by_id(one.id) for one in mine] == mine
@@ -151,14 +167,48 @@ def test_rows_that_the_store_has_under_the_same_ids_are_not_changed(api: Api, ol
         assert dialog is not None
         assert dialog.name == "mine"
     reasons = {(report.table, report.id): report.reason for report in reports}
-    # A conversation in a dialog that is another tenant's here would be another tenant's.
-    assert reasons["api_4_conversation", "in another dialog"] == "its dialog 'd2' is missing, or was rejected"
     assert reasons["api_4_conversation", "escaped"] == "a conversation with this id belongs to another dialog"
-    assert reasons["dialog", "d2"] == "a dialog with this id belongs to another tenant"
     assert reasons["api_token", "t1 …irst"] == "the same token is another tenant's already"
-    # In a dialog of the same id, but of another tenant.
-    assert reasons["api_4_conversation", "raw"] == "a conversation with this id belongs to another dialog"
-    assert totals["api_4_conversation"].skipped == 0
+    assert totals["dialog"].skipped == 1
+    assert totals["api_4_conversation"].skipped == 1
+
+
+def test_rows_that_another_tenant_of_the_store_has_under_the_same_ids_prevent_none_and_are_not_changed(
+    api: Api, old: str, database: str
+) -> None:
+    ids = [id for id, (_, outcome, _, _) in CONVERSATIONS.items() if id and outcome != "rejected"]
+    with ConversationStore(database) as store:
+        theirs = store.for_tenant("t9")
+        theirs.dialogs.insert_many({"id": id, "name": "theirs"} for id in ("d1", "d2", "a1", "missing"))
+        theirs.conversations.insert_many({"id": id, "dialog_id": "d2"} for id in CONVERSATIONS if id)
+        before = [*theirs.dialogs.iter(), *theirs.conversations.iter()]
+        totals, reports = import_and_report(api, old, database)
+        assert [*theirs.dialogs.iter(), *theirs.conversations.iter()] == before
+        dialogs = [(d.id, d.tenant_id) for d in store.dialogs.iter() if d.tenant_id != "t9"]
+        imported = [c for tenant in ("t1", "t2") for c in store.conversations.get_by_ids(ids, tenant_id=tenant)]
+        # The dialog that is missing there and the one that another tenant has here are not one.
+        assert "orphan" in {report.id for report in reports if report.outcome == "rejected"}
+    assert dialogs == [("a1", "t1"), ("d1", "t1"), ("d2", "t2")]
+    assert sorted(c.id for c in imported) == sorted(ids)
+    assert {c.id for c in imported if c.tenant_id == "t2"} == {"raw", "in another dialog"}
+    assert (totals["dialog"].skipped, totals["api_4_conversation"].skipped) == (0, 0)
+    assert totals["api_4_conversation"].rejected == REJECTED
+
+
+def test_a_token_needs_a_dialog_of_its_own_tenant_though_another_one_has_the_same_id(api: Api, database: str) -> None:
+    ragflow_layout.create(database)
+    token = DATES | {"tenant_id": "t", "token": "ragflow-of-a-dialog", "dialog_id": "d"}
+    ragflow_layout.insert(database, "api_token", [token])
+    with ConversationStore(database) as store:
+        store.dialogs.save(id="d", tenant_id="u")
+        totals, _ = import_and_report(api, database, database)
+        assert totals["api_token"] == Totals(read=1, rejected=1)
+        ragflow_layout.insert(database, "dialog", [DATES | {"id": "d", "tenant_id": "t"}])
+        totals, _ = import_and_report(api, database, database)
+        assert totals["api_token"] == Totals(read=1, imported=1)
+        found = store.tokens.authenticate("ragflow-of-a-dialog")
+        assert found is not None
+        assert (found.tenant_id, found.dialog_id) == ("t", "d")
 
 
 # -- JSON ---------------------------------------------------------------------------------

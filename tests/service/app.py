@@ -11,8 +11,8 @@ from psycopg import OperationalError
 from pydantic import BaseModel
 
 from conversation_store import (
-    ApiToken,
     AsyncConversationStore,
+    AsyncTenantStore,
     Conflict,
     InvalidArgument,
     InvalidArgumentType,
@@ -31,25 +31,27 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
 app = FastAPI(lifespan=lifespan)
 
 
-async def authenticate(dialog_id: str, authorization: Annotated[str, Header()] = "") -> ApiToken:
+async def authenticate(dialog_id: str, authorization: Annotated[str, Header()] = "") -> AsyncTenantStore:
     token = await store.tokens.authenticate(authorization.removeprefix("Bearer "))
     if token is None or token.dialog_id not in (None, dialog_id):
         raise HTTPException(401, "no such token for this dialog", {"WWW-Authenticate": "Bearer"})
-    return token
+    return store.for_tenant(token.tenant_id)  # nothing of another tenant is reached through it
 
 
-Token = Annotated[ApiToken, Depends(authenticate)]
+Tenant = Annotated[AsyncTenantStore, Depends(authenticate)]
 
 
 @app.get("/dialogs/{dialog_id}/sessions")
-async def list_sessions(dialog_id: str, token: Token, keywords: str = "", cursor: str | None = None) -> dict[str, Any]:
-    page = await store.conversations.list_after(dialog_id, token.tenant_id, keywords=keywords, cursor=cursor)
+async def list_sessions(
+    dialog_id: str, tenant: Tenant, keywords: str = "", cursor: str | None = None
+) -> dict[str, Any]:
+    page = await tenant.conversations.list_after(dialog_id, keywords=keywords, cursor=cursor)
     return {"sessions": [session.to_dict() for session in page.sessions], "next_cursor": page.next_cursor}
 
 
 @app.get("/dialogs/{dialog_id}/sessions/count")
-async def count_sessions(dialog_id: str, token: Token) -> int:
-    return await store.conversations.count(dialog_id=dialog_id, tenant_id=token.tenant_id)
+async def count_sessions(dialog_id: str, tenant: Tenant) -> int:
+    return await tenant.conversations.count(dialog_id=dialog_id)
 
 
 class NewSession(BaseModel):
@@ -61,16 +63,15 @@ class NewSession(BaseModel):
 
 
 @app.post("/dialogs/{dialog_id}/sessions", status_code=201)
-async def create_session(dialog_id: str, new: NewSession, token: Token) -> dict[str, Any]:
-    await own_dialog(dialog_id, token)
-    session = await store.conversations.save(dialog_id=dialog_id, source="api", **new.model_dump())
+async def create_session(dialog_id: str, new: NewSession, tenant: Tenant) -> dict[str, Any]:
+    session = await tenant.conversations.save(dialog_id=dialog_id, source="api", **new.model_dump())
     return session.to_dict()
 
 
 @app.get("/dialogs/{dialog_id}/sessions/{id}")
-async def read_session(dialog_id: str, id: str, token: Token) -> dict[str, Any]:
-    session = await store.conversations.get_or_none(id=id, dialog_id=dialog_id)
-    if session is None or session.tenant_id != token.tenant_id:
+async def read_session(dialog_id: str, id: str, tenant: Tenant) -> dict[str, Any]:
+    session = await tenant.conversations.get_by_id(id, dialog_id=dialog_id)
+    if session is None:
         raise HTTPException(404, "there is no such session in this dialog")
     return session.to_dict()
 
@@ -86,28 +87,19 @@ class Turn(BaseModel):
 
 
 @app.post("/dialogs/{dialog_id}/sessions/{id}/turns")
-async def add_turn(dialog_id: str, id: str, turn: Turn, token: Token) -> int:
-    await own_dialog(dialog_id, token)
-    if await store.conversations.get_dialog_ids([id]) != {id: dialog_id}:
-        raise HTTPException(404, "there is no such session in this dialog")
-    return await store.conversations.append_round(id, **turn.model_dump())
+async def add_turn(dialog_id: str, id: str, turn: Turn, tenant: Tenant) -> int:
+    return await tenant.conversations.append_round(id, dialog_id=dialog_id, **turn.model_dump())
 
 
 @app.delete("/dialogs/{dialog_id}/sessions")
-async def delete_sessions(dialog_id: str, ids: list[str], token: Token) -> int:
-    return await store.conversations.delete_by_ids(ids, dialog_id, tenant_id=token.tenant_id)
+async def delete_sessions(dialog_id: str, ids: list[str], tenant: Tenant) -> int:
+    return await tenant.conversations.delete_by_ids(ids, dialog_id)
 
 
 @app.get("/dialogs/{dialog_id}/export")
-async def export_sessions(dialog_id: str, token: Token) -> StreamingResponse:
-    lines = store.conversations.export(dialog_id=dialog_id, tenant_id=token.tenant_id)
+async def export_sessions(dialog_id: str, tenant: Tenant) -> StreamingResponse:
+    lines = tenant.conversations.export(dialog_id=dialog_id)
     return StreamingResponse(lines, media_type="application/jsonl")
-
-
-async def own_dialog(dialog_id: str, token: ApiToken) -> None:
-    dialog = await store.dialogs.get_by_id(dialog_id)
-    if dialog is None or dialog.tenant_id != token.tenant_id:
-        raise HTTPException(404, "there is no such dialog")
 
 
 # The errors of the store say what is wrong, and quote no secret; those of the server are for the log alone.

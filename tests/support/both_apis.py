@@ -140,6 +140,8 @@ class Awaited:
         value: Any = getattr(self.awaited, name)
         if name == "transaction":
             return self._transaction
+        if name == "for_tenant":
+            return lambda tenant_id: Awaited(value(tenant_id), self._api)
         return self._method(value) if callable(value) else Awaited(value, self._api)
 
     def _method(self, method: Callable[..., Any]) -> Callable[..., Any]:

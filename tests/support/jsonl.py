@@ -29,7 +29,10 @@ REJECTED: dict[str, tuple[bytes, str]] = {
     "not utf-8": (b'"\xff"', "is not UTF-8"),
     "no dialog id": (b'{"id": "x"}', "conversation['dialog_id'] must be given and not be empty"),
     "a missing dialog": (b'{"dialog_id": "nowhere"}', "there is no dialog 'nowhere'"),
-    "another tenant": (b'{"dialog_id": "d", "tenant_id": "u"}', "the dialog 'd' exists under another tenant"),
+    "a dialog of another tenant": (
+        b'{"dialog_id": "d", "tenant_id": "u"}',
+        "the tenant 'u' has no dialog 'd', here or in a line before",
+    ),
     "an existing id": (b'{"dialog_id": "d", "id": "old"}', "the conversation 'old' exists already"),
     "an id of a line before": (b'{"dialog_id": "d", "id": "new"}', "the conversation 'new' stands in line 3 already"),
     "an unknown field": (b'{"dialog_id": "d", "nothing": 1}', "unknown: 'nothing'"),
@@ -47,10 +50,6 @@ REJECTED: dict[str, tuple[bytes, str]] = {
     "a line nested too deep": (b"[" * 100_000, "is nested too deep"),
     "a wrong date": (b'{"dialog_id": "d", "create_date": "yesterday"}', "conversation['create_date'] must be ISO 8601"),
     "a bad dialog": (b'{"dialog": {"id": "x"}}', "dialog['tenant_id'] must be given"),
-    "a dialog of another tenant": (
-        b'{"dialog": {"id": "d", "tenant_id": "u"}}',
-        "the dialog 'd' exists under another tenant",
-    ),
     "a duplicate key": (b'{"dialog_id": "d", "id": "1", "id": "2"}', "has the duplicate key 'id' in one object"),
     "a byte order mark": (b'\xef\xbb\xbf{"dialog_id": "d"}', "is not JSON"),
     "a wrong time": (
@@ -111,6 +110,25 @@ def fill_one(database: str) -> None:
     with ConversationStore(database) as store:
         store.dialogs.save(id="d", tenant_id="t")
         store.conversations.save(id="old", dialog_id="d")
+
+
+def fill_two(database: str) -> list[dict[str, Any]]:
+    """Fill a store with two tenants that have the same ids of dialogs and conversations; return their rows."""
+    with ConversationStore(database) as store:
+        for tenant in ("t", "u"):
+            bound = store.for_tenant(tenant)
+            bound.dialogs.insert_many({"id": id, "name": f"{id} of {tenant}"} for id in ("d", "e"))
+            bound.conversations.insert_many(
+                {"id": id, "dialog_id": dialog, "message": [tenant, id], "reference": [{"of": tenant}]}
+                for id, dialog in (("c1", "d"), ("c2", "d"), ("c3", "e"))
+            )
+        # Conversations of one id in dialogs of different ids, and in different revisions.
+        for tenant, dialog in (("t", "d"), ("u", "e")):
+            store.conversations.save(id="c4", dialog_id=dialog, tenant_id=tenant)
+        for _ in range(2):
+            store.conversations.append_round("c1", ["more"], tenant_id="t")
+        store.conversations.update_by_id("c1", {"name": "renamed"}, tenant_id="u")
+    return everything(database)
 
 
 def everything(database: str) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass
@@ -27,6 +27,7 @@ class Example:
         store.conversations.save(
             id=self.conversation,
             dialog_id=self.dialog,
+            tenant_id=self.tenant,
             user_id="u",
             exp_user_id="e",
             name="n",
@@ -38,14 +39,22 @@ class Example:
         self.token_id = token.id
 
 
+Tenant = Literal["found", "needed", "none", "subject"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """One method: how it is called on an example, what it then returns, and its statements."""
+    """One method: how it is called on an example, what it then returns, and its statements.
+
+    *tenant* says what a call that names no tenant does on an unbound store: the tenant is "found" by an id, it is
+    "needed", the method takes "none", or the tenant is the "subject" of the call.
+    """
 
     name: str
     arguments: Callable[[Example], dict[str, Any]]
     returns: Callable[[Example, Any], object]  # true of the right result
     files: Sequence[str]
+    tenant: Tenant = "found"
     writes: bool = False
 
     @property
@@ -62,18 +71,22 @@ class Operation:
         """Return the method of a store."""
         return getattr(getattr(store, self.repository), self.method)
 
-    def call(self, store: Any, example: Example) -> Any:
+    def call(self, store: Any, example: Example, **more: Any) -> Any:
         """Call the method, and return its result, a list where it is an iterator."""
-        result = self.method_of(store)(**self.arguments(example))
+        result = self.method_of(store)(**{**self.arguments(example), **more})
         return list(result) if isinstance(result, Iterator) else result
+
+    def named(self, example: Example) -> dict[str, Any]:
+        """Return the argument that names the tenant, where the method takes it."""
+        return {"tenant_id": example.tenant} if self.tenant in ("found", "needed") else {}
 
 
 def check(operation: Operation, store: Any, example: Example | None = None) -> None:
-    """Call an operation on an example of its own, and assert that it returns what the table says."""
+    """Call an operation on an example of its own, naming its tenant, and assert that it returns what the table says."""
     if example is None:
         example = Example()
         example.save(store)
-    result = operation.call(store, example)
+    result = operation.call(store, example, **operation.named(example))
     assert operation.returns(example, result), f"{operation.name} returned {result!r}"
 
 
@@ -82,13 +95,14 @@ def op(
     arguments: Callable[[Example], dict[str, Any]],
     returns: Callable[[Example, Any], object],
     *files: str,
+    tenant: Tenant = "found",
     writes: bool = False,
 ) -> Operation:
     """Write a row; without *files*, it is the file of the method's own name."""
     table = {"tokens": "api_token", "dialogs": "dialog", "conversations": "conversation"}
     repository, _, method = name.partition(".")
     own = (f"{table.get(repository)}.{method}",)
-    return Operation(name=name, arguments=arguments, returns=returns, files=files or own, writes=writes)
+    return Operation(name=name, arguments=arguments, returns=returns, files=files or own, tenant=tenant, writes=writes)
 
 
 def ids(rows: Any) -> list[Any]:

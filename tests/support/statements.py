@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, cast
+from unittest.mock import patch
 
 import pytest
 
-from conversation_store import ConversationStore
+from conversation_store import ConversationStore, _operations
 from conversation_store._statement import Statement
 
 REPOSITORIES = ("dialogs", "conversations", "tokens", "tenants")
@@ -44,11 +46,14 @@ class _Catcher:
         raise _Captured(statement)
 
 
-def store_without_server(executor: Any = None, **arguments: Any) -> Any:
-    """Return a store whose calls raise NoServer, or are run by *executor*."""
-    store = ConversationStore(pool=cast(Any, object()), **arguments)
+def store_without_server(executor: Any = None, tenant_id: str | None = None, **arguments: Any) -> Any:
+    """Return a store, or one bound to a tenant, whose calls raise NoServer, or are run by *executor*."""
+    store: Any = ConversationStore(pool=cast(Any, object()), **arguments)
+    if tenant_id is not None:
+        store = store.for_tenant(tenant_id)
     for name in REPOSITORIES:
-        getattr(store, name)._executor = executor or _NoExecutor()
+        if hasattr(store, name):
+            getattr(store, name)._executor = executor or _NoExecutor()
     return store
 
 
@@ -61,6 +66,7 @@ class _NoExecutor:
 
 def statement_of(call: Any, *answers: Any) -> Statement[Any]:
     """Return the statement that a call on a store describes after those that are answered, without running any."""
-    with pytest.raises(_Captured) as caught:
+    # A transaction of the call is that of the catcher.
+    with patch.object(_operations, "begin", nullcontext), pytest.raises(_Captured) as caught:
         call(store_without_server(_Catcher(list(answers))))
     return cast("Statement[Any]", caught.value.args[0])

@@ -1,11 +1,14 @@
-"""Conversations with every field and every kind of JSON value, and the entries that are stored of one."""
+"""Conversations with every field, of every kind of JSON value and of two tenants, and what is stored of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
+
+from conversation_store import Conversation
 
 # Every field that save takes, but for the ids.
 FULL: dict[str, Any] = {
@@ -59,3 +62,28 @@ def positions(conninfo: str, id: str) -> tuple[list[int], list[int]]:
             )
             found.append([position for (position,) in rows])
     return found[0], found[1]
+
+
+def save_with_equal_ids(store: Any, id: str) -> list[Conversation]:
+    """Store a dialog with a conversation in each of two tenants, all under this id; return the conversations."""
+    tenants = f"{id}-a", f"{id}-b"
+    for tenant in tenants:
+        store.dialogs.save(id=id, tenant_id=tenant)
+    return [
+        store.conversations.save(
+            id=id,
+            dialog_id=id,
+            tenant_id=tenant,
+            exp_user_id="e",
+            message=[tenant],
+            reference=[tenant],
+            dsl={"of": tenant},
+            create_date="2024-01-01",
+        )
+        for tenant in tenants
+    ]
+
+
+def as_stored(store: Any, conversations: Iterable[Conversation]) -> list[Conversation | None]:
+    """Return the same conversations as they are stored now, None for one that is not."""
+    return [store.conversations.get_by_id(c.id, tenant_id=c.tenant_id) for c in conversations]

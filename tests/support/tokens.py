@@ -1,4 +1,4 @@
-"""Tokens: new secrets, dates as if time had passed, and the end of a token that somebody waits for."""
+"""Tokens: new secrets, dates as if time had passed, the end of one that somebody waits for, and the lack of a key."""
 
 from __future__ import annotations
 
@@ -39,6 +39,24 @@ def end(connection: psycopg.Connection[Any], id: int, column: DateColumn) -> Non
     """Let a token expire or be revoked at this moment, by the clock of the server."""
     update = sql.SQL("UPDATE conversation_store.api_token SET {} = clock_timestamp() WHERE id = %s")
     connection.execute(update.format(sql.Identifier(column)), [id])
+
+
+def drop_dialog_key(database: str) -> None:
+    """Drop the foreign key by which tokens are deleted with their dialog."""
+    drop = "ALTER TABLE conversation_store.api_token DROP CONSTRAINT api_token_tenant_id_dialog_id_fkey"
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(drop)
+
+
+def refuse_deletions(database: str) -> None:
+    """Let every deletion of a token raise an error of the server."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$"
+        )
+        connection.execute(
+            "CREATE TRIGGER refuse BEFORE DELETE ON conversation_store.api_token EXECUTE FUNCTION public.refuse()"
+        )
 
 
 def call_while_token_ends(

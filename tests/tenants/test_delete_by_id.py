@@ -207,3 +207,20 @@ def test_each_of_several_deletions_of_the_same_returns_when_all_is_gone(
         deleted = [done for done, _ in results]
         assert sum(deleted[:2]) + sum(done.conversations for done in deleted[2:]) == 180
         assert sum(done.dialogs for done in deleted[2:]) == 3
+
+
+def test_of_two_tenants_with_the_same_ids_only_the_rows_of_the_named_one_are_deleted(store: Any, tenant: str) -> None:
+    owners = tenant, "other" + tenant
+    ids = [f"{tenant}-{number}" for number in range(3)]
+    for owner in owners:
+        store.dialogs.insert_many({"id": id, "tenant_id": owner} for id in ids)
+        store.conversations.insert_many(
+            {"id": id, "dialog_id": id, "tenant_id": owner, "message": ["x"], "reference": ["y"]} for id in ids
+        )
+        store.tokens.issue(tenant_id=owner, dialog_id=ids[0])
+    assert store.tenants.delete_by_id(tenant, batch_size=2) == DeletedTenant(tokens=1, conversations=3, dialogs=3)
+    assert [left(store, owner) for owner in owners] == [(0, 0, 0), (1, 3, 3)]
+    kept = store.conversations.get_by_ids(ids)
+    assert [(one.id, one.tenant_id, one.message, one.reference) for one in kept] == [
+        (id, owners[1], ["x"], ["y"]) for id in ids
+    ]

@@ -100,3 +100,21 @@ def test_a_token_that_ended_after_the_beginning_of_a_transaction_returns_none_in
         assert tx.tokens.authenticate(issued.token) is not None
         end(connection, issued.id, column)
         assert tx.tokens.authenticate(issued.token) is None
+
+
+def test_on_the_bound_store_of_its_tenant_the_token_is_returned_and_stamped(store: Any, tenant: str) -> None:
+    issued = store.tokens.issue(tenant_id=tenant)
+    found = store.for_tenant(tenant).tokens.authenticate(issued.token)
+    assert (found.id, found.use_date) == (issued.id, found.update_date)
+    assert store.tokens.query(tenant_id=tenant) == [found]
+
+
+def test_on_the_bound_store_of_another_tenant_the_token_is_unknown_and_not_stamped(store: Any, tenant: str) -> None:
+    issued = store.tokens.issue(tenant_id=tenant)
+    before = store.tokens.query(tenant_id=tenant)
+    bound = store.for_tenant("other" + tenant)
+    assert bound.tokens.authenticate(issued.token, stamp_every=timedelta(0)) is None
+    with bound.transaction() as tx:
+        assert tx.tokens.authenticate(issued.token, stamp_every=timedelta(0)) is None
+    assert before[0].use_date is None
+    assert store.tokens.query(tenant_id=tenant) == before

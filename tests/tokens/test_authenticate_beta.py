@@ -69,6 +69,22 @@ def test_the_beta_of_an_expired_token_returns_none(store: Any, tenant: str) -> N
     assert store.tokens.authenticate_beta(tenant) is None
 
 
+def test_on_the_bound_store_of_its_tenant_the_token_is_returned_and_stamped(store: Any, tenant: str, beta: str) -> None:
+    found = store.for_tenant(tenant).tokens.authenticate_beta(beta)
+    assert (found.beta, found.use_date) == (beta, found.update_date)
+    assert store.tokens.query(tenant_id=tenant) == [found]
+
+
+def test_on_the_bound_store_of_another_tenant_the_token_is_unknown_and_not_stamped(
+    store: Any, tenant: str, beta: str
+) -> None:
+    before = store.tokens.query(tenant_id=tenant)
+    bound = store.for_tenant("other" + tenant)
+    assert bound.tokens.authenticate_beta(beta, stamp_every=timedelta(0)) is None
+    assert before[0].use_date is None
+    assert store.tokens.query(tenant_id=tenant) == before
+
+
 def test_the_statement_differs_from_that_of_authenticate_only_in_its_condition_and_what_names_it() -> None:
     by_secret = lines_in_common("authenticate", "t.token_digest = :token_digest::bytea")
     assert lines_in_common("authenticate_beta", "t.beta = :beta::text") == by_secret

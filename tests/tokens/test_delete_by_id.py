@@ -20,3 +20,11 @@ def test_a_token_of_another_tenant_returns_0_and_is_kept(store: Any, tenant: str
     issued = store.tokens.issue(tenant_id=tenant)
     assert store.tokens.delete_by_id(issued.id, tenant_id="other" + tenant) == 0
     assert store.tokens.authenticate(issued.token).id == issued.id
+
+
+def test_on_a_bound_store_only_a_token_of_its_tenant_is_deleted(store: Any, tenant: str) -> None:
+    issued = store.tokens.issue(tenant_id=tenant)
+    assert store.for_tenant("other" + tenant).tokens.delete_by_id(issued.id) == 0
+    assert store.tokens.authenticate(issued.token).id == issued.id
+    assert store.for_tenant(tenant).tokens.delete_by_id(issued.id) == 1
+    assert store.tokens.authenticate(issued.token) is None

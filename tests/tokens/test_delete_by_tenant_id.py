@@ -55,3 +55,11 @@ def test_a_rotation_that_waits_for_the_deletion_raises_token_not_found_and_issue
     )
     assert isinstance(rotated, TokenNotFound)
     assert store.tokens.query(tenant_id=tenant) == []
+
+
+def test_on_a_bound_store_the_tokens_of_its_tenant_are_deleted_without_naming_it(store: Any, tenant: str) -> None:
+    other = store.tokens.issue(tenant_id="other" + tenant)
+    store.tokens.issue(tenant_id=tenant)
+    assert store.for_tenant(tenant).tokens.delete_by_tenant_id() == 1
+    assert store.tokens.query(tenant_id=tenant) == []
+    assert store.tokens.authenticate(other.token).id == other.id

@@ -79,3 +79,11 @@ def test_a_token_of_another_tenant_returns_0_and_is_not_changed(store: Any, tena
     before = store.tokens.query(tenant_id=tenant)
     assert store.tokens.expire(issued.id, tenant_id="other" + tenant, expire_date="2024-01-01") == 0
     assert store.tokens.query(tenant_id=tenant) == before
+
+
+def test_on_a_bound_store_only_a_token_of_its_tenant_is_changed(store: Any, tenant: str) -> None:
+    issued = store.tokens.issue(tenant_id=tenant)
+    assert store.for_tenant("other" + tenant).tokens.expire(issued.id, expire_date="2024-01-01") == 0
+    assert store.tokens.query(tenant_id=tenant)[0].expire_date is None
+    assert store.for_tenant(tenant).tokens.expire(issued.id, expire_date="2024-01-01") == 1
+    assert store.tokens.authenticate(issued.token) is None

@@ -84,3 +84,12 @@ def test_a_token_of_another_tenant_raises_token_not_found_and_is_not_changed(sto
     with pytest.raises(TokenNotFound):
         store.tokens.fill_beta(issued.id, tenant_id="other" + tenant)
     assert store.tokens.query(tenant_id=tenant) == before
+
+
+def test_on_a_bound_store_only_a_token_of_its_tenant_gets_a_beta(store: Any, tenant: str) -> None:
+    id = store.tokens.issue(tenant_id=tenant).id
+    with pytest.raises(TokenNotFound):
+        store.for_tenant("other" + tenant).tokens.fill_beta(id)
+    assert store.tokens.query(tenant_id=tenant)[0].beta is None
+    filled = store.for_tenant(tenant).tokens.fill_beta(id)
+    assert store.tokens.query(tenant_id=tenant) == [filled]

@@ -61,3 +61,17 @@ def test_a_missing_dialog_raises_dialog_not_found(store: Any, tenant: str) -> No
 def test_the_expire_date_is_stored(store: Any, tenant: str, given: Any, stored: datetime) -> None:
     issued = store.tokens.issue(tenant_id=tenant, expire_date=given)
     assert store.tokens.query(token=issued.token)[0].expire_date == issued.expire_date == stored
+
+
+def test_on_a_bound_store_the_token_is_one_of_its_tenant(store: Any, tenant: str, dialog: str) -> None:
+    issued = store.for_tenant(tenant).tokens.issue(dialog_id=dialog)
+    assert (issued.tenant_id, issued.dialog_id) == (tenant, dialog)
+    with pytest.raises(DialogNotFound):
+        store.for_tenant("other" + tenant).tokens.issue(dialog_id=dialog)
+
+
+def test_a_dialog_with_the_same_id_of_another_tenant_gets_no_token(store: Any, tenant: str, dialog: str) -> None:
+    store.dialogs.save(id=dialog, tenant_id="other" + tenant)
+    issued = store.tokens.issue(tenant_id=tenant, dialog_id=dialog)
+    assert [token.id for token in store.tokens.query(tenant_id=tenant, dialog_id=dialog)] == [issued.id]
+    assert store.tokens.query(tenant_id="other" + tenant, dialog_id=dialog) == []

@@ -58,3 +58,11 @@ def test_a_token_of_another_tenant_returns_0_and_is_not_changed(store: Any, tena
     before = store.tokens.query(tenant_id=tenant)
     assert store.tokens.revoke(issued.id, tenant_id="other" + tenant) == 0
     assert store.tokens.query(tenant_id=tenant) == before
+
+
+def test_on_a_bound_store_only_a_token_of_its_tenant_is_revoked(store: Any, tenant: str) -> None:
+    issued = store.tokens.issue(tenant_id=tenant)
+    assert store.for_tenant("other" + tenant).tokens.revoke(issued.id) == 0
+    assert store.tokens.query(tenant_id=tenant)[0].revoke_date is None
+    assert store.for_tenant(tenant).tokens.revoke(issued.id) == 1
+    assert store.tokens.authenticate(issued.token) is None

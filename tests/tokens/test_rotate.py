@@ -158,3 +158,12 @@ def test_a_call_that_waits_for_the_deletion_of_the_dialog_raises_token_not_found
     )
     assert isinstance(result, TokenNotFound)
     assert store.tokens.query(tenant_id=tenant) == []
+
+
+def test_on_a_bound_store_only_a_token_of_its_tenant_is_rotated(store: Any, tenant: str, dialog: str) -> None:
+    old = store.tokens.issue(tenant_id=tenant, dialog_id=dialog)
+    with pytest.raises(TokenNotFound):
+        store.for_tenant("other" + tenant).tokens.rotate(old.id)
+    assert len(store.tokens.query(tenant_id=tenant)) == 1
+    new = store.for_tenant(tenant).tokens.rotate(old.id)
+    assert (new.tenant_id, new.dialog_id) == (tenant, dialog)

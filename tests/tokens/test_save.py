@@ -57,6 +57,14 @@ def test_a_secret_that_is_stored_raises_already_exists_and_stays_with_its_tenant
     assert store.tokens.query(token=token) == [saved]
 
 
+def test_on_a_bound_store_a_secret_of_another_tenant_raises_already_exists_too(store: Any, tenant: str) -> None:
+    token = new_secret()
+    saved = store.tokens.save(tenant_id=tenant, token=token)
+    with pytest.raises(AlreadyExists, match=r"^this token is stored already$"):
+        store.for_tenant("other" + tenant).tokens.save(token=token)
+    assert store.tokens.query(token=token) == [saved]
+
+
 def test_a_beta_in_use_raises_already_exists_and_stores_nothing(store: Any, tenant: str) -> None:
     saved = store.tokens.save(tenant_id=tenant, token=new_secret(), beta=tenant)
     for owner in (tenant, "other" + tenant):

@@ -69,6 +69,14 @@ def test_a_token_of_another_tenant_returns_0_and_is_not_changed(store: Any, tena
     assert store.tokens.query(tenant_id=tenant) == before
 
 
+def test_on_a_bound_store_only_a_token_of_its_tenant_is_changed(store: Any, tenant: str) -> None:
+    issued = store.tokens.issue(tenant_id=tenant)
+    assert store.for_tenant("other" + tenant).tokens.update_by_id(issued.id, {"source": "x"}) == 0
+    assert store.tokens.query(tenant_id=tenant)[0].source is None
+    assert store.for_tenant(tenant).tokens.update_by_id(issued.id, {"source": "x"}) == 1
+    assert store.tokens.query(tenant_id=tenant)[0].source == "x"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -57,3 +57,17 @@ def test_a_token_that_ends_while_the_call_waits_for_it_returns_0(
     issued = store.tokens.issue(tenant_id=tenant)
     assert call_while_token_ends(api, db, store, issued.id, column, lambda s: s.tokens.used(issued.token)) == 0
     assert store.tokens.query(tenant_id=tenant)[0].use_date is None
+
+
+def test_on_the_bound_store_of_its_tenant_the_token_is_stamped(store: Any, tenant: str) -> None:
+    issued = store.tokens.issue(tenant_id=tenant)
+    assert store.for_tenant(tenant).tokens.used(issued.token) == 1
+    assert store.tokens.query(tenant_id=tenant)[0].use_date is not None
+
+
+def test_on_the_bound_store_of_another_tenant_the_token_is_unknown_and_not_stamped(store: Any, tenant: str) -> None:
+    issued = store.tokens.issue(tenant_id=tenant)
+    before = store.tokens.query(tenant_id=tenant)
+    assert store.for_tenant("other" + tenant).tokens.used(issued.token) == 0
+    assert before[0].use_date is None
+    assert store.tokens.query(tenant_id=tenant) == before

@@ -68,11 +68,11 @@ def test_a_hook_may_use_the_store_that_calls_it(db: str, plain_dialog: str) -> N
     def hook(name: str, *_: Any) -> None:
         names.append(name)
         if len(names) == 1:
-            assert store.dialogs.get_by_id(plain_dialog) is not None
+            assert store.dialogs.get_by_id(plain_dialog, tenant_id="t") is None
 
     with psycopg.connect(db, autocommit=True) as connection:
         store = ConversationStore(connection=connection, on_statement=hook)
-        assert store.conversations.count(dialog_id=plain_dialog) == 0
+        assert store.conversations.count(dialog_id=plain_dialog, tenant_id="t") == 0
     assert names == ["conversation.count", "dialog.get_by_id"]
 
 

@@ -6,6 +6,7 @@ interrupted is resumed, and a run that was complete repeated, by running again.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -123,8 +124,8 @@ class _Import:
         self._reporter = reporter
         self._now = milliseconds(datetime.now(UTC))
         self._estimates: dict[str, int] = {}
-        # The dialogs of the source that are dialogs of the same tenant here: only theirs are the conversations.
-        self._dialogs_here: set[str] = set()
+        # The tenant of each dialog of the source that is stored: its conversations are this tenant's.
+        self._tenants: dict[str, str] = {}
         # Agents that were rejected because a dialog has the same id: their sessions are not the dialog's.
         self._agents_rejected: set[str] = set()
 
@@ -158,18 +159,24 @@ class _Import:
             )
         ):
             after_id = page[-1].id
-            found = yield self._store.dialogs.get_by_ids(_usable(page))
-            owners = {dialog.id: dialog.tenant_id for dialog in found}
+            stored: set[tuple[str, str]] = set()
+            for tenant_id, rows in _by_tenant((row.tenant_id, row.id) for row in page):
+                found = yield self._store.dialogs.get_by_ids(rows, tenant_id=tenant_id)
+                stored |= {(tenant_id, dialog.id) for dialog in found}
             new: list[Row] = []
+            # A conversation names no tenant: of two dialogs of one id, the one that is stored has it, or the first.
+            owners = {row.id: self._tenants[row.id] for row in page if row.id in self._tenants}
+            for row in sorted(page, key=lambda row: (row.tenant_id, row.id) not in stored):
+                owners.setdefault(row.id, row.tenant_id)
             for row in page:
                 if row.is_dialog:
                     self._agents_rejected.add(row.id)
                     self._reporter.rejected(table, row.id, "a dialog there has this id too")
-                elif owners.get(row.id) == row.tenant_id and row.tenant_id:
-                    self._dialogs_here.add(row.id)
+                elif owners[row.id] != row.tenant_id:
+                    self._reporter.rejected(table, row.id, "a dialog of another tenant there has this id too")
+                elif (row.tenant_id, row.id) in stored:
+                    self._tenants[row.id] = row.tenant_id
                     self._reporter.skipped(table)
-                elif row.id in owners:
-                    self._reporter.rejected(table, row.id, "a dialog with this id belongs to another tenant")
                 else:
                     new.append(self._dated(row.id, row, {"id": row.id, "tenant_id": row.tenant_id, "name": row.name}))
             yield from self._store_dialogs(table, new)
@@ -189,7 +196,7 @@ class _Import:
             yield tx.dialogs.insert_many([row.values for row in some])
 
         stored = yield from self._stored(table, good, insert)
-        self._dialogs_here.update(row.id for row in stored)
+        self._tenants.update((row.id, row.values["tenant_id"]) for row in stored)
 
     def _stored(
         self, table: str, rows: list[Row], insert: Callable[[Any, list[Row]], Generator[Any, Any, None]]
@@ -249,8 +256,8 @@ class _Import:
             new.repairs.append("its beta is blank and was left out")
         if row.dialog_id:
             # Without its dialog it would open all of the tenant's.
-            dialog = (yield self._store.dialogs.get_by_id(row.dialog_id)) if _fits(row.dialog_id) else None
-            if dialog is None or dialog.tenant_id != row.tenant_id:
+            usable = _fits(row.dialog_id) and _fits(row.tenant_id)
+            if not usable or not (yield self._store.dialogs.get_by_id(row.dialog_id, tenant_id=row.tenant_id)):
                 self._reporter.rejected(table, id, f"the tenant has no dialog {row.dialog_id!r}, which the token needs")
                 return
         if new.values["beta"] and (yield tokens.query(beta=new.values["beta"])):
@@ -278,28 +285,34 @@ class _Import:
             )
         ):
             after_id = page[-1].id
-            dialogs = yield self._store.conversations.get_dialog_ids(_usable(page))
+            dialogs: dict[tuple[str, str], str] = {}
+            for tenant_id, ids in _by_tenant((self._tenants.get(row.dialog_id), row.id) for row in page):
+                found = yield self._store.conversations.get_dialog_ids(ids, tenant_id=tenant_id)
+                dialogs |= {(tenant_id, id): dialog_id for id, dialog_id in found.items()}
+            wanted: list[str] = []
             for row in page:
-                if row.id in dialogs and dialogs[row.id] == row.dialog_id and row.dialog_id in self._dialogs_here:
+                dialog_id = dialogs.get((self._tenants.get(row.dialog_id, ""), row.id))
+                if dialog_id is None:
+                    wanted.append(row.id)
+                elif dialog_id == row.dialog_id:
                     self._reporter.skipped(table)
-                elif row.id in dialogs:
+                else:
                     self._reporter.rejected(table, row.id, "a conversation with this id belongs to another dialog")
-            wanted = [row.id for row in page if row.id not in dialogs]
             statement = many(reader.CONVERSATIONS, reader.SourceConversation, ids=wanted, time_zone=self._zone)
-            found: list[reader.SourceConversation] = (yield self._source.run(statement)) if wanted else []
-            yield from self._store_conversations(table, found)
-            gone = len(wanted) - len(found)  # deleted in the source meanwhile
+            rows: list[reader.SourceConversation] = (yield self._source.run(statement)) if wanted else []
+            yield from self._store_conversations(table, rows)
+            gone = len(wanted) - len(rows)  # deleted in the source meanwhile
             self._reporter.progress(table, len(page) - gone, self._estimates)
 
     def _store_conversations(self, table: str, found: list[reader.SourceConversation]) -> Generator[Any, Any, None]:
         good: list[Row] = []
         for source in found:
             of_agent = source.source == "agent" and source.dialog_id in self._agents_rejected
-            if source.dialog_id not in self._dialogs_here or of_agent:
+            if source.dialog_id not in self._tenants or of_agent:
                 reason = f"its dialog {source.dialog_id!r} is missing, or was rejected"
                 self._reporter.rejected(table, source.id, reason)
                 continue
-            row = self._dated(source.id, source, _conversation(source))
+            row = self._dated(source.id, source, _conversation(source) | {"tenant_id": self._tenants[source.dialog_id]})
             row.repairs.extend(repair(row.values))
             try:
                 row.new = conversation_input.read_new("conversation", row.values)
@@ -337,9 +350,13 @@ class _Import:
         return Row(id, values, repairs, "; ".join(conflicts))
 
 
-def _usable(rows: Iterable[reader.SourceDialog | reader.SourceConversationId]) -> list[str]:
-    """Return the ids that the store can be asked for."""
-    return [row.id for row in rows if _fits(row.id)]
+def _by_tenant(keys: Iterable[tuple[str | None, str]]) -> Iterable[tuple[str, list[str]]]:
+    """Return, of pairs of a tenant and an id, those that the store can be asked for, by tenant."""
+    ids: defaultdict[str, list[str]] = defaultdict(list)
+    for tenant_id, id in keys:
+        if tenant_id is not None and _fits(tenant_id) and _fits(id):
+            ids[tenant_id].append(id)
+    return sorted(ids.items())
 
 
 def _fits(id: str | None) -> bool:
