@@ -13,6 +13,7 @@ from conversation_store.errors import (
     ConversationNotFound,
     DialogNotEmpty,
     DialogNotFound,
+    ForkedConnection,
     InvalidArgument,
     InvalidArgumentType,
     MigrationError,
@@ -24,6 +25,7 @@ from conversation_store.errors import (
     StalePlan,
     StoreError,
     TokenNotFound,
+    UnsupportedConnection,
 )
 from conversation_store.migrations import migrate, migrate_async
 from conversation_store.models import (
@@ -72,6 +74,7 @@ __all__ = [
     "DialogNotEmpty",
     "DialogNotFound",
     "DialogRepository",
+    "ForkedConnection",
     "InvalidArgument",
     "InvalidArgumentType",
     "IssuedToken",
@@ -93,6 +96,7 @@ __all__ = [
     "TenantTransaction",
     "TokenNotFound",
     "Transaction",
+    "UnsupportedConnection",
     "migrate",
     "migrate_async",
 ]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 import psycopg
 from psycopg import AsyncConnection, AsyncRawCursor, Connection, RawCursor
+from psycopg.copy import AsyncLibpqWriter
 from psycopg.pq import TransactionStatus
 
 from conversation_store._adapters import AsyncCursor, Cursor, to_text
+from conversation_store._connections import may_prepare
 from conversation_store._error_translation import is_stale_plan, translate
 from conversation_store._statement import Statement
 from conversation_store._waiting import drive, drive_async
@@ -67,11 +70,12 @@ class Executor:
 
     source: Source
     on_statement: OnStatement | None = None
+    prepare: bool | None = None
 
     def run(self, statement: Statement[T]) -> T:
         """Run a statement and return its result."""
         with self.source.statement() as connection, Cursor(connection, row_factory=statement.row) as cursor:
-            return drive(_execute(statement, connection, cursor, _copy, self.on_statement))
+            return drive(_execute(self, statement, connection, cursor, _copy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class AsyncExecutor:
 
     source: AsyncSource
     on_statement: OnStatement | None = None
+    prepare: bool | None = None
 
     async def run(self, statement: Statement[T]) -> T:
         """Run a statement and return its result."""
@@ -87,11 +92,11 @@ class AsyncExecutor:
             self.source.statement() as connection,
             AsyncCursor(connection, row_factory=statement.row) as cursor,
         ):
-            return await drive_async(_execute(statement, connection, cursor, _copy_async, self.on_statement))
+            return await drive_async(_execute(self, statement, connection, cursor, _copy_async))
 
 
 def _execute(
-    statement: Statement[T], connection: Any, cursor: Any, copy: Callable[..., Any], on_statement: OnStatement | None
+    executor: Executor | AsyncExecutor, statement: Statement[T], connection: Any, cursor: Any, copy: Callable[..., Any]
 ) -> Generator[Any, Any, T]:
     """Run a statement in steps: a sync cursor has done a step when it is yielded, asyncio awaits it."""
     query = statement.query
@@ -101,14 +106,15 @@ def _execute(
     rows = 0
     started = time.perf_counter()
     try:
+        prepare = None if (yield from may_prepare(connection, executor.prepare)) else False
         if statement.copied is not None:
             yield copy(cursor, query.text, statement.copied)
         else:
             idle = connection.info.transaction_status == TransactionStatus.IDLE
             try:
-                yield cursor.execute(query.text, params, binary=True)
+                yield cursor.execute(query.text, params, binary=True, prepare=prepare)
             except psycopg.errors.FeatureNotSupported as error:
-                if not is_stale_plan(error):
+                if prepare is False or not is_stale_plan(error):
                     raise
                 if not idle:
                     raise StalePlan("a migration changed a table; roll back and run the transaction again") from error
@@ -116,17 +122,17 @@ def _execute(
                 if not connection.autocommit:
                     yield connection.rollback()
                 yield cursor.execute(b"DEALLOCATE ALL")
-                yield cursor.execute(query.text, params, binary=True)
+                yield cursor.execute(query.text, params, binary=True, prepare=prepare)
         rows = cursor.rowcount
         returns_rows = statement.copied is None and query.returns != "count"
         result = statement.read((yield cursor.fetchall()) if returns_rows else [], rows)
     except BaseException as error:
         failed = error
     seconds = time.perf_counter() - started
-    if on_statement is not None:
+    if executor.on_statement is not None:
         try:
             # The name of the error only: its text may quote values.
-            on_statement(query.name, seconds, rows, None if failed is None else type(failed).__name__)
+            executor.on_statement(query.name, seconds, rows, None if failed is None else type(failed).__name__)
         except Exception:
             # The statement has done its work; a hook must not make it look as if it had not.
             _log.exception("on_statement raised")
@@ -134,7 +140,7 @@ def _execute(
         return cast(T, result)
     try:
         # Outside of the handler: the error of the server quotes a token's row, and must not be the context of ours.
-        raise translate(query.name, failed) or failed
+        raise translate(statement, failed) or failed
     finally:
         del failed  # it refers to this frame
 
@@ -150,8 +156,14 @@ async def _copy_async(cursor: AsyncRawCursor[Any], text: bytes, rows: Sequence[S
         async with cursor.copy(text) as copy:
             for row in rows:
                 await copy.write_row([to_text(value) for value in row])
-    except BaseException:
-        # A COPY that is cancelled while it ends leaves the connection in the middle of it: no statement can follow.
-        if cursor.connection.info.transaction_status == TransactionStatus.ACTIVE:
-            await cursor.connection.close()
+    except BaseException as error:
+        # psycopg ends a COPY that fails, but not one that is cancelled while it begins: no statement could follow.
+        info = cursor.connection.info
+        if info.transaction_status == TransactionStatus.ACTIVE:
+            with suppress(psycopg.Error, TimeoutError):
+                async with asyncio.timeout(5):
+                    await AsyncLibpqWriter(cursor).finish(error)
+            # The server does not answer, so nothing could be rolled back either.
+            if info.transaction_status == TransactionStatus.ACTIVE:
+                await cursor.connection.close()
         raise

@@ -1,14 +1,15 @@
-"""Where statements get their connection: the states of a transaction, and the pool or connection at the root.
+"""The states of a transaction: where its statements may run.
 
 A `Scope` is a connection at one level of its transaction. Its `State` is the whole state:
 
     OPEN    --a nested transaction begins-->  NESTED  --it ends-->  OPEN
     OPEN    --the block ends or fails-->      CLOSED
-    NESTED  --the block fails-->              FAILED  --the nested transaction ends-->  CLOSED
+    NESTED  --the block fails, or its wait is interrupted-->  FAILED  --the nested transaction ends-->  CLOSED
 
-A block that ends while a nested transaction is open in it waits until that has ended. A statement runs only where its
-scope is OPEN and no scope around it is FAILED: what ran otherwise would be part of another transaction, and be
-undone with it.
+A block that ends while a nested transaction is open in it waits until that has ended. An interruption of the wait, by
+KeyboardInterrupt or a cancellation, is raised only after it: psycopg can undo a transaction only when no nested one is
+open. A statement runs only where its scope is OPEN and no scope around it is FAILED: what ran otherwise would be part
+of another transaction, and be undone with it.
 
 Who must hold which lock: sync, all scopes of a connection share one reentrant lock, and a thread that reads or changes
 a state or runs a statement holds it. BEGIN, SAVEPOINT, RELEASE and COMMIT run without it: the scope around is NESTED.
@@ -18,22 +19,27 @@ On asyncio there is no lock: a state changes only between two awaits, and psycop
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Generic, TypeVar
 
 from psycopg import AsyncConnection, Connection
-from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-from conversation_store.errors import OutsideTransaction
+from conversation_store.errors import ForkedConnection, OutsideTransaction
 
 ConnectionT = TypeVar("ConnectionT", bound="Connection[Any] | AsyncConnection[Any]")
 
-# -- scopes --------------------------------------------------------------------------------------
+
+def check_not_forked(pid: int, what: str) -> None:
+    """Raise an error in another process than *pid*, whose sockets a forked child shares."""
+    if os.getpid() != pid:
+        raise ForkedConnection(
+            f"this {what} is of the parent process, which would get the answers: open one in the child, or give the"
+            " store a conninfo, whose pool it opens anew after a fork"
+        )
 
 
 class State(Enum):
@@ -52,8 +58,10 @@ class Scope(Generic[ConnectionT]):
         self.connection = connection
         self.parent = parent
         self.state = State.OPEN
+        self._pid = os.getpid()
 
     def _check(self) -> None:
+        check_not_forked(self._pid, "connection")
         scope: Scope[ConnectionT] | None = self
         while scope is not None:
             if scope.state in (State.FAILED, State.CLOSED):
@@ -73,7 +81,7 @@ class Scope(Generic[ConnectionT]):
         self.state = State.CLOSED if self.state is State.FAILED else State.OPEN
 
     def _fail(self) -> None:
-        self.state = State.FAILED if self.state is State.NESTED else State.CLOSED
+        self.state = State.FAILED if self._is_waiting() else State.CLOSED
 
     def _is_waiting(self) -> bool:
         return self.state in (State.NESTED, State.FAILED)
@@ -112,13 +120,26 @@ class SyncScope(Scope[Connection[Any]]):
         try:
             yield
         except BaseException:
-            with self._changed:
-                self._fail()
+            self._end(failed=True)
             raise
-        finally:
-            with self._changed:
-                self._changed.wait_for(lambda: not self._is_waiting())
-                self.state = State.CLOSED
+        self._end(failed=False)
+
+    def _end(self, failed: bool) -> None:
+        interruption: BaseException | None = None
+        while True:
+            try:
+                with self._changed:
+                    if failed:
+                        self._fail()
+                    self._changed.wait_for(lambda: not self._is_waiting())
+                    self.state = State.CLOSED
+                    break
+            except BaseException as error:
+                # Waits again, however often it is interrupted: what another thread runs on a connection cannot be
+                # stopped from here, and to close it under that thread may crash the process.
+                failed, interruption = True, interruption or error
+        if interruption is not None:
+            raise interruption
 
 
 class AsyncScope(Scope[AsyncConnection[Any]]):
@@ -151,103 +172,19 @@ class AsyncScope(Scope[AsyncConnection[Any]]):
             yield
         except BaseException:
             self._fail()
+            await self._end()
             raise
-        finally:
-            while self._is_waiting():
-                self._changed.clear()
+        await self._end()
+
+    async def _end(self) -> None:
+        interruption: asyncio.CancelledError | None = None
+        while self._is_waiting():
+            self._changed.clear()
+            try:
                 await self._changed.wait()
-            self.state = State.CLOSED
-
-
-# -- where a store has its connections from --------------------------------------------------------
-
-
-@dataclass(eq=False, slots=True)
-class _Block:
-    """A block of `with store.transaction()`; tasks that were started in it outlive it with a copy of its context."""
-
-    root: object
-    is_open: bool = True
-
-
-_blocks: ContextVar[tuple[_Block, ...]] = ContextVar("conversation_store_blocks", default=())
-
-
-@contextmanager
-def inside(root: object) -> Generator[None]:
-    """Refuse connections of *root* to this thread or task, and to what it starts, until the block ends."""
-    around = _blocks.get()
-    block = _Block(root)
-    _blocks.set((*around, block))
-    try:
-        yield
-    finally:
-        block.is_open = False
-        _blocks.set(around)
-
-
-def _check_outside(root: object) -> None:
-    if any(block.is_open and block.root is root for block in _blocks.get()):
-        raise OutsideTransaction(
-            "the store was used inside of its own transaction: use what `with store.transaction() as tx` gave, tx"
-        )
-
-
-class PoolRoot:
-    """The connections of a pool."""
-
-    connection = None
-
-    def __init__(self, pool: ConnectionPool[Any]) -> None:
-        self._pool = pool
-
-    @contextmanager
-    def statement(self) -> Generator[Connection[Any]]:
-        """Give a connection for one statement."""
-        _check_outside(self)
-        with self._pool.connection() as connection:
-            yield connection
-
-    @contextmanager
-    def enter(self) -> Generator[tuple[Connection[Any], None]]:
-        """Give a connection for one transaction."""
-        with self.statement() as connection:
-            yield connection, None
-
-
-class AsyncPoolRoot:
-    """The connections of a pool on asyncio."""
-
-    connection = None
-
-    def __init__(self, pool: AsyncConnectionPool[Any]) -> None:
-        self._pool = pool
-
-    @asynccontextmanager
-    async def statement(self) -> AsyncGenerator[AsyncConnection[Any]]:
-        """Give a connection for one statement."""
-        _check_outside(self)
-        async with self._pool.connection() as connection:
-            yield connection
-
-    @asynccontextmanager
-    async def enter(self) -> AsyncGenerator[tuple[AsyncConnection[Any], None]]:
-        """Give a connection for one transaction."""
-        async with self.statement() as connection:
-            yield connection, None
-
-
-class ConnectionRoot(SyncScope):
-    """A caller's connection, whose open transaction is joined. It is never closed here."""
-
-    def _check(self) -> None:
-        _check_outside(self)
-        super()._check()
-
-
-class AsyncConnectionRoot(AsyncScope):
-    """A caller's connection on asyncio."""
-
-    def _check(self) -> None:
-        _check_outside(self)
-        super()._check()
+            except asyncio.CancelledError as error:
+                self._fail()
+                interruption = interruption or error
+        self.state = State.CLOSED
+        if interruption is not None:
+            raise interruption

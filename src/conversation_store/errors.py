@@ -16,6 +16,8 @@ StoreError
 ├── OutsideTransaction
 ├── AbortedTransaction
 ├── StalePlan
+├── UnsupportedConnection
+├── ForkedConnection
 ├── MigrationError
 └── QueryError
 
@@ -95,11 +97,22 @@ class OutsideTransaction(StoreError):
 
 
 class AbortedTransaction(StoreError):
-    """An error inside of the transaction was caught, but the server had undone the whole: nothing was committed."""
+    """An error inside of the transaction was caught, but the server had undone the whole, or the connection was lost.
+
+    Nothing was committed.
+    """
 
 
 class StalePlan(StoreError):
     """A migration changed a table while this transaction was open; roll back and run the transaction again."""
+
+
+class UnsupportedConnection(StoreError):
+    """The connection has a setting with which answers would be wrong; the message names it and what is needed."""
+
+
+class ForkedConnection(StoreError):
+    """A pool, a connection or a transaction of the parent process was used after a fork; nothing was sent."""
 
 
 class MigrationError(StoreError):

@@ -22,7 +22,12 @@ Steps: TypeAlias = Generator[Any, Any, T]
 
 _log = logging.getLogger("conversation_store")
 
-_CONNECTION: dict[str, Any] = {"autocommit": True, "client_encoding": "UTF8", "row_factory": tuple_row}
+_CONNECTION: dict[str, Any] = {
+    "autocommit": True,
+    "client_encoding": "UTF8",
+    "row_factory": tuple_row,
+    "prepare_threshold": None,
+}
 
 # Any number will do, as long as it is always the same: it keeps two migrations apart.
 _LOCK = 0x636F6E762D737472

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any, Self, TypeVar, cast
 
 from psycopg import AsyncConnection, Connection
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from conversation_store import _validation as validate
+from conversation_store._connections import check_prepare
 from conversation_store._executor import AsyncExecutor, Executor, OnStatement
 from conversation_store._operations import Settings
-from conversation_store._scope import AsyncConnectionRoot, AsyncPoolRoot, ConnectionRoot, PoolRoot, inside
+from conversation_store._roots import (
+    AsyncConnectionRoot,
+    AsyncOwnPoolRoot,
+    AsyncPoolRoot,
+    ConnectionRoot,
+    OwnPoolRoot,
+    PoolRoot,
+    inside,
+)
 from conversation_store._validation import Id
 from conversation_store.api_tokens import ApiTokenRepository, AsyncApiTokenRepository
 from conversation_store.conversations import AsyncConversationRepository, ConversationRepository
@@ -28,6 +38,8 @@ from conversation_store.tenants import AsyncTenantRepository, TenantRepository
 from conversation_store.transaction import Isolation, begin, begin_async, run_in, run_in_async
 
 T = TypeVar("T")
+
+_OWN_POOL: dict[str, Any] = {"kwargs": {"autocommit": True, "client_encoding": "UTF8"}, "open": False}
 
 
 class Transaction:
@@ -97,6 +109,9 @@ class ConversationStore(Transaction):
     - *min_size*, *max_size*: how many connections the store's own pool has.
     - *timeout*: how many seconds a call waits for a connection of the store's own pool before
       `psycopg_pool.PoolTimeout`.
+    - *prepare*: whether statements that run often are prepared on the server. By default they are, but not behind a
+      pooler, which each connection is asked about once: it may mix up the prepared statements of its clients. True
+      prepares there too, for a pooler that keeps them apart; it needs libpq 17. False never prepares.
     - *max_items_per_page*: the largest page that a list gives.
     - *on_statement*: is called after each statement with its name, its seconds, its number of rows, and the name of
       the error or None; never with values.
@@ -111,32 +126,29 @@ class ConversationStore(Transaction):
         min_size: int = 1,
         max_size: int = 10,
         timeout: float = 30.0,
+        prepare: bool | None = None,
         max_items_per_page: int = 1_000,
         on_statement: OnStatement | None = None,
     ) -> None:
-        _check_exactly_one(conninfo, pool, connection)
-        self._own_pool = None
+        _check_exactly_one(conninfo, pool, connection, ConnectionPool, Connection)
+        settings = _settings(max_items_per_page, on_statement)
+        self._own: OwnPoolRoot | None = None
         if conninfo is not None:
-            pool = self._own_pool = ConnectionPool(
-                conninfo,
-                min_size=min_size,
-                max_size=max_size,
-                timeout=timeout,
-                kwargs={"autocommit": True, "client_encoding": "UTF8"},
-                open=False,
+            self._own = OwnPoolRoot(
+                partial(ConnectionPool, conninfo, min_size=min_size, max_size=max_size, timeout=timeout, **_OWN_POOL)
             )
-        root = ConnectionRoot(connection) if connection is not None else PoolRoot(cast("Any", pool))
-        super().__init__(Executor(root, on_statement), Settings(max_items_per_page=max_items_per_page))
+        root = self._own or (PoolRoot(pool) if pool is not None else ConnectionRoot(cast("Any", connection)))
+        super().__init__(Executor(root, on_statement, check_prepare(prepare)), settings)
 
     def open(self) -> None:
         """Open the store's own pool and wait for its first connections; raises `psycopg_pool.PoolTimeout`."""
-        if self._own_pool is not None:
-            self._own_pool.open(wait=True, timeout=self._own_pool.timeout)
+        if self._own is not None:
+            self._own.open()
 
     def close(self) -> None:
         """Close the store's own pool; a caller's pool or connection is left as it is."""
-        if self._own_pool is not None:
-            self._own_pool.close()
+        if self._own is not None:
+            self._own.close()
 
     def __enter__(self) -> Self:
         """Open the store."""
@@ -193,32 +205,31 @@ class AsyncConversationStore(AsyncTransaction):
         min_size: int = 1,
         max_size: int = 10,
         timeout: float = 30.0,
+        prepare: bool | None = None,
         max_items_per_page: int = 1_000,
         on_statement: OnStatement | None = None,
     ) -> None:
-        _check_exactly_one(conninfo, pool, connection)
-        self._own_pool = None
+        _check_exactly_one(conninfo, pool, connection, AsyncConnectionPool, AsyncConnection)
+        settings = _settings(max_items_per_page, on_statement)
+        self._own: AsyncOwnPoolRoot | None = None
         if conninfo is not None:
-            pool = self._own_pool = AsyncConnectionPool(
-                conninfo,
-                min_size=min_size,
-                max_size=max_size,
-                timeout=timeout,
-                kwargs={"autocommit": True, "client_encoding": "UTF8"},
-                open=False,
+            self._own = AsyncOwnPoolRoot(
+                partial(
+                    AsyncConnectionPool, conninfo, min_size=min_size, max_size=max_size, timeout=timeout, **_OWN_POOL
+                )
             )
-        root = AsyncConnectionRoot(connection) if connection is not None else AsyncPoolRoot(cast("Any", pool))
-        super().__init__(AsyncExecutor(root, on_statement), Settings(max_items_per_page=max_items_per_page))
+        root = self._own or (AsyncPoolRoot(pool) if pool is not None else AsyncConnectionRoot(cast("Any", connection)))
+        super().__init__(AsyncExecutor(root, on_statement, check_prepare(prepare)), settings)
 
     async def open(self) -> None:
         """Open the store's own pool and wait for its first connections; raises `psycopg_pool.PoolTimeout`."""
-        if self._own_pool is not None:
-            await self._own_pool.open(wait=True, timeout=self._own_pool.timeout)
+        if self._own is not None:
+            await self._own.open()
 
     async def close(self) -> None:
         """Close the store's own pool; a caller's pool or connection is left as it is."""
-        if self._own_pool is not None:
-            await self._own_pool.close()
+        if self._own is not None:
+            await self._own.close()
 
     async def __aenter__(self) -> Self:
         """Open the store."""
@@ -254,8 +265,20 @@ def _bound(settings: Settings, tenant_id: object) -> Settings:
     return settings._replace(tenant_id=validate.identifier("tenant_id", tenant_id))
 
 
-def _check_exactly_one(conninfo: object, pool: object, connection: object) -> None:
+def _settings(max_items_per_page: int, on_statement: object) -> Settings:
+    validate.callback("on_statement", on_statement)
+    return Settings(max_items_per_page=validate.integer("max_items_per_page", max_items_per_page, minimum=1))
+
+
+def _check_exactly_one(
+    conninfo: object, pool: object, connection: object, pool_type: type[Any], connection_type: type[Any]
+) -> None:
     if [conninfo, pool, connection].count(None) != 2:
         raise InvalidArgumentType("exactly one of conninfo, pool and connection must be given")
-    if not isinstance(conninfo, str | None):
-        raise InvalidArgumentType(f"conninfo must be a str, not {type(conninfo).__name__}")
+    for name, value, wanted in (
+        ("conninfo", conninfo, str),
+        ("pool", pool, pool_type),
+        ("connection", connection, connection_type),
+    ):
+        if not isinstance(value, wanted | None):
+            raise InvalidArgumentType(f"{name} must be of the type {wanted.__name__}, not {type(value).__name__}")

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from conversation_store._executor import AsyncExecutor, Executor
 from conversation_store._operations import Settings
-from conversation_store._scope import inside
+from conversation_store._roots import inside
 from conversation_store.api_tokens import ApiTokenRepository, AsyncApiTokenRepository
 from conversation_store.conversations import AsyncConversationRepository, ConversationRepository
 from conversation_store.dialogs import AsyncDialogRepository, DialogRepository
@@ -17,12 +17,23 @@ from conversation_store.transaction import Isolation, begin, begin_async, run_in
 T = TypeVar("T")
 
 
-class TenantTransaction:
-    """The repositories of one tenant inside of one transaction."""
+class _Bound:
+    """What knows its tenant."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.tenant_id = settings.tenant_id or ""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.tenant_id!r}>"
+
+
+class TenantTransaction(_Bound):
+    """The repositories of one tenant, `tenant_id`, inside of one transaction."""
 
     def __init__(self, executor: Executor, settings: Settings) -> None:
+        super().__init__(settings)
         self._executor = executor
-        self._settings = settings
         self.dialogs = DialogRepository(executor, settings)
         self.conversations = ConversationRepository(executor, settings)
         self.tokens = ApiTokenRepository(executor, settings)
@@ -56,12 +67,12 @@ class TenantStore(TenantTransaction):
         )
 
 
-class AsyncTenantTransaction:
-    """The repositories of one tenant inside of one transaction, on asyncio."""
+class AsyncTenantTransaction(_Bound):
+    """The repositories of one tenant, `tenant_id`, inside of one transaction, on asyncio."""
 
     def __init__(self, executor: AsyncExecutor, settings: Settings) -> None:
+        super().__init__(settings)
         self._executor = executor
-        self._settings = settings
         self.dialogs = AsyncDialogRepository(executor, settings)
         self.conversations = AsyncConversationRepository(executor, settings)
         self.tokens = AsyncApiTokenRepository(executor, settings)

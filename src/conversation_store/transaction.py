@@ -16,8 +16,10 @@ from psycopg import AsyncConnection, Connection
 from psycopg.pq import TransactionStatus
 
 from conversation_store import _validation as validate
+from conversation_store._connections import may_prepare
 from conversation_store._executor import AsyncExecutor, Executor
 from conversation_store._scope import AsyncScope, SyncScope
+from conversation_store._waiting import drive, drive_async
 from conversation_store.errors import AbortedTransaction, InvalidArgument, InvalidArgumentType
 
 X = TypeVar("X")
@@ -30,14 +32,16 @@ Isolation: TypeAlias = Literal["read committed", "repeatable read", "serializabl
 def begin(executor: Executor, isolation: Isolation | None = None, read_only: bool = False) -> Generator[Executor]:
     """Give an executor inside of one transaction, or of a savepoint where there is a transaction already."""
     with executor.source.enter() as (connection, parent):
+        drive(may_prepare(connection, executor.prepare))
         before, after = _opening(connection, parent, isolation, read_only)
         for text in before:
             connection.execute(text)
         scope = SyncScope(connection, parent)
-        with connection.transaction(), scope.block():
-            for text in after:
-                connection.execute(text)
-            yield replace(executor, source=scope)
+        with connection.transaction():
+            with scope.block():
+                for text in after:
+                    connection.execute(text)
+                yield replace(executor, source=scope)
             _check_commits(connection)
 
 
@@ -47,15 +51,19 @@ async def begin_async(
 ) -> AsyncGenerator[AsyncExecutor]:
     """Do as `begin` does, on asyncio."""
     async with executor.source.enter() as (connection, parent):
+        await drive_async(may_prepare(connection, executor.prepare))
         before, after = _opening(connection, parent, isolation, read_only)
         for text in before:
             await connection.execute(text)
         scope = AsyncScope(connection, parent)
-        async with connection.transaction(), scope.block():
-            for text in after:
-                await connection.execute(text)
-            yield replace(executor, source=scope)
-            _check_commits(connection)
+        async with connection.transaction():
+            async with scope.block():
+                for text in after:
+                    await connection.execute(text)
+                yield replace(executor, source=scope)
+            # The lock: a statement of another task may run still, and COMMIT waits for it too.
+            async with connection.lock:
+                _check_commits(connection)
 
 
 _ISOLATION: Mapping[str, bytes] = {
@@ -81,8 +89,17 @@ def _opening(
 
 
 def _check_commits(connection: Connection[Any] | AsyncConnection[Any]) -> None:
-    """Raise where the server would answer COMMIT with a rollback, as it does silently after an error."""
-    if connection.info.transaction_status == TransactionStatus.INERROR:
+    """Raise where nothing would be committed, and without an error.
+
+    After an error, the server answers COMMIT with a rollback. On a lost connection, psycopg sends no COMMIT.
+    """
+    status = connection.info.transaction_status
+    if status == TransactionStatus.UNKNOWN:
+        raise AbortedTransaction(
+            "the connection was lost inside of the transaction, and the error was caught: nothing is committed;"
+            " run the transaction again"
+        )
+    if status == TransactionStatus.INERROR:
         raise AbortedTransaction(
             "an error inside of the transaction was caught, but the server has undone the whole: nothing is committed;"
             " catch it around a nested transaction"

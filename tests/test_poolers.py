@@ -1,0 +1,171 @@
+"""Behind a pooler that hands its servers from client to client, nothing is prepared, and no client runs another's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from threading import Barrier
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg_pool import ConnectionPool
+
+from conversation_store import AsyncConversationStore, ConversationStore, InvalidArgument, migrate
+from support.pooler import PROGRAM, pooler
+
+needs_pgbouncer = pytest.mark.skipif(PROGRAM is None, reason="PgBouncer is not installed")
+
+
+@pytest.fixture(scope="module")
+def behind(db: str) -> Generator[str]:
+    with pooler(db) as address:
+        yield address
+
+
+def own(address: str) -> AbstractContextManager[ConversationStore]:
+    return ConversationStore(address, max_size=1)
+
+
+class OfPool:
+    """A store of a caller's pool, or of a caller's connection."""
+
+    def __init__(self, address: str) -> None:
+        self._pool: Any = ConnectionPool(address, min_size=1, max_size=1, open=True)
+
+    def __enter__(self) -> ConversationStore:
+        return ConversationStore(pool=self._pool)
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.close()
+
+
+class OfConnection:
+    def __init__(self, address: str) -> None:
+        self._connection: Any = psycopg.connect(address, prepare_threshold=0)
+
+    def __enter__(self) -> ConversationStore:
+        self._connection.autocommit = True
+        return ConversationStore(connection=self._connection)
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+
+def prepared(connection: psycopg.Connection[Any]) -> list[Any]:
+    return connection.execute("SELECT statement FROM pg_prepared_statements WHERE name LIKE '\\_pg3\\_%'").fetchall()
+
+
+@needs_pgbouncer
+@pytest.mark.parametrize("opened", [own, OfPool, OfConnection])
+def test_a_reader_beside_a_deleter_deletes_nothing(
+    db: str, behind: str, tenant: str, opened: Callable[[str], AbstractContextManager[ConversationStore]]
+) -> None:
+    number = 200
+    with ConversationStore(db) as direct:
+        direct.dialogs.save(id="d", tenant_id=tenant)
+        ids = [direct.conversations.save(dialog_id="d", tenant_id=tenant).id for _ in range(number)]
+        both = Barrier(2)
+
+        def read() -> int:
+            with opened(behind) as store:
+                both.wait()
+                return sum(store.conversations.get_by_id(id, tenant_id=tenant) is not None for id in ids)
+
+        def delete() -> int:
+            with opened(behind) as store:
+                both.wait()
+                return sum(store.conversations.delete_by_id("none", tenant_id=tenant) for _ in ids)
+
+        with ThreadPoolExecutor(2) as executor:
+            reading, deleting = executor.submit(read), executor.submit(delete)
+            assert (reading.result(), deleting.result()) == (number, 0)
+        assert direct.conversations.count(tenant_id=tenant) == number
+
+
+@needs_pgbouncer
+def test_on_asyncio_nothing_is_prepared_either(behind: str, tenant: str) -> None:
+    async def calls() -> None:
+        async with AsyncConversationStore(behind, max_size=1) as store:
+            for _ in range(12):
+                await store.conversations.count(tenant_id=tenant)
+                async with store.transaction() as tx:
+                    await tx.conversations.count(tenant_id=tenant)
+
+    asyncio.run(calls())
+    with psycopg.connect(behind, prepare_threshold=None) as connection:
+        assert prepared(connection) == []
+
+
+@needs_pgbouncer
+def test_transactions_migrations_and_loads_work_and_prepare_nothing(behind: str, tenant: str) -> None:
+    assert migrate(behind) == []
+    with own(behind) as store:
+        for n in range(12):
+            with store.transaction() as tx:
+                tx.dialogs.save(id=f"d{n}", tenant_id=tenant)
+        store.conversations.insert_many({"dialog_id": "d1", "tenant_id": tenant, "message": [n]} for n in range(3_000))
+        assert store.conversations.count(tenant_id=tenant) == 3_000
+    with psycopg.connect(behind, prepare_threshold=None) as connection:
+        assert prepared(connection) == []
+
+
+def test_directly_on_a_server_statements_are_prepared_and_asked_for_once(db: str, tenant: str) -> None:
+    with psycopg.connect(db, autocommit=True) as connection:
+        store = ConversationStore(connection=connection)
+        for _ in range(12):
+            store.conversations.count(tenant_id=tenant)
+        (text,) = [row[0] for row in prepared(connection)]
+        assert text.startswith("/* conversation.count */")
+
+
+def test_in_a_transaction_of_the_caller_nothing_is_prepared_until_it_ends(db: str, tenant: str) -> None:
+    with psycopg.connect(db) as connection:
+        store = ConversationStore(connection=connection)
+        connection.execute("SELECT 1")
+        for _ in range(12):
+            store.conversations.count(tenant_id=tenant)
+        assert prepared(connection) == []
+        connection.rollback()
+        for _ in range(12):
+            store.conversations.count(tenant_id=tenant)
+        assert len(prepared(connection)) == 1
+
+
+def test_transactions_alone_are_asked_for_before_they_begin(db: str, tenant: str) -> None:
+    with psycopg.connect(db, autocommit=True) as connection:
+        store = ConversationStore(connection=connection)
+        for _ in range(12):
+            with store.transaction() as tx:
+                tx.conversations.count(tenant_id=tenant)
+        assert "/* conversation.count */" in str(prepared(connection))
+
+
+def test_prepare_false_turns_it_off(db: str, tenant: str) -> None:
+    with psycopg.connect(db, autocommit=True) as connection:
+        store = ConversationStore(connection=connection, prepare=False)
+        for _ in range(12):
+            store.conversations.count(tenant_id=tenant)
+        assert prepared(connection) == []
+
+
+@pytest.mark.parametrize("connected", [0, -1])
+def test_a_connection_that_was_told_no_process_is_one_of_a_pooler(
+    db: str, tenant: str, connected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(db, autocommit=True) as connection:
+        monkeypatch.setattr(psycopg.ConnectionInfo, "backend_pid", property(lambda _: connected))
+        store = ConversationStore(connection=connection)
+        for _ in range(12):
+            store.conversations.count(tenant_id=tenant)
+        assert prepared(connection) == []
+
+
+def test_prepare_true_needs_a_libpq_that_closes_prepared_statements(db: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ConversationStore(db, prepare=True)
+    monkeypatch.setattr("psycopg.capabilities.has_send_close_prepared", lambda: False)
+    for kind in (ConversationStore, AsyncConversationStore):
+        with pytest.raises(InvalidArgument, match=r"^prepare must not be True with a libpq before version 17"):
+            kind(db, prepare=True)
