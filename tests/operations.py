@@ -44,7 +44,7 @@ BY_CHANGE = "conversation_tenant_id_dialog_id_update_date_id_idx"
 BY_USER = "conversation_tenant_id_user_id_create_date_id_idx"
 BY_EXPLORER = "conversation_tenant_id_dialog_id_exp_user_id_idx"
 BY_DAY = "conversation_tenant_id_create_date_idx"
-SEARCH = "conversation_message_dialog_id_search_idx", "conversation_dialog_id_search_idx"
+SEARCH = "conversation_message_tenant_id_dialog_id_search_idx", "conversation_tenant_id_dialog_id_search_idx"
 OF_THE_DIALOG = BY_CREATION, BY_CHANGE
 DIALOG = "dialog_pkey", "dialog_tenant_id_id_idx"
 TOKENS = "api_token_tenant_id_dialog_id_idx"
@@ -62,7 +62,7 @@ FILES: Mapping[str, File] = {
     "api_token.revoke": File(None, ["api_token_pkey"]),
     "api_token.rotate": File(ApiToken, ["api_token_pkey", "dialog_tenant_id_id_idx"]),
     "api_token.save": File(ApiToken),
-    "api_token.update_by_id": File(None, ["api_token_pkey"]),
+    "api_token.update_by_id": File(None, ["api_token_pkey", "dialog_tenant_id_id_idx"]),
     "api_token.used": File(None, ["api_token_token_digest_key", "api_token_pkey"]),
     "conversation.append_message": File(None, PKEYS),
     "conversation.append_round": File(AppendedRound, PKEYS),
@@ -71,7 +71,7 @@ FILES: Mapping[str, File] = {
     "conversation.delete_by_dialog_ids": File(DeletedBatch, ["conversation_pkey"], OF_THE_DIALOG),
     "conversation.delete_by_id": File(None, ["conversation_pkey"]),
     "conversation.delete_by_ids": File(None, ["conversation_pkey"]),
-    "conversation.delete_by_tenant_id": File(DeletedBatch, ["conversation_pkey"], [*OF_THE_DIALOG, BY_DAY]),
+    "conversation.delete_by_tenant_id": File(DeletedBatch, ["conversation_pkey"], [*OF_THE_DIALOG, SEARCH[1]]),
     "conversation.delete_not_updated_since": File(
         DeletedOldBatch, ["dialog_tenant_id_id_idx", BY_CHANGE, "conversation_pkey"]
     ),

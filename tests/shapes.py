@@ -23,6 +23,15 @@ class Shape(NamedTuple):
     scans: bool = False  # whether it reads a whole table
 
 
+class Cost(NamedTuple):
+    """One way to call an operation on ids that many tenants have, and how many blocks it may read."""
+
+    name: str
+    call: Callable[[Any], Any]
+    blocks: int
+    answers: Sequence[Any] = ()  # of the statements before
+
+
 def a_conversation(**changes: Any) -> Conversation:
     """Return a row as the last one of a page."""
     values: dict[str, Any] = dict.fromkeys(f.name for f in fields(Conversation))
@@ -109,6 +118,7 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
         Shape(page(from_date="2024-01-02", date_field="update_date"), shows=OF_THE_DIALOG),
         Shape(page(id="c7"), shows="conversation_pkey"),
         Shape(page(user_id="u7"), shows=OF_THE_DIALOG),
+        Shape(lambda s: s.conversations.get_list("large", "owner", user_id="u7"), shows=BY_USER),
         Shape(page(exp_user_id="e70"), shows=BY_EXPLORER),
         Shape(page(orderby="name"), shows=OF_THE_DIALOG, sorts=True),
         Shape(page(orderby="tokens", desc=False), shows=OF_THE_DIALOG, sorts=True),
@@ -164,7 +174,11 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
         Shape(
             lambda s: s.conversations.delete_by_dialog_ids(["other7", "other107"], tenant_id="other7"),
             shows=OF_THE_DIALOG,
-        )
+        ),
+        Shape(
+            lambda s: s.conversations.delete_by_dialog_ids(["d1"], tenant_id="owner", batch_size=30),
+            shows=f"(?s){OF_THE_DIALOG}.*conversation_pkey",
+        ),
     ],
     "conversations.delete_not_updated_since": [
         Shape(
@@ -202,6 +216,8 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
     "tenants.delete_by_id": [
         Shape(lambda s: s.tenants.delete_by_id("other7")),
         Shape(lambda s: s.tenants.delete_by_id("other7"), [[]]),  # of the tokens
+        # Of half of all conversations the first are found by a scan.
+        Shape(lambda s: s.tenants.delete_by_id("owner", batch_size=30), [[]], "conversation_pkey", scans=True),
         Shape(lambda s: s.tenants.delete_by_id("other7"), [[], [DeletedBatch(deleted=0, found=0)]]),
     ],
 }
@@ -212,3 +228,33 @@ FINDING: Mapping[str, Shape] = {
     "conversation.find": Shape(lambda s: s.conversations.get_by_id("x")),
     "dialog.iter_tenants": Shape(lambda s: list(s.dialogs.iter())),
 }
+
+# Of the tenant "big", which has 100,000 conversations and 20,000 dialogs, some under the ids that others have too.
+SHARED: Sequence[Cost] = (
+    Cost(
+        "conversations.delete_by_ids",
+        lambda s: s.conversations.delete_by_ids(["c1", "c2", "c3", "c4", "c5"], tenant_id="big"),
+        100,
+    ),
+    Cost(
+        "conversations.query, of a dialog",
+        lambda s: s.conversations.query(tenant_id="big", dialog_id="support", id="c2", limit=1),
+        20,
+    ),
+    Cost(
+        "conversations.query, of a user",
+        lambda s: s.conversations.query(tenant_id="big", user_id="u", id="c2", limit=1),
+        20,
+    ),
+    Cost("conversations.get_list", lambda s: s.conversations.get_list("support", "big", id="c2"), 40),
+    Cost("dialogs.delete_by_ids", lambda s: s.dialogs.delete_by_ids(["empty", "empty2"], tenant_id="big"), 40),
+    Cost("dialogs.iter", lambda s: list(s.dialogs.iter(tenant_id="big", batch_size=30)), 20),
+    Cost("dialogs.iter, of one", lambda s: list(s.dialogs.iter(tenant_id="big", id="support")), 10),
+    Cost("dialogs.query", lambda s: s.dialogs.query(tenant_id="big", limit=30), 250),
+    Cost(
+        "tenants.delete_by_id, the dialogs",
+        lambda s: s.tenants.delete_by_id("big", batch_size=30),
+        400,
+        [[], [DeletedBatch(deleted=0, found=0)]],
+    ),
+)

@@ -146,7 +146,7 @@ def test_each_index_serves_a_statement(database: str) -> None:
         rows = connection.execute("SELECT indexname FROM pg_indexes WHERE schemaname = 'conversation_store'").fetchall()
     named = {index for file in FILES.values() for index in (*file.indexes, *file.either)}
     unnamed = {index for (index,) in rows} - named
-    # Of dbmate's table, and of the secrets and ids of tokens that are inserted.
+    # Of dbmate's table, and of the sums of the migrations.
     assert unnamed == {"schema_migrations_pkey", "schema_checksums_pkey"}
 
 

@@ -29,6 +29,7 @@ SUBJECTS = {
     "conversations/test_keyword_search.py",
     "conversations/test_entries.py",
     "conversations/test_session_settings.py",
+    "tokens/test_lock_order.py",
     "tokens/test_secrecy.py",
 }
 

@@ -157,7 +157,11 @@ def test_errors_have_a_status_and_a_detail(client: httpx.Client, dialog: str) ->
     for response, status, detail in (
         (client.get(f"{url}/nowhere"), 404, "there is no such session"),
         (client.post(f"{url}/nowhere/turns", json=turn), 404, "there is no conversation 'nowhere'"),
-        (client.post("/dialogs/nowhere/sessions", json={}), 404, "the tenant has no dialog with this dialog_id"),
+        (
+            client.post("/dialogs/nowhere/sessions", json={}),
+            404,
+            "the tenant has no dialog with this dialog_id: 'nowhere'",
+        ),
         (client.post(url, json={"id": id}), 409, "exists already"),
         (client.post(f"{url}/{id}/turns", json=turn | {"expected_round": 7}), 409, "is in round 0"),
         (client.get(url, params={"cursor": "x"}), 422, "cursor must be a next_cursor"),

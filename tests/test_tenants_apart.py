@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from conversation_store.store import ConversationStore
 from operations import OPERATIONS
 from support.both_apis import AsyncApi, SyncApi
 from support.operation import Example, Operation
+from support.statements import store_without_server
 
 BOUND = [operation for operation in OPERATIONS if operation.tenant != "subject"]
 TABLES = ("dialog", "conversation", "conversation_message", "conversation_reference", "api_token")
@@ -62,7 +64,7 @@ def outcome(operation: Operation, store: Any, mine: Example, example: Example) -
         text = str(plain(operation.call(store.for_tenant(mine.tenant), example)))
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
-    return text.replace(example.tenant, "…").replace(mine.tenant, "…")
+    return text.replace(example.tenant, "…").replace(mine.tenant, "…").replace(str(example.token_id), "…")
 
 
 @each_operation
@@ -239,3 +241,45 @@ def test_policies_for_a_role_that_owns_nothing_leave_no_hole(database: str) -> N
             admin.execute(f"DROP OWNED BY {role}".encode())
             admin.execute(f"DROP ROLE {role}".encode())
     assert [len(rows) for rows in rows_of(database, "theirs").values()] == [1, 1, 1, 1, 1]
+
+
+class Pretending(str):
+    """A text that is equal to every text."""
+
+    __slots__ = ()
+
+    def __eq__(self, _: object) -> bool:
+        return True
+
+    def __ne__(self, _: object) -> bool:
+        return False
+
+    __hash__ = str.__hash__
+
+    def __str__(self) -> str:
+        return "mine"
+
+
+class PretendingInt(int):
+    def __str__(self) -> str:
+        return "mine"
+
+
+class PretendingUuid(uuid.UUID):
+    @property
+    def hex(self) -> str:
+        return "mine"
+
+
+@pytest.mark.parametrize("other", [Pretending("theirs"), PretendingInt(5), PretendingUuid(int=5)])
+def test_a_bound_store_compares_the_value_that_is_sent(other: Any) -> None:
+    bound = store_without_server().for_tenant("mine")
+    calls: list[Callable[[], object]] = [
+        lambda: bound.conversations.get_by_id("c", tenant_id=other),
+        lambda: bound.conversations.get_list("d", other),
+        lambda: bound.dialogs.insert_many([{"id": "d", "tenant_id": other}]),
+        lambda: bound.tokens.issue(tenant_id=other),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidArgument, match=r"'mine'.* or be left out, not '(theirs|5|0{31}5)'"):
+            call()

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from psycopg_pool import AsyncConnectionPool
 
 from conversation_store import AsyncConversationStore, ConversationStore, InvalidArgument, InvalidArgumentType
 from conversation_store import _validation as validate
@@ -252,8 +253,37 @@ def test_a_store_takes_exactly_one_of_conninfo_pool_and_connection(store_class: 
 
 @pytest.mark.parametrize("store_class", [ConversationStore, AsyncConversationStore])
 def test_the_conninfo_of_a_store_must_be_a_str(store_class: Any) -> None:
-    with pytest.raises(InvalidArgumentType, match=r"^conninfo must be a str, not int$"):
+    with pytest.raises(InvalidArgumentType, match=r"^conninfo must be of the type str, not int$"):
         store_class(5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_items_per_page": 0}, r"^max_items_per_page must be at least 1, not 0$"),
+        ({"max_items_per_page": "x"}, r"^max_items_per_page must be an int, not str$"),
+        ({"on_statement": 5}, r"^on_statement must be None or a plain function, which is called and not awaited$"),
+        ({"prepare": 1}, r"^prepare must be a bool, not int$"),
+    ],
+)
+@pytest.mark.parametrize("store_class", [ConversationStore, AsyncConversationStore])
+def test_invalid_settings_of_a_store_are_rejected_when_it_is_made(
+    store_class: Any, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((InvalidArgument, InvalidArgumentType), match=message):
+        store_class("", **arguments)
+
+
+@pytest.mark.parametrize("argument", ["pool", "connection"])
+def test_a_store_takes_the_pool_or_the_connection_of_its_own_world(argument: str) -> None:
+    of_any: Any = ConversationStore
+    with pytest.raises(InvalidArgumentType, match=rf"^{argument} must be of the type Connection.*, not object$"):
+        of_any(**{argument: object()})
+    pool: Any = AsyncConnectionPool("", open=False)
+    with pytest.raises(
+        InvalidArgumentType, match=r"^pool must be of the type ConnectionPool, not AsyncConnectionPool$"
+    ):
+        of_any(pool=pool)
 
 
 def test_max_items_per_page_is_the_largest_page() -> None:

@@ -1,7 +1,7 @@
 /* api_token.delete_by_id */
 -- Delete a tenant's token by its id.
 --
--- Ids are numbers that anybody can guess, so the tenant is asked for. Served by api_token_pkey.
+-- An id is no secret, so the tenant is asked for. Served by api_token_pkey.
 -- returns: count
 
 DELETE FROM conversation_store.api_token AS t

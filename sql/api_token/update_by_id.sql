@@ -2,8 +2,19 @@
 -- Change the given fields of a tenant's token.
 --
 -- :changes holds them, NULL included. A dialog that is not the tenant's is the foreign key's
--- error, a beta that is in use the unique key's. Served by api_token_pkey.
+-- error, a beta that is in use the unique key's. Served by api_token_pkey; locks that row,
+-- behind the dialog that it is given.
 -- returns: count
+
+WITH held AS (
+    -- A dialog that is deleted takes its tokens along: it is locked before the token, as there.
+    -- NULL, and so none, where the dialog is left as it is or taken away.
+    SELECT d.id
+    FROM conversation_store.dialog AS d
+    WHERE d.tenant_id = :tenant_id::text
+        AND d.id = :changes::jsonb ->> 'dialog_id'
+    FOR KEY SHARE
+)
 
 UPDATE conversation_store.api_token AS t
 SET
@@ -21,4 +32,6 @@ SET
     END,
     update_date = statement_timestamp()
 WHERE t.id = :id::bigint
-    AND t.tenant_id = :tenant_id::text;
+    AND t.tenant_id = :tenant_id::text
+    -- Always true: it makes the server lock the dialog before this row.
+    AND (SELECT count(*) FROM held) >= 0;

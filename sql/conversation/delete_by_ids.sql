@@ -1,8 +1,8 @@
 /* conversation.delete_by_ids */
 -- Delete conversations with everything in them.
 --
--- With a dialog or a tenant only those that are theirs. Rows are locked in order of the ids, so that two such
--- statements never wait for each other in a circle. Served by conversation_pkey.
+-- With a dialog only those that are in it. Rows are locked in order of the ids, so that two
+-- such statements never wait for each other in a circle. Served by conversation_pkey.
 -- returns: count
 -- plan: custom
 
@@ -20,6 +20,7 @@ WITH locked AS MATERIALIZED (
 )
 
 DELETE FROM conversation_store.conversation AS c
-USING locked AS l
 WHERE c.tenant_id = :tenant_id::text
-    AND c.id = l.id;
+    -- Not a join: where many tenants have the same ids the planner expects many rows, and would
+    -- read the whole tenant to join them.
+    AND c.id = ANY(ARRAY(SELECT l.id FROM locked AS l));

@@ -1,7 +1,7 @@
 /* conversation.delete_by_tenant_id */
 -- Delete a batch of a tenant's conversations.
 --
--- Any of them, by conversation_tenant_id_create_date_idx or another index that the tenant leads.
+-- Any of them, by whichever index the tenant leads; the limit ends the scan.
 -- Returns how many were deleted and how many were found: another who deletes the same leaves
 -- fewer to delete, but the end is where none are found.
 -- returns: one
@@ -29,9 +29,9 @@ locked AS MATERIALIZED (
 
 deleted AS (
     DELETE FROM conversation_store.conversation AS c
-    USING locked AS l
     WHERE c.tenant_id = :tenant_id::text
-        AND c.id = l.id
+        -- Not a join, see delete_by_ids.sql.
+        AND c.id = ANY(ARRAY(SELECT l.id FROM locked AS l))
     RETURNING c.id
 )
 

@@ -50,9 +50,9 @@ locked AS MATERIALIZED (
 
 deleted AS (
     DELETE FROM conversation_store.conversation AS c
-    USING locked AS l
     WHERE c.tenant_id = :tenant_id::text
-        AND c.id = l.id
+        -- Not a join, see delete_by_ids.sql.
+        AND c.id = ANY(ARRAY(SELECT l.id FROM locked AS l))
     RETURNING c.id
 )
 

@@ -2,7 +2,8 @@
 -- Find the tenants that have conversations with these ids.
 --
 -- For a call that names no tenant. Served by conversation_pkey, whose first column is the id.
--- One row more than there are ids is enough: then two tenants have one of them.
+-- With a dialog, only its conversations. One row more than there are ids is enough: then two
+-- tenants have one of them.
 -- returns: many
 -- tenants: all, since the tenant of an id is looked for
 
@@ -11,6 +12,7 @@ SELECT
     c.tenant_id
 FROM conversation_store.conversation AS c
 WHERE c.id = ANY(:ids::text[])
+    AND (:dialog_id::text IS NULL OR c.dialog_id = :dialog_id::text)
 ORDER BY
     c.id,
     c.tenant_id

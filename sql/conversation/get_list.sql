@@ -3,8 +3,9 @@
 --
 -- Without a keyword, in order of create_date or update_date, either direction: a range of
 -- conversation_tenant_id_dialog_id_create_date_id_idx or its twin for update_date, which
--- also gives the total; other orders sort the dialog. With a keyword:
--- conversation_message_dialog_id_search_idx and conversation_dialog_id_search_idx, or,
+-- also gives the total; other orders sort the dialog. An id is looked up by
+-- conversation_pkey. With a keyword:
+-- conversation_message_tenant_id_dialog_id_search_idx and conversation_tenant_id_dialog_id_search_idx, or,
 -- where no index can serve the keyword, a scan of the dialog's messages. One row with NULLs
 -- and the total when the page is empty.
 --
@@ -69,7 +70,9 @@ matching AS NOT MATERIALIZED (
     WHERE (:tenant_id::text IS NOT NULL OR conversation_store.force_custom_plan(c.id))
         AND c.tenant_id = :tenant_id::text
         AND c.dialog_id = :dialog_id::text
-        AND (:id::text IS NULL OR c.id = :id::text)
+        -- A subquery hides the id from the planner: of one that many tenants have it would expect
+        -- many rows, and walk the dialog for the one that conversation_pkey finds.
+        AND (:id::text IS NULL OR c.id = (SELECT :id::text))
         AND (:user_id::text IS NULL OR c.user_id = :user_id::text)
         AND (:exp_user_id::text IS NULL OR c.exp_user_id = :exp_user_id::text)
         -- ANY of an array is an index condition where IN would be a filter over the dialog.

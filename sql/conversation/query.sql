@@ -2,8 +2,8 @@
 -- Return the conversations of a dialog, of a user, or of both, newest first.
 --
 -- What is given folds into a condition of conversation_tenant_id_dialog_id_create_date_id_idx
--- or conversation_tenant_id_user_id_create_date_id_idx, which give the order too, or of
--- conversation_pkey.
+-- or conversation_tenant_id_user_id_create_date_id_idx, which give the order too. An id is
+-- looked up by conversation_pkey.
 -- returns: many
 -- plan: custom
 
@@ -62,7 +62,8 @@ SELECT
 FROM conversation_store.conversation AS c
 -- Planned for its actual values, see get_list.sql.
 WHERE (:limit::bigint IS NOT NULL OR conversation_store.force_custom_plan(c.id))
-    AND (:id::text IS NULL OR c.id = :id::text)
+    -- A subquery, see get_list.sql.
+    AND (:id::text IS NULL OR c.id = (SELECT :id::text))
     AND c.tenant_id = :tenant_id::text
     AND (:dialog_id::text IS NULL OR c.dialog_id = :dialog_id::text)
     AND (:user_id::text IS NULL OR c.user_id = :user_id::text)

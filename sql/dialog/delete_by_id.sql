@@ -1,7 +1,8 @@
 /* dialog.delete_by_id */
 -- Delete a dialog without conversations, with the tokens bound to it.
 --
--- While there are conversations it is their foreign key's error. Served by dialog_pkey.
+-- While there are conversations it is their foreign key's error. Served by dialog_pkey or
+-- dialog_tenant_id_id_idx.
 -- returns: count
 
 DELETE FROM conversation_store.dialog AS d

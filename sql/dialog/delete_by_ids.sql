@@ -2,7 +2,7 @@
 -- Delete dialogs without conversations, with the tokens bound to them.
 --
 -- While one of them has conversations it is their foreign key's error. Rows are locked in
--- order of the ids. Served by dialog_pkey.
+-- order of the ids. Served by dialog_pkey or dialog_tenant_id_id_idx.
 -- returns: count
 
 WITH locked AS MATERIALIZED (
@@ -15,6 +15,6 @@ WITH locked AS MATERIALIZED (
 )
 
 DELETE FROM conversation_store.dialog AS d
-USING locked AS l
 WHERE d.tenant_id = :tenant_id::text
-    AND d.id = l.id;
+    -- Not a join, see conversation/delete_by_ids.sql.
+    AND d.id = ANY(ARRAY(SELECT l.id FROM locked AS l));

@@ -4,18 +4,30 @@
 -- A dialog that still has one is found and not deleted. Rows are locked in order of the
 -- ids. Served by dialog_tenant_id_id_idx and conversation_tenant_id_dialog_id_create_date_id_idx.
 -- returns: one
+-- plan: custom
 
 WITH batch AS MATERIALIZED (
     SELECT
         d.id,
-        EXISTS(
-            SELECT 1
-            FROM conversation_store.conversation AS c
-            WHERE c.tenant_id = :tenant_id::text
-                AND c.dialog_id = d.id
-        ) AS has_conversations
+        c.id IS NOT NULL AS has_conversations
     FROM conversation_store.dialog AS d
-    WHERE d.tenant_id = :tenant_id::text
+    -- Not EXISTS, for which the planner may read all conversations of the tenant into a hash.
+    LEFT JOIN
+        LATERAL (
+            SELECT o.id
+            FROM conversation_store.conversation AS o
+            WHERE o.tenant_id = :tenant_id::text
+                AND o.dialog_id = d.id
+            -- In order of the index: with a limit alone the planner may scan the table for the first.
+            ORDER BY
+                o.create_date DESC,
+                o.id DESC
+            LIMIT 1
+        ) AS c
+        ON TRUE
+    -- Planned for its actual values, see conversation/get_list.sql.
+    WHERE (:limit::bigint IS NOT NULL OR conversation_store.force_custom_plan(d.id))
+        AND d.tenant_id = :tenant_id::text
     ORDER BY d.id
     LIMIT :limit::bigint
 ),
@@ -34,9 +46,9 @@ locked AS MATERIALIZED (
 
 deleted AS (
     DELETE FROM conversation_store.dialog AS d
-    USING locked AS l
     WHERE d.tenant_id = :tenant_id::text
-        AND d.id = l.id
+        -- Not a join, see conversation/delete_by_ids.sql.
+        AND d.id = ANY(ARRAY(SELECT l.id FROM locked AS l))
     RETURNING d.id
 )
 

@@ -1,7 +1,7 @@
 /* dialog.get_by_id */
 -- Return the dialog with this id.
 --
--- Served by dialog_pkey.
+-- Served by dialog_pkey or dialog_tenant_id_id_idx.
 -- returns: optional
 
 SELECT

@@ -1,7 +1,7 @@
 /* dialog.get_by_ids */
 -- Return the dialogs with these ids, in order of the ids.
 --
--- Served by dialog_pkey.
+-- Served by dialog_pkey or dialog_tenant_id_id_idx.
 -- returns: many
 
 SELECT

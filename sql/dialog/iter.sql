@@ -3,6 +3,7 @@
 --
 -- :after_id is '' for the first page. A range of dialog_tenant_id_id_idx.
 -- returns: many
+-- plan: custom
 
 SELECT
     d.id,
@@ -11,7 +12,9 @@ SELECT
     d.create_date,
     d.update_date
 FROM conversation_store.dialog AS d
-WHERE d.tenant_id = :tenant_id::text
+-- Planned for its actual values: a generic plan would allow for any :id, and sort the tenant.
+WHERE (:limit::bigint IS NOT NULL OR conversation_store.force_custom_plan(d.id))
+    AND d.tenant_id = :tenant_id::text
     AND d.id > :after_id::text
     AND (:id::text IS NULL OR d.id = :id::text)
 ORDER BY d.id

@@ -3,6 +3,7 @@
 --
 -- Served by dialog_tenant_id_id_idx, then sorted: a tenant has tens of dialogs.
 -- returns: many
+-- plan: custom
 
 SELECT
     d.id,
@@ -11,7 +12,9 @@ SELECT
     d.create_date,
     d.update_date
 FROM conversation_store.dialog AS d
-WHERE d.tenant_id = :tenant_id::text
+-- Planned for its actual values, see conversation/get_list.sql.
+WHERE (:limit::bigint IS NOT NULL OR conversation_store.force_custom_plan(d.id))
+    AND d.tenant_id = :tenant_id::text
 ORDER BY
     d.create_date DESC,
     d.id DESC

@@ -1,7 +1,7 @@
 /* dialog.update_by_id */
 -- Change the name of a dialog.
 --
--- :changes holds them, NULL included. Served by dialog_pkey.
+-- :changes holds them, NULL included. Served by dialog_pkey or dialog_tenant_id_id_idx.
 -- returns: count
 
 UPDATE conversation_store.dialog AS d

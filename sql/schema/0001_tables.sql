@@ -89,7 +89,9 @@ CREATE TABLE conversation_store.conversation_reference (
 
 -- The secret itself is nowhere: only its SHA-256 digest and a hint to recognise it by.
 CREATE TABLE conversation_store.api_token (
-    id bigint GENERATED ALWAYS AS IDENTITY,
+    -- Random, 52 bits: a tenant could count the tokens of others by the gaps in a sequence.
+    -- Below 2**53, so that JavaScript reads it exactly.
+    id bigint NOT NULL DEFAULT ('x' || right(replace(gen_random_uuid()::text, '-', ''), 13))::bit(52)::bigint,
     tenant_id text COLLATE "C" NOT NULL,
     token_digest bytea NOT NULL,
     hint text NOT NULL,

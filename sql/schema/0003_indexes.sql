@@ -43,14 +43,24 @@ CREATE INDEX conversation_tenant_id_create_date_idx
 ON conversation_store.conversation (tenant_id, create_date)
 INCLUDE (source, user_id, tokens, duration, round, thumb_up);
 
--- The keyword search: the text of each message, and the id and name of each conversation.
-CREATE INDEX conversation_message_dialog_id_search_idx
+-- The keyword search: the text of each message, and the id and name of each conversation. The
+-- tenant comes first: two tenants may have the same dialog id, and the search of one must not
+-- read the messages of the other, whose number its time would tell.
+CREATE INDEX conversation_message_tenant_id_dialog_id_search_idx
 ON conversation_store.conversation_message
-USING gin (dialog_id, conversation_store.search_text(conversation_store.message_text(body)) gin_trgm_ops);
+USING gin (
+    tenant_id,
+    dialog_id,
+    conversation_store.search_text(conversation_store.message_text(body)) gin_trgm_ops
+);
 
-CREATE INDEX conversation_dialog_id_search_idx
+CREATE INDEX conversation_tenant_id_dialog_id_search_idx
 ON conversation_store.conversation
-USING gin (dialog_id, conversation_store.search_text(id || E'\n' || coalesce(name, '')) gin_trgm_ops);
+USING gin (
+    tenant_id,
+    dialog_id,
+    conversation_store.search_text(id || E'\n' || coalesce(name, '')) gin_trgm_ops
+);
 
 -- A tenant's tokens, and those of one dialog.
 CREATE INDEX api_token_tenant_id_dialog_id_idx

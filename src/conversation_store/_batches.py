@@ -72,7 +72,7 @@ def _find_dialogs(
         found = yield many(_GET_DIALOGS, Dialog, ids=sorted(wanted[tenant]), tenant_id=tenant)
         dialogs.update((dialog.tenant_id, dialog.id) for dialog in found)
     if unknown := sorted(unowned - owners.keys()):
-        rows: list[FoundTenant] = yield many(tenancy.FIND_DIALOG, FoundTenant, ids=unknown)
+        rows: list[FoundTenant] = yield tenancy.FIND_DIALOG.statement(unknown)
         for row in rows:
             if owners.setdefault(row.id, row.tenant_id) != row.tenant_id:
                 name = next(new.name for new in batch if new.dialog_id == row.id and new.tenant_id is None)

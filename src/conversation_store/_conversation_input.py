@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from conversation_store import _dates as dates
 from conversation_store import _json as json_values
+from conversation_store import _tenancy as tenancy
 from conversation_store import _validation as validate
 from conversation_store.errors import InvalidArgument
 from conversation_store.models import NOT_READ
@@ -32,13 +33,14 @@ _DEFAULTS: Mapping[str, object] = {"user_id": "", "tokens": 0, "duration": 0.0, 
 _NEW = (*SCALARS, *DOCUMENTS, *PAST)
 
 
-def read_changes(name: str, id: str, conversation: object) -> tuple[dict[str, object], dict[str, str]]:
-    """Return the scalar fields to change and the JSON texts of the documents to change.
+def read_changes(
+    name: str, id: str, tenant: str | None, conversation: object
+) -> tuple[str | None, dict[str, object], dict[str, str]]:
+    """Return the tenant, the scalar fields to change and the JSON texts of the documents to change.
 
-    What was not read is left as it is; an id, where there is one, must be *id*.
+    What was not read is left as it is; an id and a tenant, where there are, must be *id* and *tenant*.
     """
-    mapping = validate.keys(name, conversation, (*SCALARS, *DOCUMENTS, *PAST))
-    given = {key: value for key, value in mapping.items() if value is not NOT_READ}
+    given = validate.changes(name, conversation, (*SCALARS, *DOCUMENTS, *PAST))
     if "id" in given and validate.identifier(f"{name}['id']", given["id"]) != id:
         raise InvalidArgument(f"{name}['id'] must be the id of the conversation or be left out")
     documents = {
@@ -47,16 +49,16 @@ def read_changes(name: str, id: str, conversation: object) -> tuple[dict[str, ob
     scalars = {
         field: checked(f"{name}[{field!r}]", given[field]) for field, checked in SCALARS.items() if field in given
     }
-    return scalars, documents
+    return tenancy.same(name, tenant, given), scalars, documents
 
 
-def read_update(name: str, conversation: object) -> tuple[str, str]:
-    """Return the id of a conversation to change, and what `update_many_by_id` sends of it."""
+def read_update(name: str, tenant: str | None, conversation: object) -> tuple[str, str | None, str]:
+    """Return the id and the tenant of a conversation to change, and what `update_many_by_id` sends of it."""
     given = validate.keys(name, conversation, (*SCALARS, *DOCUMENTS, *PAST))
     id = validate.identifier(f"{name}['id']", given.get("id"))
-    scalars, documents = read_changes(name, id, given)
+    owner, scalars, documents = read_changes(name, id, tenant, given)
     members = {"id": json.dumps(id), "changes": json.dumps(scalars, ensure_ascii=False), **documents}
-    return id, "{" + ",".join(f'"{key}":{text}' for key, text in members.items()) + "}"
+    return id, owner, "{" + ",".join(f'"{key}":{text}' for key, text in members.items()) + "}"
 
 
 class NewConversation(NamedTuple):
@@ -123,8 +125,7 @@ def read_new(name: str, conversation: object) -> NewConversation:
 
 def of_tenant(new: NewConversation, tenant_id: str | None) -> NewConversation:
     """Return a conversation to load, which must be of this tenant if there is one."""
-    if None not in (tenant_id, new.tenant_id) and new.tenant_id != tenant_id:
-        raise InvalidArgument(f"{new.name}['tenant_id'] must be {tenant_id!r} or be left out, not {new.tenant_id!r}")
+    tenancy.same(new.name, tenant_id, {"tenant_id": new.tenant_id})
     return new
 
 

@@ -1,11 +1,11 @@
-"""Conversations written: saved, loaded, appended to, changed and deleted."""
+"""Conversations written: saved, loaded, appended to and changed."""
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 from conversation_store import _batches as batches
 from conversation_store import _conversation_input as conversation_input
@@ -13,7 +13,7 @@ from conversation_store import _dates as dates
 from conversation_store import _json as json_values
 from conversation_store import _tenancy as tenancy
 from conversation_store import _validation as validate
-from conversation_store._batches import OnProgress, Progress
+from conversation_store._batches import OnProgress
 from conversation_store._dates import Moment
 from conversation_store._operations import Methods, operation
 from conversation_store._sql_loader import load
@@ -26,9 +26,6 @@ _SAVE = load("conversation.save")
 _APPEND_MESSAGE = load("conversation.append_message")
 _UPDATE_MANY_BY_ID = load("conversation.update_many_by_id")
 _APPEND_ROUND = load("conversation.append_round")
-_DELETE_BY_ID = load("conversation.delete_by_id")
-_DELETE_BY_IDS = load("conversation.delete_by_ids")
-_DELETE_BY_DIALOG_IDS = load("conversation.delete_by_dialog_ids")
 
 
 class ConversationWrites(Methods):
@@ -105,12 +102,13 @@ class ConversationWrites(Methods):
         """Load any number of conversations in one transaction, all of them or none; return how many.
 
         Each mapping has a `dialog_id` and any other arguments of `save`, its own mix of them; what `to_dict` returns is
-        one too. They are read from the iterable as they are sent, by COPY; *on_progress* is called with the number so
-        far. One without a `tenant_id` gets *tenant_id*, the tenant that the store is bound to, or that of its dialog.
-        Raises `AlreadyExists`, `DialogNotFound`, `AmbiguousId` when two tenants have the dialog of one without a
-        tenant, and `InvalidArgument` or `InvalidArgumentType`, which name the mapping and the field.
-        SQL: `sql/dialog/get_by_ids.sql`, `sql/conversation/insert_many.sql`,
-        `sql/conversation_message/insert_many.sql`, `sql/conversation_reference/insert_many.sql`.
+        one too: of a row that was read in part, what is missing gets the default. They are read from the iterable as
+        they are sent, by COPY; *on_progress* is called with the number so far. One without a `tenant_id` gets
+        *tenant_id*, the tenant that the store is bound to, or that of its dialog. Raises `AlreadyExists`,
+        `DialogNotFound`, `AmbiguousId` when two tenants have the dialog of one without a tenant, and `InvalidArgument`
+        or `InvalidArgumentType`, which name the mapping and the field. SQL: `sql/dialog/get_by_ids.sql`,
+        `sql/conversation/insert_many.sql`, `sql/conversation_message/insert_many.sql`,
+        `sql/conversation_reference/insert_many.sql`.
         """
         validate.callback("on_progress", on_progress)
         tenant = tenancy.known(self._bound, tenant_id)
@@ -132,9 +130,10 @@ class ConversationWrites(Methods):
     ) -> Described[int]:
         """Apply the given fields to a conversation and increment its round; return 1, or 0 when there is none.
 
-        A given list replaces the stored one; only the entries that differ are written. A whole row as it was read may
-        be given: its dates, round, revision, dialog and tenant are ignored, what was not read is left as it is, and an
-        `id` must be *id*. Unknown keys raise `InvalidArgument`. With *dialog_id*, only a conversation of this dialog is
+        A given list replaces the stored one, also what others have appended to it since it was read; only the entries
+        that differ are written. A whole row as it was read may be given: its dates, round, revision and dialog are
+        ignored, what was not read is left as it is, an `id` must be *id*, and a `tenant_id` that of the call, or is
+        the tenant. Unknown keys raise `InvalidArgument`. With *dialog_id*, only a conversation of this dialog is
         changed. Without a tenant, the one that has the id is found first; raises `AmbiguousId` when two have it.
         SQL: `sql/conversation/append_message.sql`.
         """
@@ -171,19 +170,27 @@ class ConversationWrites(Methods):
         another dialog than *dialog_id*. Without a tenant, those that have the ids are found first, and the changes are
         one transaction; raises `AmbiguousId` when two have one. SQL: `sql/conversation/update_many_by_id.sql`.
         """
-        updates = dict[str, str]()
+        tenant = tenancy.known(self._bound, tenant_id)
+        updates: dict[tuple[str | None, str], str] = {}
+        owners: defaultdict[str, set[str | None]] = defaultdict(set)
         for index, conversation in enumerate(validate.rows("conversations", conversations)):
-            id, update = conversation_input.read_update(f"conversations[{index}]", conversation)
-            if id in updates:
-                raise InvalidArgument(f"conversations[{index}] has the duplicate id {id!r}: each id may be given once")
-            updates[id] = update
+            name = f"conversations[{index}]"
+            id, owner, update = conversation_input.read_update(name, tenant, conversation)
+            if owners[id] & {owner, None} or (owner is None and owners[id]):
+                raise InvalidArgument(f"{name} has the duplicate id {id!r}: each id may be given once")
+            owners[id].add(owner)
+            updates[owner, id] = update
         if len(updates) > validate.MAX_IDS:
             raise InvalidArgument(f"conversations must have at most {validate.MAX_IDS} members, not {len(updates)}")
         dialog = validate.optional_filter("dialog_id", dialog_id)
-        tenant = tenancy.known(self._bound, tenant_id)
+        named: defaultdict[str, list[str]] = defaultdict(list)
+        for owner, id in updates:
+            if owner is not None:
+                named[owner].append(id)
 
         def describe(owner: str, some: list[str]) -> Statement[int]:
-            written = "[" + ",".join(updates[id] for id in some) + "]"
+            texts = (updates.get((owner, id)) or updates[None, id] for id in some)
+            written = "[" + ",".join(texts) + "]"
             statement = many(
                 _UPDATE_MANY_BY_ID, UpdatedConversation, tenant_id=owner, dialog_id=dialog, updates=written
             )
@@ -195,7 +202,14 @@ class ConversationWrites(Methods):
             return then(statement, updated)
 
         return tenancy.for_each(
-            tenant, tenancy.FIND_CONVERSATION, list(updates), describe, sum, atomic=True, check_missing=_check_found
+            None if named else tenant,
+            tenancy.find_conversation(dialog),
+            [id for owner, id in updates if owner is None],
+            describe,
+            sum,
+            atomic=True,
+            check_missing=_check_found,
+            named=named,
         )
 
     @operation
@@ -226,9 +240,10 @@ class ConversationWrites(Methods):
         SQL: `sql/conversation/append_round.sql`.
         """
         text = validate.identifier("id", id)
+        dialog = validate.optional_filter("dialog_id", dialog_id)
         params: dict[str, object] = {
             "id": text,
-            "dialog_id": validate.optional_filter("dialog_id", dialog_id),
+            "dialog_id": dialog,
             "messages": json_values.json_list("messages", messages),
             "reference": json_values.json_list("reference", reference),
             "tokens": validate.bigint("tokens", tokens),
@@ -250,131 +265,28 @@ class ConversationWrites(Methods):
 
         return tenancy.for_one(
             tenancy.known(self._bound, tenant_id),
-            tenancy.FIND_CONVERSATION,
+            tenancy.find_conversation(dialog),
             text,
             lambda owner: then(optional(_APPEND_ROUND, AppendedRound, tenant_id=owner, **params), new_round),
         )
-
-    @operation
-    def delete_by_id(self, id: Id, *, tenant_id: Id | None = None, dialog_id: Id | None = None) -> Described[int]:
-        """Delete a conversation with everything in it; return 1, or 0 when there is none.
-
-        With *dialog_id*, only a conversation of this dialog. Without a tenant, the one that has the id is found first;
-        raises `AmbiguousId` when two have it. SQL: `sql/conversation/delete_by_id.sql`.
-        """
-        text = validate.identifier("id", id)
-        dialog = validate.optional_filter("dialog_id", dialog_id)
-        return tenancy.for_one(
-            tenancy.known(self._bound, tenant_id),
-            tenancy.FIND_CONVERSATION,
-            text,
-            lambda owner: count(_DELETE_BY_ID, id=text, tenant_id=owner, dialog_id=dialog),
-        )
-
-    @operation
-    def delete_by_ids(
-        self, ids: Iterable[Id], dialog_id: Id | None = None, *, tenant_id: Id | None = None
-    ) -> Described[int]:
-        """Delete conversations with everything in them; return how many there were.
-
-        With *dialog_id*, only those of the dialog. At most 10,000. Without a tenant, those that have the ids are found
-        first, and the deletions are one transaction; raises `AmbiguousId` when two have one.
-        SQL: `sql/conversation/delete_by_ids.sql`.
-        """
-        dialog = validate.optional_filter("dialog_id", dialog_id)
-        return tenancy.for_each(
-            tenancy.known(self._bound, tenant_id),
-            tenancy.FIND_CONVERSATION,
-            validate.identifiers("ids", ids),
-            lambda owner, some: count(_DELETE_BY_IDS, ids=some, tenant_id=owner, dialog_id=dialog),
-            sum,
-            atomic=True,
-        )
-
-    @operation
-    def delete_by_dialog_ids(
-        self,
-        ids: Iterable[Id],
-        *,
-        tenant_id: Id | None = None,
-        batch_size: int = batches.BATCH,
-        on_progress: OnProgress | None = None,
-    ) -> Steps[int]:
-        """Delete every conversation of some dialogs; return how many there were.
-
-        Each statement deletes *batch_size* at the most and is a transaction of its own, unless the call is made inside
-        of one; *on_progress* is called with the number so far. After an interruption, call it again. At most 10,000
-        dialogs. Without a tenant, those that have the dialogs are found first; raises `AmbiguousId` when two have one.
-        SQL: `sql/conversation/delete_by_dialog_ids.sql`.
-        """
-        limit = batches.batch_size(batch_size, on_progress)
-        progress = Progress(on_progress)
-
-        def delete(owner: str, some: list[str]) -> Steps[int]:
-            return Steps(batches.delete_in_batches(_DELETE_BY_DIALOG_IDS, limit, progress, tenant_id=owner, ids=some))
-
-        return tenancy.several(
-            tenancy.for_each(
-                tenancy.known(self._bound, tenant_id),
-                tenancy.FIND_DIALOG,
-                validate.identifiers("ids", ids),
-                delete,
-                sum,
-            )
-        )
-
-    @operation
-    def delete_not_updated_since(
-        self,
-        date: Moment,
-        *,
-        tenant_id: Id | None = None,
-        dialog_id: Id | None = None,
-        time_zone: str = "UTC",
-        batch_size: int = batches.BATCH,
-        on_progress: OnProgress | None = None,
-    ) -> Steps[int]:
-        """Delete the conversations that were last updated before a date; return how many there were.
-
-        *date* is a day, of which the first instant counts, or an instant; without an offset it is in *time_zone*, an
-        IANA name. Of a tenant, of a dialog, or of all; in batches, as `delete_by_dialog_ids`. One that is updated while
-        this runs is kept. Without a tenant, the one that has the dialog is found first; raises `AmbiguousId` when two
-        have it. SQL: `sql/conversation/delete_not_updated_since.sql`.
-        """
-        zone = dates.time_zone("time_zone", time_zone)
-        before_date = dates.start(dates.moment("date", date), zone)
-        tenant = tenancy.known(self._bound, tenant_id)
-        dialog = validate.optional_filter("dialog_id", dialog_id)
-        limit = batches.batch_size(batch_size, on_progress)
-        progress = Progress(on_progress)
-
-        def delete(owner: str) -> Generator[Statement[Any], Any, None]:
-            return batches.delete_not_updated_since(
-                limit, progress, before_date=before_date, tenant_id=owner, dialog_id=dialog
-            )
-
-        def steps() -> Generator[Statement[Any], Any, int]:
-            yield from tenancy.walk(tenant, dialog, delete)
-            return progress.number
-
-        return Steps(steps())
 
 
 def _change(
     tenant: str | None, id: object, conversation: object, dialog_id: object, *, increment: int
 ) -> Described[int]:
     text = validate.identifier("id", id)
-    scalars, documents = conversation_input.read_changes("conversation", text, conversation)
+    dialog = validate.optional_filter("dialog_id", dialog_id)
+    owner, scalars, documents = conversation_input.read_changes("conversation", text, tenant, conversation)
     params: dict[str, object] = {
         "id": text,
-        "dialog_id": validate.optional_filter("dialog_id", dialog_id),
+        "dialog_id": dialog,
         "changes": json.dumps(scalars, ensure_ascii=False),
         "increment": increment,
         **{field: documents.get(field) for field in conversation_input.DOCUMENTS},
     }
     return tenancy.for_one(
-        tenant,
-        tenancy.FIND_CONVERSATION,
+        owner,
+        tenancy.find_conversation(dialog),
         text,
         lambda owner: count(_APPEND_MESSAGE, tenant_id=owner, **params),
     )

@@ -4,45 +4,56 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import psycopg
 
+from conversation_store._statement import Statement
 from conversation_store.errors import AlreadyExists, DialogNotEmpty, DialogNotFound, InvalidArgument, StoreError
 
-_CONSTRAINTS: Mapping[str, tuple[type[StoreError], str]] = {
-    "dialog_pkey": (AlreadyExists, "a dialog with this id exists already"),
-    "conversation_pkey": (AlreadyExists, "a conversation with this id exists already"),
-    "conversation_tenant_id_dialog_id_fkey": (DialogNotFound, "the tenant has no dialog with this dialog_id"),
-    "api_token_token_digest_key": (AlreadyExists, "this token is stored already"),
-    "api_token_beta_key": (AlreadyExists, "this beta is in use already"),
-    "api_token_tenant_id_dialog_id_fkey": (DialogNotFound, "the tenant has no dialog with this dialog_id"),
+_NO_DIALOG = (DialogNotFound, "the tenant has no dialog with this dialog_id", "dialog_id")
+# What a violated constraint means, and the parameter of the statement that says of what.
+_CONSTRAINTS: Mapping[str, tuple[type[StoreError], str, str | None]] = {
+    "dialog_pkey": (AlreadyExists, "a dialog with this id exists already", "id"),
+    "conversation_pkey": (AlreadyExists, "a conversation with this id exists already", "id"),
+    "conversation_tenant_id_dialog_id_fkey": _NO_DIALOG,
+    "api_token_token_digest_key": (AlreadyExists, "this token is stored already", None),
+    "api_token_beta_key": (AlreadyExists, "this beta is in use already", None),
+    "api_token_tenant_id_dialog_id_fkey": _NO_DIALOG,
 }
-# The id in the detail of a key (id, tenant_id).
-_ID = re.compile(r"\(id, tenant_id\)=\((.*), .*\)")
+# The values of a key in the detail of an error. The server may translate the detail, but not this.
+_KEY = re.compile(r"=\((.*)\)", re.DOTALL)
 # The functions of the server that look up a time zone: in the text of a timestamp, and for AT TIME ZONE.
 _ZONE_CHECKS = ("DateTimeParseError", "timestamp_zone", "timestamptz_zone", "DecodeTimezoneName", "parse_sane_timezone")
 
 
-def translate(name: str, error: BaseException) -> Exception | None:
-    """Return the error of this package for what the statement *name* raised, or None where that stays as it is."""
+def translate(statement: Statement[Any], error: BaseException) -> Exception | None:
+    """Return the error of this package for what a statement raised, or None where that stays as it is."""
     if not isinstance(error, psycopg.Error):
         return None
-    translated = _translated(name, error)
+    translated = _translated(statement, error)
     # The server's detail quotes the key. Nothing of a token's row may be quoted, not even by the cause of an error.
-    if translated is not None and not name.startswith("api_token."):
+    if translated is not None and not statement.query.name.startswith("api_token."):
         translated.__cause__ = error
     return translated
 
 
-def _translated(name: str, error: psycopg.Error) -> Exception | None:
+def _translated(statement: Statement[Any], error: psycopg.Error) -> Exception | None:
     constraint = error.diag.constraint_name or ""
-    if name.startswith("dialog.delete") and constraint == "conversation_tenant_id_dialog_id_fkey":
-        return DialogNotEmpty("the dialog has conversations; delete them first")
+    found = _KEY.search(error.diag.message_detail or "")
+    key = found[1] if found else ""
+    if statement.query.name.startswith("dialog.delete") and constraint == "conversation_tenant_id_dialog_id_fkey":
+        id = key.removeprefix(f"{statement.params['tenant_id']}, ")
+        return DialogNotEmpty(f"the dialog {id!r} has conversations; delete them first")
     if error.diag.schema_name == "conversation_store" and constraint in _CONSTRAINTS:
-        kind, message = _CONSTRAINTS[constraint]
-        # The server may translate the detail, but not the key and its value.
-        key = None if name.startswith("api_token.") else _ID.search(error.diag.message_detail or "")
-        return kind(f"{message}: {key[1]!r}" if key else message)
+        kind, message, parameter = _CONSTRAINTS[constraint]
+        value = statement.params.get(parameter or "")
+        # The key is an id and its tenant, each of which may hold a comma.
+        if statement.copied is not None:
+            value = next((row[0] for row in statement.copied if f"{row[0]}, {row[1]}" == key), None)
+        elif value is None and parameter == "id":
+            value = key.removesuffix(f", {statement.params['tenant_id']}")
+        return kind(message if value is None else f"{message}: {value!r}")
     if isinstance(error, psycopg.errors.InvalidParameterValue) and error.diag.source_function in _ZONE_CHECKS:
         return InvalidArgument("time_zone must be an IANA time zone that the server knows, such as 'Europe/Paris'")
     return None

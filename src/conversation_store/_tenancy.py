@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Mapping
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 from conversation_store import _validation as validate
 from conversation_store._sql_loader import Query, load
@@ -14,8 +15,28 @@ from conversation_store.models import FoundTenant, Tenant
 
 T = TypeVar("T")
 
-FIND_DIALOG = load("dialog.find")
-FIND_CONVERSATION = load("conversation.find")
+
+class Find(NamedTuple):
+    """How the tenant of an id is found."""
+
+    noun: str
+    query: Query
+    narrow: Mapping[str, object] = MappingProxyType({})
+
+    def statement(self, ids: list[str]) -> Statement[list[FoundTenant]]:
+        """Describe the statement that finds the tenants of ids."""
+        return many(self.query, FoundTenant, ids=ids, **self.narrow)
+
+
+FIND_DIALOG = Find("dialog", load("dialog.find"))
+
+
+def find_conversation(dialog_id: str | None = None) -> Find:
+    """Return how the tenant of a conversation is found, which with *dialog_id* must be of this dialog."""
+    return Find("conversation", _FIND_CONVERSATION, {"dialog_id": dialog_id})
+
+
+_FIND_CONVERSATION = load("conversation.find")
 _ITER_TENANTS = load("dialog.iter_tenants")
 
 # No tenant has the empty id: a statement with it finds nothing, and says so as it does of any other id.
@@ -41,15 +62,25 @@ def needed(bound: str | None, tenant_id: object) -> str:
     return tenant
 
 
+def same(name: str, tenant: str | None, row: Mapping[str, object]) -> str | None:
+    """Return the tenant of a call, which that of a row, where the row has one, must not contradict."""
+    if row.get("tenant_id") is None:
+        return tenant
+    own = validate.identifier(f"{name}['tenant_id']", row["tenant_id"])
+    if tenant not in (None, own):
+        raise InvalidArgument(f"{name}['tenant_id'] must be {tenant!r} or be left out, not {own!r}")
+    return own
+
+
 def for_one(
-    tenant: str | None, find: Query, id: str, describe: Callable[[str], Described[T]], *, atomic: bool = False
+    tenant: str | None, find: Find, id: str, describe: Callable[[str], Described[T]], *, atomic: bool = False
 ) -> Described[T]:
     """Describe a call for the tenant of one id."""
     if tenant is not None:
         return describe(tenant)
 
     def steps() -> Generator[Statement[Any], Any, T]:
-        tenants = _by_tenant((yield many(find, FoundTenant, ids=[id])))
+        tenants = _by_tenant(find, (yield find.statement([id])))
         return (yield from run(describe(next(iter(tenants), _NO_TENANT))))
 
     return Steps(steps(), atomic)
@@ -57,29 +88,35 @@ def for_one(
 
 def for_each(
     tenant: str | None,
-    find: Query,
+    find: Find,
     ids: list[str],
     describe: Callable[[str, list[str]], Described[T]],
     merge: Callable[[Iterable[T]], T],
     *,
     atomic: bool = False,
     check_missing: Callable[[list[str]], object] = lambda missing: None,
+    named: Mapping[str, list[str]] = MappingProxyType({}),
 ) -> Described[T]:
     """Describe a call for the tenants of a list of ids: one after the other, in order of the tenants.
 
-    *check_missing* is called with the ids that no tenant has.
+    *check_missing* is called with the ids that no tenant has. *named* are ids whose tenants need not be found.
     """
     if tenant is not None:
         return describe(tenant, ids)
+    if not ids and len(named) == 1:
+        return describe(*next(iter(named.items())))
 
     def steps() -> Generator[Statement[Any], Any, T]:
-        found: list[FoundTenant] = yield many(find, FoundTenant, ids=ids)
-        by_tenant = _by_tenant(found)
-        there = {row.id for row in found}
-        check_missing([id for id in ids if id not in there])
+        by_tenant = {owner: list(some) for owner, some in named.items()}
+        if ids:
+            found: list[FoundTenant] = yield find.statement(ids)
+            there = {row.id for row in found}
+            check_missing([id for id in ids if id not in there])
+            for owner, some in _by_tenant(find, found).items():
+                by_tenant.setdefault(owner, []).extend(some)
         results: list[T] = []
-        for owner, some in by_tenant.items():
-            results.append((yield from run(describe(owner, some))))
+        for owner in sorted(by_tenant):
+            results.append((yield from run(describe(owner, by_tenant[owner]))))
         return merge(results)
 
     return Steps(steps(), atomic)
@@ -90,12 +127,14 @@ def several(described: Described[T]) -> Steps[T]:
     return described if isinstance(described, Steps) else Steps(run(described))
 
 
-def _by_tenant(found: Iterable[FoundTenant]) -> Mapping[str, list[str]]:
+def _by_tenant(find: Find, found: Iterable[FoundTenant]) -> Mapping[str, list[str]]:
     """Return the ids of each tenant, in order of the tenants."""
     tenants: dict[str, str] = {}
     for row in found:
         if tenants.setdefault(row.id, row.tenant_id) != row.tenant_id:
-            raise AmbiguousId(f"two tenants have the id {row.id!r}: give tenant_id, or use for_tenant(tenant_id)")
+            raise AmbiguousId(
+                f"two tenants have a {find.noun} {row.id!r}: give tenant_id, or use for_tenant(tenant_id)"
+            )
     ids: defaultdict[str, list[str]] = defaultdict(list)
     for id, tenant in tenants.items():
         ids[tenant].append(id)
@@ -113,8 +152,8 @@ def walk(
         yield from steps(tenant)
     elif dialog_id is not None:
         found: list[FoundTenant] = []
-        yield _aside(many(FIND_DIALOG, FoundTenant, ids=[dialog_id]), found)
-        for owner in _by_tenant(found):
+        yield _aside(FIND_DIALOG.statement([dialog_id]), found)
+        for owner in _by_tenant(FIND_DIALOG, found):
             yield from steps(owner)
     else:
         after_tenant_id = _NO_TENANT

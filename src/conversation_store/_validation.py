@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 from conversation_store.errors import InvalidArgument, InvalidArgumentType
+from conversation_store.models import NOT_READ
 
 Id: TypeAlias = str | int | UUID
 """An id: text, an int, which stands for its decimal text, or a UUID, which stands for its 32 hex digits."""
@@ -27,6 +28,7 @@ def text(name: str, value: object, *, maximum: int | None = None) -> str:
     """Return *value* when PostgreSQL can store it as text."""
     if not isinstance(value, str):
         raise InvalidArgumentType(f"{name} must be a str, not {type(value).__name__}")
+    value = str.__str__(value)  # of a subclass too, whose own methods may say something else than what is sent
     if (reason := unstorable(value)) is not None:
         raise InvalidArgument(f"{name} must not contain {reason}")
     if maximum is not None and len(value) > maximum:
@@ -50,9 +52,9 @@ def identifier(name: str, value: object, *, maximum: int = MAX_ID) -> str:
 def optional_identifier(name: str, value: object, *, maximum: int = MAX_ID) -> str | None:
     """Return an id, which may be empty, as its text, or None for None."""
     if isinstance(value, UUID):
-        value = value.hex
+        value = f"{value.int:032x}"
     elif isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
+        value = int.__repr__(value)  # of a subclass too, such as an IntEnum
     elif value is not None and not isinstance(value, str):
         raise InvalidArgumentType(f"{name} must be a str, an int or a UUID, not {type(value).__name__}")
     return optional_text(name, value, maximum=maximum)
@@ -136,9 +138,9 @@ def boolean(name: str, value: object) -> bool:
 
 def choice(name: str, value: object, allowed: Sequence[str]) -> str:
     """Return *value* when it is one of the closed list."""
-    if value not in allowed:
+    if not isinstance(value, str) or (exact := str.__str__(value)) not in allowed:
         raise InvalidArgument(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
-    return cast(str, value)
+    return exact
 
 
 def keys(name: str, value: object, allowed: Sequence[str]) -> Mapping[str, object]:
@@ -151,6 +153,11 @@ def keys(name: str, value: object, allowed: Sequence[str]) -> Mapping[str, objec
             f"{name} must have keys among {', '.join(allowed)}; unknown: {', '.join(map(repr, unknown))}"
         )
     return mapping
+
+
+def changes(name: str, value: object, allowed: Sequence[str]) -> Mapping[str, object]:
+    """Return what a mapping with only the allowed keys changes: all of it but what was not read."""
+    return {key: member for key, member in keys(name, value, allowed).items() if member is not NOT_READ}
 
 
 def unstorable(value: str) -> str | None:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import timedelta
+from functools import partial
 
 from conversation_store import _batches as batches
 from conversation_store import _dates as dates
 from conversation_store import _tenancy as tenancy
+from conversation_store import _token_secrets as token_secrets
 from conversation_store import _validation as validate
 from conversation_store._dates import Moment
 from conversation_store._operations import AsyncRepository, Methods, Repository, operation
 from conversation_store._sql_loader import load
 from conversation_store._statement import Described, Statement, Steps, count, limited, one, optional, then
 from conversation_store._validation import Id
-from conversation_store.errors import InvalidArgument, InvalidArgumentType, TokenNotFound
+from conversation_store.errors import InvalidArgument, TokenNotFound
 from conversation_store.models import ApiToken, IssuedToken, LimitedList
 
 _SAVE = load("api_token.save")
@@ -74,7 +75,7 @@ class _ApiTokens(Methods):
         ever; a date is its first instant, and in UTC without an offset. Raises `DialogNotFound` when the tenant has no
         such dialog. SQL: `sql/api_token/save.sql`.
         """
-        token = _new_secret()
+        token = token_secrets.new_secret()
         owner = tenancy.needed(self._bound, tenant_id)
         return then(_save(owner, token, dialog_id, source, None, expire_date), _issued(token))
 
@@ -113,7 +114,7 @@ class _ApiTokens(Methods):
         return optional(
             _AUTHENTICATE,
             ApiToken,
-            token_digest=_digest(token),
+            token_digest=token_secrets.digest(token),
             tenant_id=self._bound,
             stamp_every=validate.seconds("stamp_every", stamp_every),
         )
@@ -128,7 +129,7 @@ class _ApiTokens(Methods):
         return optional(
             _AUTHENTICATE_BETA,
             ApiToken,
-            beta=_sought(beta),
+            beta=token_secrets.sought(beta),
             tenant_id=self._bound,
             stamp_every=validate.seconds("stamp_every", stamp_every),
         )
@@ -139,7 +140,7 @@ class _ApiTokens(Methods):
 
         SQL: `sql/api_token/used.sql`.
         """
-        return count(_USED, token_digest=_digest(token), tenant_id=self._bound)
+        return count(_USED, token_digest=token_secrets.digest(token), tenant_id=self._bound)
 
     @operation
     def query(
@@ -165,8 +166,8 @@ class _ApiTokens(Methods):
         number = validate.integer("limit", limit, minimum=0)
         filters: dict[str, object] = {
             "dialog_id": dialog,
-            "token_digest": None if token is None else _digest(token),
-            "beta": None if beta is None else _sought(beta),
+            "token_digest": None if token is None else token_secrets.digest(token),
+            "beta": None if beta is None else token_secrets.sought(beta),
         }
         if dialog is None:
             return limited(_QUERY, ApiToken, number, tenant_id=tenant, **filters)
@@ -184,7 +185,7 @@ class _ApiTokens(Methods):
         Raises `AlreadyExists` when the beta is in use, and `DialogNotFound` when the tenant has no such dialog; other
         keys raise `InvalidArgument`. SQL: `sql/api_token/update_by_id.sql`.
         """
-        given = validate.keys("token", token, tuple(_CHANGES))
+        given = validate.changes("token", token, tuple(_CHANGES))
         changes = {key: _CHANGES[key](f"token[{key!r}]", value) for key, value in given.items()}
         return count(_UPDATE_BY_ID, **self._one_of(tenant_id, id), changes=json.dumps(changes, ensure_ascii=False))
 
@@ -196,7 +197,7 @@ class _ApiTokens(Methods):
         beta is with its successor. SQL: `sql/api_token/fill_beta.sql`.
         """
         statement = optional(_FILL_BETA, ApiToken, **self._one_of(tenant_id, id), beta=secrets.token_urlsafe(24))
-        return then(statement, _found)
+        return then(statement, partial(_found, id))
 
     @operation
     def rotate(
@@ -214,17 +215,17 @@ class _ApiTokens(Methods):
         `TokenNotFound` when the tenant has no such live token, or it was rotated already.
         SQL: `sql/api_token/rotate.sql`.
         """
-        token = _new_secret()
+        token = token_secrets.new_secret()
         statement = optional(
             _ROTATE,
             ApiToken,
             **self._one_of(tenant_id, id),
-            token_digest=_digest(token),
-            hint=hint_of(token),
+            token_digest=token_secrets.digest(token),
+            hint=token_secrets.hint_of(token),
             grace=validate.seconds("grace", grace),
             expire_date=dates.optional_date("expire_date", expire_date),
         )
-        return then(then(statement, _found), _issued(token))
+        return then(then(statement, partial(_found, id)), _issued(token))
 
     @operation
     def expire(self, id: int, *, tenant_id: Id | None = None, expire_date: Moment | None) -> Statement[int]:
@@ -251,7 +252,9 @@ class _ApiTokens(Methods):
 
         SQL: `sql/api_token/delete.sql`.
         """
-        return count(_DELETE, tenant_id=tenancy.needed(self._bound, tenant_id), token_digest=_digest(token))
+        return count(
+            _DELETE, tenant_id=tenancy.needed(self._bound, tenant_id), token_digest=token_secrets.digest(token)
+        )
 
     @operation
     def delete_by_id(self, id: int, *, tenant_id: Id | None = None) -> Statement[int]:
@@ -298,13 +301,13 @@ def _save(
     update_date: Moment | None = None,
 ) -> Statement[ApiToken]:
     if not isinstance(token, str) or not token.strip():
-        raise _not_a_token(token)
+        raise token_secrets.not_a_token(token)
     return one(
         _SAVE,
         ApiToken,
         tenant_id=tenant_id,
-        token_digest=_digest(token),
-        hint=hint_of(token),
+        token_digest=token_secrets.digest(token),
+        hint=token_secrets.hint_of(token),
         **{
             key: _CHANGES[key](key, value)
             for key, value in (("dialog_id", dialog_id), ("source", source), ("beta", beta))
@@ -315,44 +318,11 @@ def _save(
     )
 
 
-def _found(token: ApiToken | None) -> ApiToken:
+def _found(id: int, token: ApiToken | None) -> ApiToken:
     if token is None:
-        raise TokenNotFound("the tenant has no such live token, or it was rotated already")
+        raise TokenNotFound(f"the tenant has no live token {id}, or it was rotated already")
     return token
-
-
-def _new_secret() -> str:
-    return "cs-" + secrets.token_urlsafe(32)
 
 
 def _issued(token: str) -> Callable[[ApiToken], IssuedToken]:
     return lambda row: IssuedToken(**{f.name: getattr(row, f.name) for f in fields(row)}, token=token)
-
-
-def _sought(beta: object) -> str:
-    """Return a beta to look for; the empty one, which no token has, for text that cannot be stored."""
-    if not isinstance(beta, str):
-        raise InvalidArgumentType(f"beta must be a str, not {type(beta).__name__}")
-    try:
-        return validate.text("beta", beta)
-    except ValueError:
-        return ""
-
-
-def _digest(token: object) -> bytes:
-    if not isinstance(token, str):
-        raise _not_a_token(token)
-    # surrogatepass: text that cannot be stored is an unknown token, and no error quotes it.
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-
-
-def hint_of(token: str) -> str:
-    """Return the last four characters, where enough others stay unknown."""
-    return "…" + (token[-4:] if len(token) >= 20 and token[-4:].isprintable() else "")
-
-
-def _not_a_token(token: object) -> Exception:
-    # The message never contains the token.
-    if isinstance(token, str):
-        return InvalidArgument("token must not be blank")
-    return InvalidArgumentType(f"token must be a str, not {type(token).__name__}")

@@ -23,7 +23,7 @@ except ImportError:  # pragma: no cover
 
 import psycopg
 
-from conversation_store.errors import StoreError
+from conversation_store.errors import AmbiguousId, StoreError
 from conversation_store.jsonl import RejectedLine, export_jsonl, import_jsonl
 from conversation_store.migrations import migrate as apply_migrations
 from conversation_store.ragflow import Report
@@ -201,6 +201,8 @@ def _database_errors(database: str | None) -> Generator[str]:
         raise click.ClickException(
             f"{error.diag.message_primary}; has `conversation-store migrate` been run?"
         ) from error
+    except AmbiguousId as error:
+        raise click.ClickException(f"{str(error).partition(':')[0]}: give --tenant") from error
     except (StoreError, psycopg.Error, ValueError, OSError) as error:
         raise click.ClickException(str(error).strip()) from error
 

@@ -1,15 +1,21 @@
-"""Conversations: the repositories, whose methods stand in two files of reads and of writes."""
+"""Conversations: the repositories, whose methods stand in four files of what they do."""
 
 from __future__ import annotations
 
+from conversation_store._conversation_deletes import ConversationDeletes
+from conversation_store._conversation_lists import ConversationLists
 from conversation_store._conversation_reads import ConversationReads
 from conversation_store._conversation_writes import ConversationWrites
-from conversation_store._operations import AsyncRepository, Repository
+from conversation_store._operations import AsyncRepository, Methods, Repository
 
 
-class ConversationRepository(ConversationReads, ConversationWrites, Repository):
+class _Conversations(ConversationReads, ConversationLists, ConversationWrites, ConversationDeletes, Methods):
+    """The methods of both repositories."""
+
+
+class ConversationRepository(_Conversations, Repository):
     """Conversations, sync."""
 
 
-class AsyncConversationRepository(ConversationReads, ConversationWrites, AsyncRepository):
+class AsyncConversationRepository(_Conversations, AsyncRepository):
     """Conversations, on asyncio."""

@@ -144,18 +144,18 @@ class _Dialogs(Methods):
     def update_by_id(self, id: Id, dialog: Mapping[str, object], *, tenant_id: Id | None = None) -> Described[int]:
         """Change the name of a dialog; return 1, or 0 when there is none.
 
-        A whole row as it was read may be given: its tenant and dates are ignored, an `id` must be *id*. Unknown keys
-        raise `InvalidArgument`. Without a tenant, the one that has the id is found first; raises `AmbiguousId` when two
-        have it. SQL: `sql/dialog/update_by_id.sql`.
+        A whole row as it was read may be given: its dates are ignored, an `id` must be *id*, and a `tenant_id` that of
+        the call, or is the tenant. Unknown keys raise `InvalidArgument`. Without a tenant, the one that has the id is
+        found first; raises `AmbiguousId` when two have it. SQL: `sql/dialog/update_by_id.sql`.
         """
         text = validate.identifier("id", id)
-        given = validate.keys("dialog", dialog, _FIELDS)
+        given = validate.changes("dialog", dialog, _FIELDS)
         if "id" in given and validate.identifier("dialog['id']", given["id"]) != text:
             raise InvalidArgument("dialog['id'] must be the id of the dialog or be left out")
         changes = {"name": validate.optional_text("dialog['name']", given["name"])} if "name" in given else {}
         written = json.dumps(changes, ensure_ascii=False)
         return tenancy.for_one(
-            tenancy.known(self._bound, tenant_id),
+            tenancy.same("dialog", tenancy.known(self._bound, tenant_id), given),
             tenancy.FIND_DIALOG,
             text,
             lambda tenant: count(_UPDATE_BY_ID, id=text, tenant_id=tenant, changes=written),
@@ -227,13 +227,9 @@ def _with_tokens(delete: Statement[int], tenant_id: str, ids: list[str]) -> Step
 def checked_dialog(name: str, dialog: object, tenant_id: str | None = None) -> dict[str, Any]:
     """Return a dialog to insert with its ids as text; raises `InvalidArgument` or `InvalidArgumentType`."""
     given = validate.keys(name, dialog, _FIELDS)
-    owner = given.get("tenant_id", tenant_id)
-    checked = validate.identifier(f"{name}['tenant_id']", owner)
-    if tenant_id is not None and checked != tenant_id:
-        raise InvalidArgument(f"{name}['tenant_id'] must be {tenant_id!r} or be left out, not {checked!r}")
     return {
         "id": validate.identifier(f"{name}['id']", given.get("id")),
-        "tenant_id": checked,
+        "tenant_id": validate.identifier(f"{name}['tenant_id']", tenancy.same(name, tenant_id, given)),
         "name": validate.optional_text(f"{name}['name']", given.get("name")),
         "create_date": dates.date_or_time(name, given, "create"),
         "update_date": dates.date_or_time(name, given, "update"),

@@ -10,16 +10,19 @@ import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from io import TextIOBase
 from typing import Any, BinaryIO, TypeAlias, cast
 
 from conversation_store import _conversation_input as conversation_input
+from conversation_store import _tenancy as tenancy
 from conversation_store import _validation as validate
 from conversation_store._conversation_input import NewConversation
 from conversation_store._json import loads
 from conversation_store._waiting import transact, transact_async
 from conversation_store.dialogs import checked_dialog
-from conversation_store.errors import AmbiguousId, InvalidArgument
+from conversation_store.errors import AmbiguousId, InvalidArgument, InvalidArgumentType
 from conversation_store.store import AsyncTransaction, Transaction
+from conversation_store.tenant_store import AsyncTenantTransaction, TenantTransaction
 
 _Key: TypeAlias = tuple[str, str]  # a tenant, and an id of it
 
@@ -47,7 +50,7 @@ class Imported:
 
 
 def import_jsonl(
-    store: Transaction,
+    store: Transaction | TenantTransaction,
     file: BinaryIO,
     *,
     tenant_id: str | None = None,
@@ -56,12 +59,14 @@ def import_jsonl(
 ) -> Imported:
     """Import lines of JSON in one transaction, and return what came of them.
 
-    Blank lines are skipped, and dialogs that exist already stay as they are. A line belongs to its `tenant_id`; one
-    without it belongs to the tenant of its dialog, and is rejected when two tenants have the dialog.
+    Blank lines are skipped, dialogs that exist already stay as they are, and conversations that exist are rejected. A
+    line belongs to its `tenant_id`; one without it belongs to the tenant of its dialog, and is rejected when two
+    tenants have the dialog.
 
-    - *store*: a store, or a transaction of one.
+    - *store*: a store, a store of one tenant, or a transaction of either.
     - *file*: the lines, as bytes in UTF-8.
-    - *tenant_id*: lines of other tenants are rejected, and dialogs that are missing are created for this one.
+    - *tenant_id*: the tenant of lines without one; by default that of a store of one tenant. Lines of other tenants
+      are rejected, and dialogs that are missing are created.
     - *on_rejected*: is called with each line that cannot be imported, and the others are imported. Without it such a
       line raises `InvalidArgument` with its number, and nothing is imported.
     - *on_progress*: is called with the number of bytes of each batch.
@@ -70,7 +75,7 @@ def import_jsonl(
 
 
 async def import_jsonl_async(
-    store: AsyncTransaction,
+    store: AsyncTransaction | AsyncTenantTransaction,
     file: BinaryIO,
     *,
     tenant_id: str | None = None,
@@ -82,12 +87,12 @@ async def import_jsonl_async(
 
 
 def export_jsonl(
-    source: Transaction, *, tenant_id: str | None = None, dialog_id: str | None = None
+    source: Transaction | TenantTransaction, *, tenant_id: str | None = None, dialog_id: str | None = None
 ) -> Iterator[tuple[str, int]]:
     """Iterate over the lines of an export, each with how many conversations it holds: 0 for a dialog, which come first.
 
-    *source* is a store, or a transaction of one: `transaction(isolation="repeatable read", read_only=True)` gives lines
-    from one snapshot.
+    *source* is a store, a store of one tenant, or a transaction of either: `transaction(isolation="repeatable read",
+    read_only=True)` gives lines from one snapshot.
     """
     for rows, line in _exporting(source, tenant_id, dialog_id):
         for row in rows:
@@ -95,7 +100,7 @@ def export_jsonl(
 
 
 async def export_jsonl_async(
-    source: AsyncTransaction, *, tenant_id: str | None = None, dialog_id: str | None = None
+    source: AsyncTransaction | AsyncTenantTransaction, *, tenant_id: str | None = None, dialog_id: str | None = None
 ) -> AsyncIterator[tuple[str, int]]:
     """Iterate over the lines of an export as `export_jsonl` does, on asyncio."""
     for rows, line in _exporting(source, tenant_id, dialog_id):
@@ -121,12 +126,15 @@ def _importing(
     on_progress: Callable[[int], object] | None,
 ) -> Callable[[Any], Generator[Any, Any, Imported]]:
     """Check the arguments, and return the steps of an import for a transaction."""
-    tenant = None if tenant_id is None else validate.identifier("tenant_id", tenant_id)
+    if not isinstance(cast("object", file), Iterable) or isinstance(file, (str, bytes, TextIOBase)):
+        raise InvalidArgumentType("file must be a file that is open for reading bytes, or lines of bytes")
+    given = None if tenant_id is None else validate.identifier("tenant_id", tenant_id)
     validate.callback("on_rejected", on_rejected)
     validate.callback("on_progress", on_progress)
 
     def steps(tx: Any) -> Generator[Any, Any, Imported]:
-        reading = _Import(tx, tenant, on_rejected)
+        bound = tx.tenant_id if isinstance(tx, TenantTransaction | AsyncTenantTransaction) else None
+        reading = _Import(tx, tenancy.known(bound, given), on_rejected)
         for batch in _batches(file):
             yield from reading.store(batch)
             if on_progress is not None:
@@ -177,7 +185,7 @@ class _Import:
         """Store the good lines of a batch, and report the others in their order."""
         lines = [line for line in batch if line.line.strip()]
         for line in lines:
-            _parse(line)
+            self._parse(line)
         conversations = [(line, line.conversation) for line in lines if line.conversation is not None]
         yield from self._find_owners(new for _, new in conversations)
         yield from self._dialogs([(line, line.dialog) for line in lines if line.dialog is not None])
@@ -189,8 +197,31 @@ class _Import:
                     raise InvalidArgument(f"line {line.number}: {line.reasons[0]}")
                 self._on_rejected(RejectedLine(line.number, line.reasons[0], line.line.removesuffix(b"\n")))
 
+    def _parse(self, line: _Line) -> None:
+        try:
+            duplicates: list[str] = []
+            value = loads(line.line.decode("utf-8-sig" if line.number == 1 else "utf-8"), duplicates)
+            if duplicates:
+                raise InvalidArgument(f"has the duplicate key {duplicates[0]!r} in one object")
+            if _is_dialog(value):
+                dialog = value["dialog"]
+                if self._tenant_id is not None and isinstance(dialog, dict):
+                    dialog = {"tenant_id": self._tenant_id, **cast("dict[str, Any]", dialog)}
+                line.dialog = checked_dialog("dialog", dialog)
+            else:
+                line.conversation = conversation_input.read_new("conversation", value)
+        except UnicodeDecodeError:
+            line.reasons.append("is not UTF-8")
+        except RecursionError:
+            line.reasons.append("is nested too deep")
+        except json.JSONDecodeError as error:
+            line.reasons.append(f"is not JSON: {error}")
+        except (ValueError, TypeError) as error:
+            line.reasons.append(str(error))
+
     def _dialogs(self, lines: list[tuple[_Line, dict[str, Any]]]) -> Generator[Any, Any, None]:
-        stored = yield from self._stored_dialogs((dialog["tenant_id"], dialog["id"]) for _, dialog in lines)
+        keys = ((dialog["tenant_id"], dialog["id"]) for _, dialog in lines)
+        stored = yield from self._stored_dialogs(key for key in keys if self._tenant_id in (None, key[0]))
         self._lines.clear()
         new: dict[_Key, dict[str, Any]] = {}
         for line, dialog in lines:
@@ -294,23 +325,3 @@ def _by_tenant(keys: Iterable[_Key]) -> Iterable[tuple[str, set[str]]]:
 
 def _is_dialog(value: Any) -> bool:
     return isinstance(value, dict) and cast("dict[str, Any]", value).keys() == {"dialog"}
-
-
-def _parse(line: _Line) -> None:
-    try:
-        duplicates: list[str] = []
-        value = loads(line.line.decode("utf-8-sig" if line.number == 1 else "utf-8"), duplicates)
-        if duplicates:
-            raise InvalidArgument(f"has the duplicate key {duplicates[0]!r} in one object")
-        if _is_dialog(value):
-            line.dialog = checked_dialog("dialog", value["dialog"])
-        else:
-            line.conversation = conversation_input.read_new("conversation", value)
-    except UnicodeDecodeError:
-        line.reasons.append("is not UTF-8")
-    except RecursionError:
-        line.reasons.append("is nested too deep")
-    except json.JSONDecodeError as error:
-        line.reasons.append(f"is not JSON: {error}")
-    except (ValueError, TypeError) as error:
-        line.reasons.append(str(error))

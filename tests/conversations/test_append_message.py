@@ -84,11 +84,24 @@ def test_a_whole_row_as_read_leaves_the_round_the_revision_the_dialog_and_the_da
     for _ in range(3):
         store.conversations.append_round(saved.id, ["turn"])
     row = asdict(saved) | {"create_time": 0, "update_time": 0, "message": [1, 2]}
-    row |= {"tenant_id": "foreign", "dialog_id": "foreign", "revision": 99}
+    row |= {"dialog_id": "foreign", "revision": 99}
     assert store.conversations.append_message(saved.id, row) == 1
     read = store.conversations.get_by_id(saved.id)
     assert read.update_date > saved.update_date
     assert read == replace(saved, message=[1, 2], round=4, revision=4, update_date=read.update_date)
+
+
+def test_a_row_of_another_tenant_raises_and_changes_nothing_of_its_namesake(
+    store: Any, equal_ids: tuple[Conversation, Conversation]
+) -> None:
+    first, second = equal_ids
+    bound = store.for_tenant(first.tenant_id).conversations
+    for change in (bound.append_message, bound.update_by_id):
+        with pytest.raises(InvalidArgument, match=r"^conversation\['tenant_id'\] must be '.*' or be left out, not"):
+            change(first.id, second.to_dict())
+    store.conversations.delete_by_id(first.id, tenant_id=first.tenant_id)
+    assert store.conversations.append_message(first.id, first.to_dict()) == 0
+    assert store.conversations.get_by_id(second.id, tenant_id=second.tenant_id) == second
 
 
 @pytest.mark.parametrize("row_of", [lambda listed: listed.to_dict(), lambda listed: {**asdict(listed)}])
@@ -250,7 +263,7 @@ def test_a_conversation_of_the_given_dialog_is_changed(store: Any, dialog: str) 
 def test_an_id_that_two_tenants_have_raises_ambiguous_id_and_changes_nothing(
     store: Any, equal_ids: list[Conversation]
 ) -> None:
-    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+    with pytest.raises(AmbiguousId, match="two tenants have a conversation"):
         store.conversations.append_message(equal_ids[0].id, {"message": ["x"]})
     assert as_stored(store, equal_ids) == equal_ids
 

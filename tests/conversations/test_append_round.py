@@ -176,7 +176,7 @@ def test_a_turn_is_appended_to_a_conversation_of_the_given_dialog(store: Any, di
 def test_an_id_that_two_tenants_have_raises_ambiguous_id_and_changes_nothing(
     store: Any, equal_ids: list[Conversation]
 ) -> None:
-    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+    with pytest.raises(AmbiguousId, match="two tenants have a conversation"):
         store.conversations.append_round(equal_ids[0].id, ["x"])
     assert as_stored(store, equal_ids) == equal_ids
 

@@ -55,7 +55,7 @@ def test_without_arguments_conversations_with_equal_ids_are_counted_in_each_tena
 
 
 def test_a_dialog_that_two_tenants_have_raises_ambiguous_id(store: Any, equal_ids: list[Conversation]) -> None:
-    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+    with pytest.raises(AmbiguousId, match="two tenants have a dialog"):
         store.conversations.count(dialog_id=equal_ids[0].dialog_id)
 
 

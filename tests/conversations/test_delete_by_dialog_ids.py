@@ -102,7 +102,7 @@ def test_dialogs_of_two_tenants_are_emptied_one_tenant_after_the_other(
 def test_a_dialog_that_two_tenants_have_raises_ambiguous_id_and_deletes_nothing(
     store: Any, equal_ids: list[Conversation], dialogs: list[str], tenant: str
 ) -> None:
-    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+    with pytest.raises(AmbiguousId, match="two tenants have a dialog"):
         store.conversations.delete_by_dialog_ids([*dialogs, equal_ids[0].dialog_id])
     assert as_stored(store, equal_ids) == equal_ids
     assert store.conversations.count(tenant_id=tenant) == 21

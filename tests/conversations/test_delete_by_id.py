@@ -54,7 +54,7 @@ def test_a_conversation_of_the_given_dialog_is_deleted(store: Any, dialog: str) 
 def test_an_id_that_two_tenants_have_raises_ambiguous_id_and_deletes_nothing(
     store: Any, equal_ids: list[Conversation]
 ) -> None:
-    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+    with pytest.raises(AmbiguousId, match="two tenants have a conversation"):
         store.conversations.delete_by_id(equal_ids[0].id)
     assert as_stored(store, equal_ids) == equal_ids
 

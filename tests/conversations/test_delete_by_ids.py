@@ -102,7 +102,7 @@ def test_ids_of_two_tenants_are_deleted_and_counted_together(store: Any, in_two_
 def test_an_id_that_two_tenants_have_raises_ambiguous_id_and_deletes_nothing(
     store: Any, ids: list[str], equal_ids: list[Conversation]
 ) -> None:
-    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+    with pytest.raises(AmbiguousId, match="two tenants have a conversation"):
         store.conversations.delete_by_ids([*ids, equal_ids[0].id])
     assert left(store, ids) == ids
     assert as_stored(store, equal_ids) == equal_ids

@@ -165,7 +165,7 @@ def test_without_a_filter_conversations_with_equal_ids_are_deleted_in_every_tena
 def test_a_dialog_that_two_tenants_have_raises_ambiguous_id_and_deletes_nothing(
     store: Any, equal_ids: list[Conversation]
 ) -> None:
-    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+    with pytest.raises(AmbiguousId, match="two tenants have a dialog"):
         store.conversations.delete_not_updated_since("2100-01-01", dialog_id=equal_ids[0].dialog_id)
     assert as_stored(store, equal_ids) == equal_ids
 

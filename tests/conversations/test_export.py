@@ -92,7 +92,7 @@ def test_exported_lines_of_two_tenants_with_equal_ids_are_loaded_as_they_were(
 
 
 def test_a_dialog_that_two_tenants_have_raises_ambiguous_id(store: Any, equal_ids: list[Conversation]) -> None:
-    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+    with pytest.raises(AmbiguousId, match="two tenants have a dialog"):
         list(store.conversations.export(dialog_id=equal_ids[0].dialog_id))
 
 

@@ -76,7 +76,7 @@ def test_a_conversation_of_the_given_dialog_is_returned(store: Any, dialog: str)
 
 
 def test_an_id_that_two_tenants_have_raises_ambiguous_id(store: Any, equal_ids: list[Conversation]) -> None:
-    with pytest.raises(AmbiguousId, match=f"^two tenants have the id '{equal_ids[0].id}': give tenant_id"):
+    with pytest.raises(AmbiguousId, match=f"^two tenants have a conversation '{equal_ids[0].id}': give tenant_id"):
         store.conversations.get_by_id(equal_ids[0].id)
 
 

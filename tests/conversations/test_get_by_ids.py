@@ -61,7 +61,7 @@ def test_conversations_of_two_tenants_are_returned_in_order_of_their_ids(
 def test_an_id_that_two_tenants_have_raises_ambiguous_id(
     store: Any, saved: list[Conversation], equal_ids: list[Conversation]
 ) -> None:
-    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+    with pytest.raises(AmbiguousId, match="two tenants have a conversation"):
         store.conversations.get_by_ids([saved[0].id, equal_ids[0].id, "nowhere"])
 
 

@@ -56,7 +56,7 @@ def test_an_unknown_user_has_no_names(store: Any, dialog: str, names: list[Conve
 
 
 def test_a_dialog_that_two_tenants_have_raises_ambiguous_id(store: Any, equal_ids: list[Conversation]) -> None:
-    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+    with pytest.raises(AmbiguousId, match="two tenants have a dialog"):
         store.conversations.get_names(equal_ids[0].dialog_id, "e")
 
 

@@ -36,7 +36,7 @@ def test_an_empty_id_raises_and_is_not_taken_for_no_filter(store: Any, argument:
 
 
 def test_an_id_that_two_tenants_have_raises_ambiguous_id(store: Any, equal_ids: list[Conversation]) -> None:
-    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+    with pytest.raises(AmbiguousId, match="two tenants have a conversation"):
         store.conversations.get_or_none(id=equal_ids[0].id, dialog_id=equal_ids[0].dialog_id)
 
 

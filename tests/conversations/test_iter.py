@@ -143,7 +143,7 @@ def test_without_a_tenant_conversations_with_equal_ids_come_from_every_tenant(
 
 
 def test_a_dialog_that_two_tenants_have_raises_ambiguous_id(store: Any, equal_ids: list[Conversation]) -> None:
-    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+    with pytest.raises(AmbiguousId, match="two tenants have a dialog"):
         list(store.conversations.iter(dialog_id=equal_ids[0].dialog_id))
 
 

@@ -105,15 +105,21 @@ def test_an_id_of_another_dialog_returns_nothing(store: Any, saved: Saved) -> No
     [
         {},
         {"user_id": "u1"},
-        {"tenant_id": "t"},
         {"id": "x"},
-        {"tenant_id": "t", "id": "x"},
         {"user_id": "u", "id": "x"},
     ],
 )
 def test_neither_a_dialog_nor_a_user_of_a_tenant_raises(store: Any, filters: dict[str, str]) -> None:
     with pytest.raises(InvalidArgument, match=r"^dialog_id must be given, or tenant_id and user_id"):
         store.conversations.query(**filters)
+
+
+@pytest.mark.parametrize("filters", [{}, {"id": "x"}])
+def test_of_one_tenant_neither_a_dialog_nor_a_user_raises(store: Any, filters: dict[str, str]) -> None:
+    with pytest.raises(InvalidArgument, match=r"^dialog_id must be given, or user_id$"):
+        store.conversations.query(tenant_id="t", **filters)
+    with pytest.raises(InvalidArgument, match=r"^dialog_id must be given, or user_id$"):
+        store.for_tenant("t").conversations.query(**filters)
 
 
 @pytest.mark.parametrize("argument", ["id", "dialog_id", "tenant_id", "user_id"])
@@ -124,7 +130,7 @@ def test_an_empty_filter_raises_and_is_not_taken_for_no_filter(store: Any, argum
 
 
 def test_a_dialog_that_two_tenants_have_raises_ambiguous_id(store: Any, equal_ids: list[Conversation]) -> None:
-    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+    with pytest.raises(AmbiguousId, match="two tenants have a dialog"):
         store.conversations.query(dialog_id=equal_ids[0].dialog_id)
 
 

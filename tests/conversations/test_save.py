@@ -200,7 +200,7 @@ def test_another_tenant_may_have_a_conversation_with_the_same_id(store: Any, dia
 def test_a_dialog_that_two_tenants_have_raises_ambiguous_id_and_stores_nothing(
     store: Any, equal_ids: list[Conversation]
 ) -> None:
-    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+    with pytest.raises(AmbiguousId, match="two tenants have a dialog"):
         store.conversations.save(dialog_id=equal_ids[0].dialog_id)
     assert [store.conversations.count(tenant_id=c.tenant_id) for c in equal_ids] == [1, 1]
 

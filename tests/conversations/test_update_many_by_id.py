@@ -62,7 +62,7 @@ def test_each_conversation_gets_its_own_changes_and_keeps_the_rest(store: Any, d
     "ignored",
     [
         {"name": NOT_READ, "message": NOT_READ, "dsl": NOT_READ},
-        {"round": 99, "revision": 99, "tenant_id": "foreign", "dialog_id": "foreign"},
+        {"round": 99, "revision": 99, "dialog_id": "foreign"},
         {"create_date": "2000-01-01", "update_date": None},
     ],
 )
@@ -74,6 +74,33 @@ def test_what_was_not_read_the_round_the_revision_the_dialog_and_the_dates_are_i
     read = store.conversations.get_by_id(saved.id)
     assert read.update_date > saved.update_date
     assert read == replace(saved, revision=1, update_date=read.update_date)
+
+
+def test_rows_that_name_their_tenants_are_changed_there_without_looking_for_them(
+    store: Any, equal_ids: tuple[Conversation, Conversation], statements_of: Any
+) -> None:
+    first, second = equal_ids
+    rows = [{**row.to_dict(), "name": row.tenant_id} for row in equal_ids]
+    names = statements_of(lambda of: of.conversations.update_many_by_id(rows))
+    assert names == ["conversation.update_many_by_id"] * 2
+    for row in (first, second):
+        assert store.conversations.get_by_id(row.id, tenant_id=row.tenant_id).name == row.tenant_id
+    bound = store.for_tenant(first.tenant_id).conversations
+    with pytest.raises(InvalidArgument, match=r"^conversations\[0\]\['tenant_id'\] must be .* or be left out, not"):
+        bound.update_many_by_id([second.to_dict()])
+
+
+def test_rows_with_and_without_a_tenant_are_changed_together(
+    store: Any, equal_ids: tuple[Conversation, Conversation], dialog: str
+) -> None:
+    saved = store.conversations.save(dialog_id=dialog)
+    first, _ = equal_ids
+    rows = [{"id": saved.id, "name": "a"}, {"id": first.id, "tenant_id": first.tenant_id, "name": "b"}]
+    assert store.conversations.update_many_by_id(rows) == 2
+    assert store.conversations.get_by_id(saved.id).name == "a"
+    assert store.conversations.get_by_id(first.id, tenant_id=first.tenant_id).name == "b"
+    with pytest.raises(InvalidArgument, match=r"^conversations\[1\] has the duplicate id"):
+        store.conversations.update_many_by_id([rows[1], {"id": first.id}])
 
 
 def test_conversations_that_are_not_given_are_not_changed(store: Any, dialog: str) -> None:
@@ -259,7 +286,7 @@ def test_an_id_that_two_tenants_have_raises_ambiguous_id_and_changes_none(
     store: Any, dialog: str, equal_ids: list[Conversation]
 ) -> None:
     mine = save_many(store, dialog, 1)
-    with pytest.raises(AmbiguousId, match="two tenants have the id"):
+    with pytest.raises(AmbiguousId, match="two tenants have a conversation"):
         store.conversations.update_many_by_id([{"id": c.id, "name": "after"} for c in (*mine, equal_ids[0])])
     assert as_stored(store, [*mine, *equal_ids]) == [*mine, *equal_ids]
 

@@ -90,7 +90,7 @@ def test_of_two_tenants_with_the_same_ids_only_the_dialogs_of_the_named_one_are_
 def test_one_id_that_two_tenants_have_raises_ambiguous_id_and_deletes_none(
     store: Any, tenant: str, ids: list[str], dialog: str, other_tenant: str
 ) -> None:
-    with pytest.raises(AmbiguousId, match=f"two tenants have the id '{dialog}'"):
+    with pytest.raises(AmbiguousId, match=f"two tenants have a dialog '{dialog}'"):
         store.dialogs.delete_by_ids([*ids, dialog])
     assert len(store.dialogs.query(tenant_id=tenant)) == 4
     assert len(store.dialogs.query(tenant_id=other_tenant)) == 1

@@ -36,7 +36,7 @@ def test_of_two_tenants_with_the_same_id_the_dialog_of_the_named_one_is_returned
 
 def test_an_id_that_two_tenants_have_raises_ambiguous_id(store: Any, dialog: str, other_tenant: str) -> None:
     assert other_tenant
-    with pytest.raises(AmbiguousId, match=f"two tenants have the id '{dialog}': give tenant_id, or use for_tenant"):
+    with pytest.raises(AmbiguousId, match=f"two tenants have a dialog '{dialog}': give tenant_id, or use for_tenant"):
         store.dialogs.get_by_id(dialog)
 
 

@@ -50,5 +50,5 @@ def test_one_id_that_two_tenants_have_raises_ambiguous_id(
 ) -> None:
     mine = store.dialogs.save(id="mine" + tenant, tenant_id=tenant).id
     assert other_tenant
-    with pytest.raises(AmbiguousId, match=f"two tenants have the id '{dialog}'"):
+    with pytest.raises(AmbiguousId, match=f"two tenants have a dialog '{dialog}'"):
         store.dialogs.get_by_ids([mine, dialog])

@@ -60,7 +60,7 @@ def test_dialogs_with_the_same_id_under_two_tenants_are_each_returned_once(
 def test_an_id_that_two_tenants_have_raises_ambiguous_id_and_is_returned_of_the_named_one(
     store: Any, tenant: str, dialog: str, other_tenant: str
 ) -> None:
-    with pytest.raises(AmbiguousId, match=f"two tenants have the id '{dialog}'"):
+    with pytest.raises(AmbiguousId, match=f"two tenants have a dialog '{dialog}'"):
         list(store.dialogs.iter(id=dialog))
     for owner in (tenant, other_tenant):
         assert [found.tenant_id for found in store.dialogs.iter(id=dialog, tenant_id=owner)] == [owner]

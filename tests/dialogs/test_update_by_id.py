@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from conversation_store import AmbiguousId, InvalidArgument
+from conversation_store import NOT_READ, AmbiguousId, InvalidArgument
 from support.statements import store_without_server
 
 
@@ -31,12 +31,22 @@ def test_without_a_name_the_name_is_kept(store: Any, tenant: str) -> None:
     assert store.dialogs.get_by_id(dialog).name == "one"
 
 
-def test_the_tenant_and_the_dates_of_a_whole_row_are_ignored(store: Any, dialog: str, tenant: str) -> None:
+def test_the_dates_of_a_whole_row_are_ignored(store: Any, dialog: str, tenant: str) -> None:
     before = store.dialogs.get_by_id(dialog)
-    row = before.to_dict() | {"name": "two", "tenant_id": "other" + tenant, "create_date": "2001-01-01"}
+    row = before.to_dict() | {"name": "two", "create_date": "2001-01-01"}
     assert store.dialogs.update_by_id(dialog, row) == 1
     changed = store.dialogs.get_by_id(dialog)
     assert (changed.name, changed.tenant_id, changed.create_date) == ("two", tenant, before.create_date)
+
+
+def test_the_tenant_of_a_row_is_that_of_the_call(store: Any, dialog: str, tenant: str) -> None:
+    row = {**store.dialogs.get_by_id(dialog).to_dict(), "name": NOT_READ}
+    assert store.dialogs.update_by_id(dialog, row) == 1
+    for other in ({"tenant_id": "other"}, {"tenant_id": tenant, "dialog": {**row, "tenant_id": "other"}}):
+        call = {"dialog": row, **other}
+        with pytest.raises(InvalidArgument, match=r"^dialog\['tenant_id'\] must be '.*' or be left out, not"):
+            store.dialogs.update_by_id(dialog, **call)
+    assert store.dialogs.update_by_id(dialog, {**row, "tenant_id": "other"}) == 0
 
 
 def test_a_missing_dialog_returns_0(store: Any) -> None:
@@ -71,7 +81,7 @@ def test_an_id_that_two_tenants_have_raises_ambiguous_id_and_changes_neither(
     store: Any, dialog: str, tenant: str, other_tenant: str
 ) -> None:
     before = [store.dialogs.get_by_id(dialog, tenant_id=owner) for owner in (tenant, other_tenant)]
-    with pytest.raises(AmbiguousId, match=f"two tenants have the id '{dialog}'"):
+    with pytest.raises(AmbiguousId, match=f"two tenants have a dialog '{dialog}'"):
         store.dialogs.update_by_id(dialog, {"name": "two"})
     assert [store.dialogs.get_by_id(dialog, tenant_id=owner) for owner in (tenant, other_tenant)] == before
 

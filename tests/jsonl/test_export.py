@@ -70,7 +70,7 @@ def test_a_dialog_that_two_tenants_have_raises_ambiguous_id_and_is_exported_of_t
 ) -> None:
     fill_two(database)
     with api.store(database) as store:
-        with pytest.raises(AmbiguousId, match="two tenants have the id 'e'"):
+        with pytest.raises(AmbiguousId, match="two tenants have a dialog 'e'"):
             export_lines(api, store, dialog_id="e")
         lines = [json.loads(line) for line, _ in export_lines(api, store, dialog_id="e", tenant_id="u")]
     assert lines[0]["dialog"]["name"] == "e of u"

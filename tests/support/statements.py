@@ -48,7 +48,7 @@ class _Catcher:
 
 def store_without_server(executor: Any = None, tenant_id: str | None = None, **arguments: Any) -> Any:
     """Return a store, or one bound to a tenant, whose calls raise NoServer, or are run by *executor*."""
-    store: Any = ConversationStore(pool=cast(Any, object()), **arguments)
+    store: Any = ConversationStore("", **arguments)
     if tenant_id is not None:
         store = store.for_tenant(tenant_id)
     for name in REPOSITORIES:

@@ -23,6 +23,13 @@ def test_the_secret_is_long_and_new_each_time(store: Any, tenant: str) -> None:
     assert all(len(secret) >= 40 for secret in secrets)
 
 
+def test_the_ids_are_of_no_sequence_and_javascript_reads_them_exactly(store: Any, tenant: str) -> None:
+    ids = [store.tokens.issue(tenant_id=tenant).id for _ in range(20)]
+    assert all(0 <= id < 2**52 for id in ids)
+    assert max(ids) > 2**48
+    assert ids != sorted(ids)
+
+
 def test_the_hint_is_the_end_of_the_secret(store: Any, tenant: str) -> None:
     issued = store.tokens.issue(tenant_id=tenant)
     assert issued.hint == "…" + issued.token[-4:]

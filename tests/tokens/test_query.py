@@ -40,7 +40,7 @@ def test_tokens_of_one_date_are_listed_by_id(store: Any, tenant: str) -> None:
     saved = [
         store.tokens.save(tenant_id=tenant, token=f"{tenant}{number}", create_date="2024-01-01") for number in range(3)
     ]
-    assert ids(store, tenant_id=tenant) == [token.id for token in reversed(saved)]
+    assert ids(store, tenant_id=tenant) == sorted((token.id for token in saved), reverse=True)
 
 
 def test_at_most_limit_tokens_are_listed(store: Any, tenant: str, tokens: Tokens) -> None:
@@ -97,7 +97,7 @@ def test_a_dialog_id_that_two_tenants_have_raises_ambiguous_id_and_is_that_of_th
 ) -> None:
     store.dialogs.save(id=dialog, tenant_id="other" + tenant)
     theirs = store.tokens.issue(tenant_id="other" + tenant, dialog_id=dialog)
-    with pytest.raises(AmbiguousId, match=f"two tenants have the id '{dialog}'"):
+    with pytest.raises(AmbiguousId, match=f"two tenants have a dialog '{dialog}'"):
         store.tokens.query(dialog_id=dialog)
     for owner, token in ((tenant, tokens.for_one), ("other" + tenant, theirs)):
         assert ids(store, dialog_id=dialog, tenant_id=owner) == [token.id]

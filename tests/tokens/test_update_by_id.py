@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from conversation_store import AlreadyExists, DialogNotFound, InvalidArgument
+from conversation_store import NOT_READ, AlreadyExists, DialogNotFound, InvalidArgument
 from support.statements import store_without_server
 
 
@@ -39,6 +39,12 @@ def test_without_a_field_all_fields_are_kept(store: Any, tenant: str, dialog: st
     assert store.tokens.update_by_id(issued.id, {}, tenant_id=tenant) == 1
     (changed,) = store.tokens.query(tenant_id=tenant)
     assert (changed.dialog_id, changed.source) == (dialog, "a")
+
+
+def test_what_was_not_read_is_kept(store: Any, tenant: str) -> None:
+    issued = store.tokens.issue(tenant_id=tenant, source="a")
+    assert store.tokens.update_by_id(issued.id, {"source": NOT_READ}, tenant_id=tenant) == 1
+    assert store.tokens.query(tenant_id=tenant)[0].source == "a"
 
 
 def test_a_beta_in_use_raises_already_exists_without_quoting_it(store: Any, tenant: str) -> None:

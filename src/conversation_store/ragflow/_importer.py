@@ -18,10 +18,10 @@ from conversation_store import _conversation_input as conversation_input
 from conversation_store import _dates as dates
 from conversation_store import _validation as validate
 from conversation_store._executor import AsyncExecutor, Executor
-from conversation_store._scope import AsyncConnectionRoot, ConnectionRoot
+from conversation_store._roots import AsyncConnectionRoot, ConnectionRoot
 from conversation_store._statement import many
+from conversation_store._token_secrets import hint_of
 from conversation_store._waiting import drive, drive_async, transact, transact_async
-from conversation_store.api_tokens import hint_of
 from conversation_store.dialogs import checked_dialog
 from conversation_store.errors import InvalidArgument, MigrationError, StoreError
 from conversation_store.models import milliseconds
