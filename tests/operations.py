@@ -105,6 +105,7 @@ FILES: Mapping[str, File] = {
     "ragflow.conversation_ids": File(reader.SourceConversationId, ["api_4_conversation_pkey"]),
     "ragflow.conversations": File(reader.SourceConversation, ["api_4_conversation_pkey"]),
     "ragflow.dialogs": File(reader.SourceDialog, ["dialog_pkey"]),
+    "ragflow.set_time_zone": File(str),
     "ragflow.tables": File(reader.SourceTable),
     "ragflow.user_canvas": File(reader.SourceDialog, ["user_canvas_pkey", "dialog_pkey"]),
 }

@@ -20,7 +20,7 @@ from psycopg.types.json import set_json_loads
 from psycopg.types.string import StrDumper, TextLoader
 from psycopg_pool import PoolTimeout
 
-from conversation_store import AlreadyExists, DialogNotFound, InvalidArgument, StalePlan
+from conversation_store import AlreadyExists, DialogNotFound, InvalidArgument, StalePlan, UnsupportedConnection
 from operations import OPERATIONS
 from support.both_apis import AsyncApi, SyncApi
 from support.operation import check_all
@@ -275,3 +275,19 @@ def test_a_json_reader_set_for_the_whole_process_is_not_used(api: SyncApi | Asyn
             assert store.conversations.get_by_id(saved.id).message == [{"a": 1}]
         finally:
             set_json_loads(json.loads)
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_connection_in_another_encoding_is_refused(
+    api: SyncApi | AsyncApi, db: str, tenant: str, encoding: str
+) -> None:
+    kwargs = {"autocommit": True, "client_encoding": encoding}
+    with api.pool(db, max_size=1, kwargs=kwargs) as pool, api.store(pool=pool) as store:
+        with pytest.raises(UnsupportedConnection, match=f"^client_encoding must be UTF8, not '{encoding}'"):
+            store.dialogs.save(id="d", tenant_id=tenant, name="é")
+        with pytest.raises(UnsupportedConnection, match=f"^client_encoding must be UTF8, not '{encoding}'"):
+            store.dialogs.query(tenant_id=tenant)
+        with pytest.raises(UnsupportedConnection), store.transaction():
+            pass
+    with api.store(db) as store:
+        assert store.dialogs.query(tenant_id=tenant) == []

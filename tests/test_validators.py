@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
-from conversation_store import AsyncConversationStore, ConversationStore, InvalidArgument, InvalidArgumentType
+from conversation_store import AsyncConversationStore, ConversationStore, InvalidArgument, InvalidArgumentType, migrate
 from conversation_store import _validation as validate
 from support.statements import NoServer, store_without_server
 from support.validators import WRONG, WRONG_TYPE, Bad, Tables, Validator, accepted, assert_rejects, rejected, same
@@ -263,6 +263,10 @@ def test_the_conninfo_of_a_store_must_be_a_str(store_class: Any) -> None:
         ({"max_items_per_page": 0}, r"^max_items_per_page must be at least 1, not 0$"),
         ({"max_items_per_page": "x"}, r"^max_items_per_page must be an int, not str$"),
         ({"on_statement": 5}, r"^on_statement must be None or a plain function, which is called and not awaited$"),
+        ({"min_size": -1}, r"^min_size must be at least 0, not -1$"),
+        ({"min_size": 5, "max_size": 2}, r"^max_size must be at least 5, not 2$"),
+        ({"timeout": "x"}, r"^timeout must be a float, not str$"),
+        ({"timeout": 0}, r"^timeout must be more than 0 seconds, not 0$"),
         ({"prepare": 1}, r"^prepare must be a bool, not int$"),
     ],
 )
@@ -272,6 +276,15 @@ def test_invalid_settings_of_a_store_are_rejected_when_it_is_made(
 ) -> None:
     with pytest.raises((InvalidArgument, InvalidArgumentType), match=message):
         store_class("", **arguments)
+
+
+def test_what_is_no_function_and_no_conninfo_is_rejected() -> None:
+    of_any: Any = ConversationStore("")
+    with pytest.raises(InvalidArgumentType, match=r"^function must be a function that takes a transaction, not int$"):
+        of_any.run_in_transaction(5)
+    anything: Any = 5
+    with pytest.raises(InvalidArgumentType, match=r"^conninfo must be of the type str, not int$"):
+        migrate(anything)
 
 
 @pytest.mark.parametrize("argument", ["pool", "connection"])

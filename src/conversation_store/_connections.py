@@ -26,7 +26,7 @@ def may_prepare(connection: Connection[Any] | AsyncConnection[Any], asked: bool 
     between where it is not. Never inside of a transaction, where a statement more would take the snapshot; until it was
     asked outside, nothing is prepared. *asked* is the `prepare` of the store.
     """
-    if connection.info.encoding != "utf-8":
+    if connection.pgconn.parameter_status(b"client_encoding") != b"UTF8":
         raise UnsupportedConnection(
             f"client_encoding must be UTF8, not {connection.info.parameter_status('client_encoding')!r}: other"
             " encodings cannot hold every text; connect with client_encoding='UTF8'"

@@ -15,7 +15,7 @@ from psycopg.rows import TupleRow, tuple_row
 
 from conversation_store._sql_loader import sql_directory
 from conversation_store._waiting import drive, drive_async
-from conversation_store.errors import MigrationError
+from conversation_store.errors import InvalidArgumentType, MigrationError
 
 T = TypeVar("T")
 Steps: TypeAlias = Generator[Any, Any, T]
@@ -72,14 +72,21 @@ def migrate(conninfo: str) -> list[str]:
     file was changed or the database is not in UTF-8. Logs a warning where a keyword search would be slow.
     SQL: `sql/schema/`.
     """
+    _check_conninfo(conninfo)
     with psycopg.connect(conninfo, **_CONNECTION) as connection:
         return drive(_migrate(connection))
 
 
 async def migrate_async(conninfo: str) -> list[str]:
     """Bring a database's schema up to date as `migrate` does, on asyncio."""
+    _check_conninfo(conninfo)
     async with await psycopg.AsyncConnection.connect(conninfo, **_CONNECTION) as connection:
         return await drive_async(_migrate(connection))
+
+
+def _check_conninfo(conninfo: object) -> None:
+    if not isinstance(conninfo, str):
+        raise InvalidArgumentType(f"conninfo must be of the type str, not {type(conninfo).__name__}")
 
 
 def _migrate(connection: psycopg.Connection[TupleRow] | psycopg.AsyncConnection[TupleRow]) -> Steps[list[str]]:

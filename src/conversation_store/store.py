@@ -27,7 +27,7 @@ from conversation_store._validation import Id
 from conversation_store.api_tokens import ApiTokenRepository, AsyncApiTokenRepository
 from conversation_store.conversations import AsyncConversationRepository, ConversationRepository
 from conversation_store.dialogs import AsyncDialogRepository, DialogRepository
-from conversation_store.errors import InvalidArgumentType
+from conversation_store.errors import InvalidArgument, InvalidArgumentType
 from conversation_store.tenant_store import (
     AsyncTenantStore,
     AsyncTenantTransaction,
@@ -132,6 +132,7 @@ class ConversationStore(Transaction):
     ) -> None:
         _check_exactly_one(conninfo, pool, connection, ConnectionPool, Connection)
         settings = _settings(max_items_per_page, on_statement)
+        _check_pool(min_size, max_size, timeout)
         self._own: OwnPoolRoot | None = None
         if conninfo is not None:
             self._own = OwnPoolRoot(
@@ -211,6 +212,7 @@ class AsyncConversationStore(AsyncTransaction):
     ) -> None:
         _check_exactly_one(conninfo, pool, connection, AsyncConnectionPool, AsyncConnection)
         settings = _settings(max_items_per_page, on_statement)
+        _check_pool(min_size, max_size, timeout)
         self._own: AsyncOwnPoolRoot | None = None
         if conninfo is not None:
             self._own = AsyncOwnPoolRoot(
@@ -268,6 +270,13 @@ def _bound(settings: Settings, tenant_id: object) -> Settings:
 def _settings(max_items_per_page: int, on_statement: object) -> Settings:
     validate.callback("on_statement", on_statement)
     return Settings(max_items_per_page=validate.integer("max_items_per_page", max_items_per_page, minimum=1))
+
+
+def _check_pool(min_size: object, max_size: object, timeout: object) -> None:
+    least = validate.integer("min_size", min_size, minimum=0)
+    validate.integer("max_size", max_size, minimum=max(least, 1))
+    if validate.number("timeout", timeout) <= 0:
+        raise InvalidArgument(f"timeout must be more than 0 seconds, not {timeout}")
 
 
 def _check_exactly_one(

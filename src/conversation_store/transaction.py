@@ -120,6 +120,7 @@ def run_in(
 
     Inside of a caller's transaction, on *connection*, nothing runs again: only the caller can begin it again.
     """
+    _check_function(function)
     waits = _pauses(attempts, connection)
     while True:
         try:
@@ -145,6 +146,7 @@ async def run_in_async(
     connection: AsyncConnection[Any] | None,
 ) -> T:
     """Do as `run_in` does, on asyncio."""
+    _check_function(function)
     waits = _pauses(attempts, connection)
     while True:
         try:
@@ -158,6 +160,13 @@ async def run_in_async(
             if pause is None:
                 raise
         await asyncio.sleep(pause)
+
+
+def _check_function(function: object) -> None:
+    if not callable(function):
+        raise InvalidArgumentType(
+            f"function must be a function that takes a transaction, not {type(function).__name__}"
+        )
 
 
 def _pauses(attempts: int, connection: Connection[Any] | AsyncConnection[Any] | None) -> Iterator[float]:

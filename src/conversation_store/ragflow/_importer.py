@@ -19,7 +19,7 @@ from conversation_store import _dates as dates
 from conversation_store import _validation as validate
 from conversation_store._executor import AsyncExecutor, Executor
 from conversation_store._roots import AsyncConnectionRoot, ConnectionRoot
-from conversation_store._statement import many
+from conversation_store._statement import many, scalar
 from conversation_store._token_secrets import hint_of
 from conversation_store._waiting import drive, drive_async, transact, transact_async
 from conversation_store.dialogs import checked_dialog
@@ -38,8 +38,6 @@ _YEAR_2000 = 946_684_800_000
 # Never prepared, and so planned for its actual values.
 _SOURCE: dict[str, Any] = {"autocommit": True, "client_encoding": "UTF8", "prepare_threshold": None}
 _TARGET: dict[str, Any] = {"autocommit": True, "client_encoding": "UTF8"}
-# Where the dates are stored with a time zone after all, their wall clock in this zone is read.
-_SET_ZONE = "SELECT set_config('TimeZone', %s, FALSE)"
 
 
 def import_ragflow(
@@ -68,7 +66,6 @@ def import_ragflow(
         psycopg.connect(target, **_TARGET) as writing,
         ConversationStore(connection=writing) as store,
     ):
-        reading.execute(_SET_ZONE, [zone])
         reporter = Reporter(on_report, on_progress)
         return drive(_Import(Executor(ConnectionRoot(reading)), store, transact, zone, limit, reporter).run())
 
@@ -89,7 +86,6 @@ async def import_ragflow_async(
         await psycopg.AsyncConnection.connect(target, **_TARGET) as writing,
         AsyncConversationStore(connection=writing) as store,
     ):
-        await reading.execute(_SET_ZONE, [zone])
         executor = AsyncExecutor(AsyncConnectionRoot(reading))
         steps = _Import(executor, store, transact_async, zone, limit, Reporter(on_report, on_progress)).run()
         return await drive_async(steps)
@@ -131,6 +127,7 @@ class _Import:
 
     def run(self) -> Generator[Any, Any, dict[str, Totals]]:
         """Import all tables and return the totals."""
+        yield self._source.run(scalar(reader.SET_TIME_ZONE, str, time_zone=self._zone))
         tables = yield self._source.run(many(reader.TABLES, reader.SourceTable, names=[*_NEEDED, "user_canvas"]))
         self._estimates = {table.name: table.estimate for table in tables}
         if missing := [name for name in _NEEDED if name not in self._estimates]:

@@ -69,6 +69,7 @@ class SourceConversation:
     update_date: datetime | None
 
 
+SET_TIME_ZONE = load("ragflow.set_time_zone")
 TABLES = load("ragflow.tables")
 DIALOGS = {"dialog": load("ragflow.dialogs"), "user_canvas": load("ragflow.user_canvas")}
 API_TOKENS = load("ragflow.api_tokens")
