@@ -11,9 +11,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool
 
 from conversation_store import AsyncConversationStore, ConversationStore, InvalidArgument, migrate
+from conversation_store._connections import may_prepare
+from conversation_store._waiting import drive
 from support.pooler import PROGRAM, pooler
 
 needs_pgbouncer = pytest.mark.skipif(PROGRAM is None, reason="PgBouncer is not installed")
@@ -141,6 +144,31 @@ def test_transactions_alone_are_asked_for_before_they_begin(db: str, tenant: str
             with store.transaction() as tx:
                 tx.conversations.count(tenant_id=tenant)
         assert "/* conversation.count */" in str(prepared(connection))
+
+
+def test_the_question_undoes_nothing_that_other_tasks_do_on_the_connection_meanwhile(db: str, tenant: str) -> None:
+    async def calls() -> int:
+        async with await psycopg.AsyncConnection.connect(db) as connection:
+            store = AsyncConversationStore(connection=connection)
+            await asyncio.gather(*(store.dialogs.save(id=f"d{n}", tenant_id=tenant) for n in range(8)))
+            await connection.commit()
+            return len(await store.dialogs.query(tenant_id=tenant))
+
+    assert asyncio.run(calls()) == 8
+
+
+def test_the_question_begins_no_transaction(db: str, tenant: str) -> None:
+    with psycopg.connect(db) as connection, connection.pipeline():
+        store = ConversationStore(connection=connection)
+        assert store.conversations.count(tenant_id=tenant) == 0  # of which a pipeline asks nothing
+    with psycopg.connect(db) as connection:
+        drive(may_prepare(connection, None))
+        assert connection.info.transaction_status == TransactionStatus.IDLE
+        store = ConversationStore(connection=connection)
+        store.dialogs.save(id="d", tenant_id=tenant)
+        connection.execute("SELECT 1")
+        connection.rollback()
+        assert store.dialogs.query(tenant_id=tenant) == []
 
 
 def test_prepare_false_turns_it_off(db: str, tenant: str) -> None:

@@ -6,12 +6,11 @@ from collections.abc import Generator
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from psycopg import AsyncConnection, Connection, capabilities
-from psycopg.pq import TransactionStatus
-from psycopg.rows import scalar_row
+from psycopg import AsyncConnection, Connection, capabilities, generators
+from psycopg.pq import PipelineStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
 
 from conversation_store import _validation as validate
-from conversation_store._adapters import AsyncCursor, Cursor
 from conversation_store.errors import InvalidArgument, UnsupportedConnection
 
 _direct: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
@@ -34,23 +33,44 @@ def may_prepare(connection: Connection[Any] | AsyncConnection[Any], asked: bool 
     if asked is not None:
         return asked
     direct = _direct.get(connection)
-    if direct is None and connection.info.transaction_status == TransactionStatus.IDLE:
-        direct = _direct[connection] = yield from _is_direct(connection)
+    if direct is None:
+        direct = yield _ask(connection) if isinstance(connection, Connection) else _ask_async(connection)
+        if direct is not None:
+            _direct[connection] = direct
     return direct or False
 
 
-def _is_direct(connection: Connection[Any] | AsyncConnection[Any]) -> Generator[Any, Any, bool]:
-    cursor: Any = (
-        Cursor(connection, row_factory=scalar_row)
-        if isinstance(connection, Connection)
-        else AsyncCursor(connection, row_factory=scalar_row)
-    )
-    yield cursor.execute("SELECT pg_catalog.pg_backend_pid()", prepare=False)
-    pid: Any = yield cursor.fetchone()
-    if not connection.autocommit:
-        yield connection.rollback()  # of the transaction that this question began
-    # Some poolers tell no process at all.
-    return connection.info.backend_pid > 0 and pid == connection.info.backend_pid
+# The lock is held from the look at the status until the answer, and the question is not psycopg's execute(), which
+# would begin a transaction: to roll that back would undo what another thread or task has done in it meanwhile.
+
+
+def _ask(connection: Connection[Any]) -> bool | None:
+    with connection.lock:
+        if not _send(connection):
+            return None
+        return _answer(connection, connection.wait(generators.execute(connection.pgconn)))
+
+
+async def _ask_async(connection: AsyncConnection[Any]) -> bool | None:
+    async with connection.lock:
+        if not _send(connection):
+            return None
+        return _answer(connection, await connection.wait(generators.execute(connection.pgconn)))
+
+
+def _send(connection: Connection[Any] | AsyncConnection[Any]) -> bool:
+    """Send the question, and return True; where a transaction or a pipeline is open, send nothing."""
+    pgconn = connection.pgconn
+    if pgconn.transaction_status != TransactionStatus.IDLE or pgconn.pipeline_status != PipelineStatus.OFF:
+        return False
+    pgconn.send_query(b"SELECT pg_catalog.pg_backend_pid()")
+    return True
+
+
+def _answer(connection: Connection[Any] | AsyncConnection[Any], results: list[PGresult]) -> bool:
+    # Some poolers tell no process at all; one may answer with an error.
+    pid = connection.info.backend_pid
+    return pid > 0 and results[0].get_value(0, 0) == str(pid).encode()
 
 
 def check_prepare(prepare: bool | None) -> bool | None:

@@ -96,11 +96,11 @@ class AsyncPoolRoot:
             yield connection, None
 
 
-class OwnPoolRoot(PoolRoot):
-    """The connections of a store's own pool, of which a forked child gets a new one."""
+class _Own:
+    """A store's own pool, of which a forked child gets a new one."""
 
-    def __init__(self, make_pool: Callable[[], ConnectionPool[Any]]) -> None:
-        super().__init__(make_pool())
+    def __init__(self, make_pool: Callable[[], Any]) -> None:
+        super().__init__(make_pool())  # type: ignore[call-arg]  # that of PoolRoot or AsyncPoolRoot
         self._make_pool = make_pool
         self._is_to_open = False
         _own_pools.add(self)
@@ -109,7 +109,12 @@ class OwnPoolRoot(PoolRoot):
         """Take a new pool, in a child that has one thread still; it opens when it is used."""
         _of_the_parent.append(self._pool)
         self._is_to_open = self._is_to_open or not self._pool.closed
-        self._pool, self._pid = self._make_pool(), os.getpid()
+        self._pool: Any = self._make_pool()
+        self._pid = os.getpid()
+
+
+class OwnPoolRoot(_Own, PoolRoot):
+    """The connections of a store's own pool."""
 
     def open(self) -> None:
         """Open the pool, and wait for its first connections."""
@@ -130,20 +135,8 @@ class OwnPoolRoot(PoolRoot):
             yield connection
 
 
-class AsyncOwnPoolRoot(AsyncPoolRoot):
-    """The connections of a store's own pool on asyncio, of which a forked child gets a new one."""
-
-    def __init__(self, make_pool: Callable[[], AsyncConnectionPool[Any]]) -> None:
-        super().__init__(make_pool())
-        self._make_pool = make_pool
-        self._is_to_open = False
-        _own_pools.add(self)
-
-    def renew(self) -> None:
-        """Take a new pool, in a child that has one thread still; it opens when it is used."""
-        _of_the_parent.append(self._pool)
-        self._is_to_open = self._is_to_open or not self._pool.closed
-        self._pool, self._pid = self._make_pool(), os.getpid()
+class AsyncOwnPoolRoot(_Own, AsyncPoolRoot):
+    """The connections of a store's own pool on asyncio."""
 
     async def open(self) -> None:
         """Open the pool, and wait for its first connections."""
@@ -164,7 +157,7 @@ class AsyncOwnPoolRoot(AsyncPoolRoot):
             yield connection
 
 
-_own_pools: WeakSet[OwnPoolRoot | AsyncOwnPoolRoot] = WeakSet()
+_own_pools: WeakSet[_Own] = WeakSet()
 _of_the_parent: list[object] = []  # kept, since a pool that is collected waits for its threads, which the child has not
 
 

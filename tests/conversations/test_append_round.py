@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 import uuid
 from dataclasses import replace
 from typing import Any
@@ -21,7 +20,7 @@ from conversation_store import (
     RoundConflict,
 )
 from support.both_apis import AsyncApi, SyncApi
-from support.costs import wal_bytes
+from support.costs import median_wal_bytes
 from support.stored import as_stored
 
 
@@ -141,9 +140,8 @@ def test_the_wal_does_not_grow_with_the_conversation(db: str) -> None:
         given: dict[str, Any] = {"reference": "[]", "tokens": 1, "duration": 1.0, "errors": None}
         given |= {"id": id, "tenant_id": "t", "dialog_id": None, "expected_round": None}
         turns = [json.dumps([entry(i)], ensure_ascii=False) for i in range(10)]
-        return statistics.median(
-            wal_bytes(connection, "conversation.append_round", messages=turn, **given) for turn in turns
-        )
+        calls = [{"messages": turn, **given} for turn in turns]
+        return median_wal_bytes(connection, "conversation.append_round", calls)
 
     with ConversationStore(db) as store, psycopg.connect(db, autocommit=True) as connection:
         if connection.execute("SELECT current_setting('full_page_writes')").fetchone() != ("off",):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import statistics
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -12,13 +13,17 @@ from conversation_store._adapters import to_text
 from conversation_store._sql_loader import load
 
 
-def wal_bytes(connection: psycopg.Connection[Any], name: str, **values: object) -> int:
-    """Return the WAL that the writing parts of a statement write, with full_page_writes off.
+def median_wal_bytes(connection: psycopg.Connection[Any], name: str, calls: Sequence[Mapping[str, object]]) -> float:
+    """Return the WAL that the writing parts of a statement write: the median of several calls.
 
-    Take the median of several statements: one of them may split a page of a GIN index, which logs it as a whole.
+    The server must write no full-page images. One call may split a page of a GIN index, which logs it as a whole.
     """
-    nodes = _nodes(_explain(connection, name, "WAL", values))
-    return sum(node["WAL Bytes"] for node in nodes if node["Node Type"] == "ModifyTable")
+    plans = [list(_nodes(_explain(connection, name, "WAL", dict(values)))) for values in calls]
+    assert sum(any(node.get("WAL FPI") for node in nodes) for nodes in plans) <= 1
+    sizes: list[int] = [
+        sum(node["WAL Bytes"] for node in nodes if node["Node Type"] == "ModifyTable") for nodes in plans
+    ]
+    return statistics.median(sizes)
 
 
 def shared_blocks(connection: psycopg.Connection[Any], name: str, **values: object) -> int:
