@@ -1,0 +1,186 @@
+"""Connection strings: what is allowed, what is said of the others, and that no error shows a part of a password."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict
+
+import conversation_store
+from conversation_store import InvalidArgument, InvalidArgumentType
+from conversation_store._conninfo import check_conninfo, with_defaults
+from support.urls import as_url
+
+PACKAGE = str(Path(conversation_store.__file__).parent)
+MARK = "zq"
+
+ALLOWED = [
+    "",
+    "host=h dbname='a b' password='it\\'s'",
+    "service=app",
+    "postgresql://",
+    "postgres://h",
+    "postgresql:///app?host=/var/run/postgresql",
+    "postgresql://u@/app",
+    "postgresql://%2Fvar%2Frun:5433/app",
+    "postgresql://u:p%40%2F%3A%3F%23%25@h1:5432,[::1]:5433,10.0.0.1/app?sslmode=require&target_session_attrs=any",
+    "postgresql://u:p;&='\"\\[]$!*()~,@h/app",
+    "postgresql://ü:密@h/数据",
+]
+FORMS = "a postgresql:// URL or libpq's key=value text"
+REFUSED = [
+    ("postgresql+psycopg://u:zq@h/app", "SQLAlchemy's form; write postgresql://"),
+    ("postgresql+asyncpg://u:zq@h/app", "SQLAlchemy's form; write postgresql://"),
+    ("postgres+psycopg2://u:zq@h/app", "SQLAlchemy's form; write postgresql://"),
+    ("jdbc:postgresql://h/app?password=zq", "JDBC's form; write postgresql://"),
+    ("PostgreSQL://u:zq@h/app", "in lower case"),
+    ("mysql://u:zq@h/app", "must begin with postgresql://"),
+    *((f"postgresql://u:zq{delimiter}zq@h/app", "percent-encode") for delimiter in "@/:?#%"),
+    ("postgresql://u@server:zq@h/app", "percent-encode"),
+    ("postgresql://u:zq", "percent-encode"),
+    ("postgresql://u:zq@h/app#fragment", "percent-encode"),
+    ("postgresql://u:zq@h:123456/app", "percent-encode"),
+    ("postgresql://u:zq zq@h/app", "blank"),
+    (" postgresql://u:zq@h/app", "blank"),
+    ("postgresql://u:zq@h/app\n", "newlines"),
+    ("postgresql://u:zq@h/app?pgbouncer=true", "with a name that libpq knows"),
+    ("postgresql://h/app?password=zq&zq", "percent-encoded"),
+    ("postgresql://u:zq@h/%00", "libpq cannot read"),
+    ("host=h password=zq zq", "single quotes"),
+    ("host=h password='zq", "single quotes"),
+    ("host=h zq=x", "libpq cannot read"),
+    ("u:zq@h/app", "libpq cannot read"),
+    ("dbname=postgresql://u:zq@h/app", "a URL must stand alone"),
+    ("host=h password=zq\0", "U+0000"),
+    ("host=h password=zq\ud800", "surrogate U+D800"),
+]
+
+
+def shown(error: BaseException) -> str:
+    """Return all that a report of an error may show: the chain, and the local variables of the package's frames."""
+    lines = [repr(error), *traceback.format_exception(error)]
+    linked: BaseException | None = error
+    while linked is not None:
+        lines += [
+            f"{name}={value!r}"
+            for frame, _ in traceback.walk_tb(linked.__traceback__)
+            if frame.f_code.co_filename.startswith(PACKAGE)
+            for name, value in frame.f_locals.items()
+        ]
+        linked = linked.__cause__ or linked.__context__
+    # The test's own lines stand in the traceback too.
+    return "\n".join(line for line in lines if "test_conninfo.py" not in line)
+
+
+@pytest.mark.parametrize("conninfo", ALLOWED)
+def test_what_libpq_reads_in_one_way_is_allowed(conninfo: str) -> None:
+    assert check_conninfo("conninfo", conninfo) == conninfo
+    assert conninfo_to_dict(conninfo).items() <= with_defaults(conninfo).items()
+
+
+@pytest.mark.parametrize(("conninfo", "message"), REFUSED)
+def test_what_is_refused_is_explained_and_not_quoted(conninfo: str, message: str) -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        check_conninfo("target", conninfo)
+    assert str(raised.value).startswith(f"target must be {FORMS}: ")
+    assert message in str(raised.value)
+    assert raised.value.__cause__ is raised.value.__context__ is None
+    assert MARK not in shown(raised.value)
+
+
+def test_another_type_is_an_error_that_names_the_argument() -> None:
+    with pytest.raises(InvalidArgumentType, match="source must be of the type str, not bytes"):
+        check_conninfo("source", b"host=h")
+
+
+PASSWORDS = st.lists(
+    st.sampled_from([MARK, *"@/:?#%&=;,[]'\"\\ \t\n\0é", "%40", "%zz", "5432", "host", "//"]), max_size=8
+)
+URLS: list[Callable[[str], str]] = [
+    lambda password: f"postgresql://u:{password}@h:5432/app?sslmode=require",
+    lambda password: f"postgresql://:{password}@h1,h2/app",
+    lambda password: f"postgresql://u:{password}@[::1]:5432/app",
+    lambda password: f"postgresql://u:{password}@/app?host=/tmp",
+    lambda password: f"postgres+asyncpg://u:{password}@h/app",
+    lambda password: f"postgresql:/u:{password}@h/app?sslmode=require",
+    lambda password: f"u:{password}@h/app",
+]
+
+
+@settings(max_examples=3_000, deadline=None)
+@given(st.sampled_from(URLS), PASSWORDS)
+@example(URLS[0], [MARK, "@", MARK])
+def test_no_part_of_a_password_is_read_as_something_else_or_shown(url: Callable[[str], str], parts: list[str]) -> None:
+    conninfo = url(MARK + "".join(parts) + MARK)
+    try:
+        check_conninfo("conninfo", conninfo)
+    except InvalidArgument as error:
+        assert MARK not in shown(error)
+    else:
+        read = conninfo_to_dict(conninfo)
+        assert str(read.pop("password")).startswith(MARK)
+        assert MARK not in repr(read)
+
+
+@settings(max_examples=1_000, deadline=None)
+@given(st.text(alphabet="=' \\host:/@\n\0é", max_size=30))
+def test_an_error_about_key_value_text_shows_nothing_of_it(text: str) -> None:
+    try:
+        check_conninfo("conninfo", f"host=h password={MARK}{text}{MARK}")
+    except InvalidArgument as error:
+        assert MARK not in shown(error)
+
+
+def test_a_percent_encoded_password_arrives_as_it_was_written(db: str) -> None:
+    password = "a@b/c:d?e#f%g h&i=j'k\"l\\m,é密"
+    parameters = with_defaults(check_conninfo("conninfo", as_url(db, password=quote(password, safe=""))))
+    with psycopg.connect(**parameters) as connection:
+        assert connection.info.password == password
+
+
+def test_a_lost_server_is_waited_for_within_bounds_unless_the_caller_sets_others(db: str) -> None:
+    bounds = {
+        "connect_timeout": "10",
+        "keepalives_idle": "30",
+        "keepalives_interval": "10",
+        "keepalives_count": "3",
+        "tcp_user_timeout": "30000",
+    }
+
+    def of(conninfo: str) -> dict[str, Any]:
+        with psycopg.connect(**with_defaults(conninfo)) as connection:
+            options = {option.keyword.decode(): option.val for option in connection.pgconn.info}
+        return {name: (options[name] or b"").decode() for name in bounds}
+
+    assert of(db) == bounds
+    assert of(f"{db} connect_timeout=3 tcp_user_timeout=0") == bounds | {
+        "connect_timeout": "3",
+        "tcp_user_timeout": "0",
+    }
+
+
+@pytest.mark.parametrize("named_by", ["the string", "the environment"])
+def test_a_service_and_the_environment_set_bounds_too(
+    named_by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "services").write_text("[app]\nhost=h\nkeepalives_idle=7\nconnect_timeout=8\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    monkeypatch.setenv("PGCONNECT_TIMEOUT", "4")
+    if named_by == "the environment":
+        monkeypatch.setenv("PGSERVICE", "app")
+    parameters = with_defaults("service=app" if named_by == "the string" else "")
+    assert parameters.keys() & {"keepalives_idle", "connect_timeout", "keepalives_count", "tcp_user_timeout"} == {
+        "keepalives_count",
+        "tcp_user_timeout",
+    }
+    monkeypatch.delenv("PGSERVICE", raising=False)
+    assert "connect_timeout" not in with_defaults("")  # the environment's stays
+    assert with_defaults("")["keepalives_idle"] == 30
