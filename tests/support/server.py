@@ -137,47 +137,78 @@ def callers_server(url: str) -> Server:
     return Server(found.bindir, found.host, found.port, found.user, found.password, found.dbname, others=others)
 
 
-@contextmanager
-def embedded_server(settings: Mapping[str, str] | None = None) -> Generator[Server]:
-    """Start a server in a directory of its own; stop it and remove the directory.
+@dataclass(frozen=True)
+class Home:
+    """The directory of a server, its programs, and the account that runs it, as `subprocess` takes it."""
 
-    It is tied to the thread that starts it, which must be the main thread: on Linux it dies with it.
-    """
-    bindir, account = find_bindir(), server_account()
+    base: Path
+    bindir: Path
+    as_account: Mapping[str, Any]
+
+    def run(self, program: str, *arguments: str | Path) -> None:
+        """Run one of the programs until its end."""
+        command = [self.bindir / f"{program}{EXE}", *arguments]
+        done = subprocess.run(command, cwd=self.base, capture_output=True, text=True, **self.as_account)
+        if done.returncode:
+            raise SystemExit(f"{program} failed: {done.stderr}")
+
+
+@contextmanager
+def home(bindir: Path) -> Generator[Home]:
+    """Make a directory for a server, and remove it."""
+    account = server_account()
     as_account: dict[str, Any] = (
         {} if account is None else {"user": account[0], "group": account[1], "extra_groups": []}
     )
     base = Path(tempfile.mkdtemp(prefix="conversation-store-", dir=_scratch()))
-    process: subprocess.Popen[Any] | None = None
     try:
         if account is not None:
             os.chown(base, *account)
             bindir = _executable(bindir, base, as_account)
-        _initdb(bindir, base, as_account)
-        options = FAST | {"listen_addresses": "", "unix_socket_directories": str(base)} | dict(settings or {})
-        arguments = [argument for key, value in options.items() for argument in ("-c", f"{key}={value}")]
-        with (base / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [bindir / f"postgres{EXE}", "-D", base / "data", *arguments],
-                cwd=base,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C is for us; we tell the server
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-                **as_account,
-            )
-        _wait(base, process)
-        yield Server(bindir, str(base), 5432, "postgres")
+        yield Home(base, bindir, as_account)
     finally:
-        if process is not None and process.poll() is None:
+        shutil.rmtree(base, ignore_errors=True)
+
+
+@contextmanager
+def embedded_server(settings: Mapping[str, str] | None = None) -> Generator[Server]:
+    """Start a server in a directory of its own; stop it and remove the directory."""
+    with home(find_bindir()) as new:
+        _initdb(new)
+        with running(new, settings) as own:
+            yield own
+
+
+@contextmanager
+def running(at: Home, settings: Mapping[str, str] | None = None) -> Generator[Server]:
+    """Start the server whose data are in a directory, and stop it.
+
+    It is tied to the thread that starts it, which must be the main thread: on Linux it dies with it.
+    """
+    options = FAST | {"listen_addresses": "", "unix_socket_directories": str(at.base)} | dict(settings or {})
+    arguments = [argument for key, value in options.items() for argument in ("-c", f"{key}={value}")]
+    with (at.base / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [at.bindir / f"postgres{EXE}", "-D", at.base / "data", *arguments],
+            cwd=at.base,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for us; we tell the server
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            **at.as_account,
+        )
+    try:
+        _wait(at.base, process)
+        yield Server(at.bindir, str(at.base), 5432, "postgres")
+    finally:
+        if process.poll() is None:
             process.send_signal(signal.SIGINT)  # "fast": sessions are ended
             try:
                 process.wait(15)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        shutil.rmtree(base, ignore_errors=True)
 
 
 def find_bindir() -> Path:
@@ -231,28 +262,16 @@ def _executable(bindir: Path, base: Path, as_account: Any) -> Path:
     return base / installation.name / bindir.relative_to(installation)
 
 
-def _initdb(bindir: Path, base: Path, as_account: Any) -> None:
+def _initdb(at: Home) -> None:
     # A Unicode LC_CTYPE, or trigrams hold no letter beyond ASCII; macOS knows it by another name.
     ctype = "UTF-8" if sys.platform == "darwin" else "C.UTF-8"
-    command: list[str | Path] = [
-        bindir / f"initdb{EXE}",
-        "-D",
-        base / "data",
-        "-U",
-        "postgres",
-        "-A",
-        "trust",
-        "-E",
-        "UTF8",
-        "--no-sync",
-    ]
-    command += ["--locale=C", f"--lc-ctype={ctype}"]
-    version = subprocess.check_output([bindir / f"postgres{EXE}", "--version"], text=True, cwd=base, **as_account)
+    options = ["--locale=C", f"--lc-ctype={ctype}"]
+    version = subprocess.check_output(
+        [at.bindir / f"postgres{EXE}", "--version"], text=True, cwd=at.base, **at.as_account
+    )
     if int(re.findall(r"\d+", version)[0]) >= 17:
-        command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-    done = subprocess.run(command, cwd=base, capture_output=True, text=True, **as_account)
-    if done.returncode:
-        raise SystemExit(f"initdb failed: {done.stderr}")
+        options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    at.run("initdb", "-D", at.base / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", *options)
 
 
 def _die_with_parent() -> None:
