@@ -4,8 +4,10 @@
 -- The row is locked first and the current round is read from the lock, since the
 -- statement's own snapshot may be older. The counts change in the UPDATE that holds the
 -- lock, so positions never collide, and the cost does not grow with the conversation.
--- Returns no row when there is no such conversation. When expected_round is not the current
--- one, or a value to append to is no list, nothing changes and new_round is NULL.
+-- An object that is stored becomes the first entry of a list, {} and null an empty list: the
+-- count on the locked row says which, and no entry moves. Returns no row when there is no such
+-- conversation. When expected_round is not the current one, or nothing can be appended to a
+-- stored value, nothing changes and new_round is NULL.
 -- Served by conversation_pkey; locks that row, then writes its entries.
 -- returns: optional
 
@@ -13,8 +15,12 @@ WITH locked AS (
     SELECT
         c.id,
         c.round,
-        c.message_count >= 0
-        AND (c.reference_count >= 0 OR json_array_length(:reference::json) = 0) AS appendable
+        conversation_store.appended_count(
+            c.message_count, json_array_length(:messages::json)
+        ) AS message_count,
+        conversation_store.appended_count(
+            c.reference_count, json_array_length(:reference::json)
+        ) AS reference_count
     FROM conversation_store.conversation AS c
     WHERE c.id = :id::text
         AND c.tenant_id = :tenant_id::text
@@ -30,13 +36,14 @@ appended AS (
         round = c.round + 1,
         errors = coalesce(:errors::text, c.errors),
         update_date = now(),
-        message_count = c.message_count + json_array_length(:messages::json),
-        reference_count = c.reference_count + json_array_length(:reference::json),
+        message_count = l.message_count,
+        reference_count = l.reference_count,
         revision = c.revision + 1
     FROM locked AS l
     WHERE c.tenant_id = :tenant_id::text
         AND c.id = l.id
-        AND l.appendable
+        AND l.message_count IS NOT NULL
+        AND l.reference_count IS NOT NULL
         AND (:expected_round::bigint IS NULL OR l.round = :expected_round::bigint)
     RETURNING
         c.id,
@@ -88,7 +95,7 @@ refs AS (
 
 SELECT
     l.round AS current_round,
-    l.appendable,
+    l.message_count IS NOT NULL AND l.reference_count IS NOT NULL AS appendable,
     a.round AS new_round
 FROM locked AS l
 LEFT JOIN appended AS a ON l.id = a.id;

@@ -26,7 +26,7 @@ WITH found AS MATERIALIZED (
         AND m.dialog_id = :dialog_id::text
         AND o.dialog_id = :dialog_id::text
         AND o.tenant_id = :tenant_id::text
-        AND (m.position BETWEEN 1 AND o.message_count OR (m.position = 0 AND o.message_count = -1))
+        AND (m.position <= o.message_count OR (m.position = 1 AND o.message_count < 0))
         AND (
             conversation_store.search_pattern(:keywords::text) IS NULL
             OR conversation_store.search_text(conversation_store.message_text(m.body))
@@ -188,7 +188,7 @@ SELECT
             FROM conversation_store.conversation_message AS m
             WHERE m.tenant_id = :tenant_id::text
                 AND m.conversation_id = s.id
-                AND m.position = 0
+                AND m.position = 1
         )
     END AS message,
     CASE
@@ -205,7 +205,7 @@ SELECT
             FROM conversation_store.conversation_reference AS r
             WHERE r.tenant_id = :tenant_id::text
                 AND r.conversation_id = s.id
-                AND r.position = 0
+                AND r.position = 1
         )
     END AS reference,
     s.tokens,

@@ -70,7 +70,7 @@ SELECT
             FROM conversation_store.conversation_message AS m
             WHERE m.tenant_id = :tenant_id::text
                 AND m.conversation_id = c.id
-                AND m.position = 0
+                AND m.position = 1
         )
     END AS message,
     CASE
@@ -87,7 +87,7 @@ SELECT
             FROM conversation_store.conversation_reference AS r
             WHERE r.tenant_id = :tenant_id::text
                 AND r.conversation_id = c.id
-                AND r.position = 0
+                AND r.position = 1
         )
     END AS reference,
     c.tokens,

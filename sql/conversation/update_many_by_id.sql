@@ -96,10 +96,7 @@ removed_message AS (
         AND g.message IS NOT NULL
         AND m.tenant_id = :tenant_id::text
         AND m.conversation_id = u.id
-        AND CASE
-            WHEN u.message_count >= 0 THEN m.position NOT BETWEEN 1 AND u.message_count
-            ELSE m.position <> 0
-        END
+        AND m.position > CASE WHEN u.message_count >= 0 THEN u.message_count ELSE 1 END
 ),
 
 written_reference AS (
@@ -128,10 +125,7 @@ removed_reference AS (
         AND g.reference IS NOT NULL
         AND m.tenant_id = :tenant_id::text
         AND m.conversation_id = u.id
-        AND CASE
-            WHEN u.reference_count >= 0 THEN m.position NOT BETWEEN 1 AND u.reference_count
-            ELSE m.position <> 0
-        END
+        AND m.position > CASE WHEN u.reference_count >= 0 THEN u.reference_count ELSE 1 END
 )
 
 SELECT

@@ -1,7 +1,7 @@
 /* conversation_message.insert_many */
 -- Load the message entries of conversations.
 --
--- Positions from 1, or 0 for a value that is not a list.
+-- Positions from 1; a value that is not a list is at position 1.
 -- returns: count
 
 COPY conversation_store.conversation_message (

@@ -40,7 +40,8 @@ CREATE TABLE conversation_store.conversation (
     version_title text,
     create_date timestamptz NOT NULL DEFAULT now(),
     update_date timestamptz NOT NULL DEFAULT now(),
-    -- How many entries count; -1: the value is not a list and is the entry at position 0.
+    -- How many entries count; below 0: the value is not a list and is the entry at position 1.
+    -- The function entry_count says which number stands for what.
     message_count integer NOT NULL DEFAULT 0,
     reference_count integer NOT NULL DEFAULT 0,
     -- Incremented by every statement that changes the conversation: a caller learns from it
@@ -57,12 +58,13 @@ CREATE TABLE conversation_store.conversation (
     CONSTRAINT conversation_exp_user_id_check CHECK (char_length(exp_user_id) <= 255),
     CONSTRAINT conversation_source_check CHECK (char_length(source) <= 64),
     CONSTRAINT conversation_duration_check CHECK (duration > '-Infinity' AND duration < 'Infinity'),
-    CONSTRAINT conversation_message_count_check CHECK (message_count >= -1),
-    CONSTRAINT conversation_reference_count_check CHECK (reference_count >= -1)
+    CONSTRAINT conversation_message_count_check CHECK (message_count >= -3),
+    CONSTRAINT conversation_reference_count_check CHECK (reference_count >= -3)
 );
 
--- One row per entry of a conversation's message list, positions from 1. dialog_id is copied
--- from the conversation by the statement that writes the row.
+-- One row per entry of a conversation's message list, positions from 1; a value that is not a
+-- list is at position 1. dialog_id is copied from the conversation by the statement that writes
+-- the row.
 CREATE TABLE conversation_store.conversation_message (
     conversation_id text COLLATE "C" NOT NULL,
     position integer NOT NULL,
@@ -72,7 +74,7 @@ CREATE TABLE conversation_store.conversation_message (
     CONSTRAINT conversation_message_pkey PRIMARY KEY (tenant_id, conversation_id, position),
     CONSTRAINT conversation_message_tenant_id_conversation_id_fkey FOREIGN KEY (tenant_id, conversation_id)
     REFERENCES conversation_store.conversation (tenant_id, id) ON DELETE CASCADE,
-    CONSTRAINT conversation_message_position_check CHECK (position >= 0)
+    CONSTRAINT conversation_message_position_check CHECK (position >= 1)
 );
 
 -- The same for the reference list, which is not searched.
@@ -84,7 +86,7 @@ CREATE TABLE conversation_store.conversation_reference (
     CONSTRAINT conversation_reference_pkey PRIMARY KEY (tenant_id, conversation_id, position),
     CONSTRAINT conversation_reference_tenant_id_conversation_id_fkey FOREIGN KEY (tenant_id, conversation_id)
     REFERENCES conversation_store.conversation (tenant_id, id) ON DELETE CASCADE,
-    CONSTRAINT conversation_reference_position_check CHECK (position >= 0)
+    CONSTRAINT conversation_reference_position_check CHECK (position >= 1)
 );
 
 -- The secret itself is nowhere: only its SHA-256 digest and a hint to recognise it by.

@@ -4,15 +4,36 @@
 -- Every name in a body is qualified or from pg_catalog: a restored dump and any
 -- search_path find them.
 
--- How many entries a message or reference has: a list is its entries from position 1, and
--- any other value is the one entry at position 0, which counts as -1. NULL: no value is given.
+-- How many entries a message or reference has: of a list, its length. A value that is not a
+-- list counts below 0, by what an append makes of it: -1, an object, the first entry of a list;
+-- -2, {} or null, an empty list; -3, anything else, to which nothing can be appended. NULL: no
+-- value is given.
 CREATE FUNCTION conversation_store.entry_count(value json) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN json_typeof(value) = 'array' THEN json_array_length(value) WHEN value IS NOT NULL THEN -1 END
+    SELECT CASE json_typeof(value)
+        WHEN 'array' THEN json_array_length(value)
+        WHEN 'object' THEN CASE WHEN value::text ~ '^\s*\{\s*\}' THEN -2 ELSE -1 END
+        WHEN 'null' THEN -2
+        WHEN 'string' THEN -3
+        WHEN 'number' THEN -3
+        WHEN 'boolean' THEN -3
+    END
 $$;
 
--- The entries of a message or reference, by the rule of entry_count; none of NULL. The
--- server inlines both functions into the statements that call them.
+-- The count after an append, by the rule of entry_count; NULL where nothing can be appended. An
+-- append of nothing leaves any value as it is.
+CREATE FUNCTION conversation_store.appended_count(count integer, added integer) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE
+        WHEN added = 0 OR count >= 0 THEN count + added
+        WHEN count = -1 THEN 1 + added
+        WHEN count = -2 THEN added
+    END
+$$;
+
+-- The entries of a message or reference: a list is its members from position 1, any other value
+-- is the one entry at position 1; none of NULL. The server inlines these three functions into
+-- the statements that call them.
 CREATE FUNCTION conversation_store.entries(value json)
 -- A keyword that has to be quoted here, and nowhere else, which the linter does not know (RF).
 RETURNS TABLE ("position" integer, body json) -- noqa: RF06
@@ -20,7 +41,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 10 AS $$
     SELECT e.ordinality::integer, e.body
     FROM json_array_elements(CASE WHEN json_typeof(value) = 'array' THEN value END) WITH ORDINALITY AS e (body, ordinality)
     UNION ALL
-    SELECT 0, value WHERE json_typeof(value) <> 'array'
+    SELECT 1, value WHERE json_typeof(value) <> 'array'
 $$;
 
 -- The text of a message: its content, the texts of its parts, or the message itself when

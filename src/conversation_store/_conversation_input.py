@@ -81,7 +81,7 @@ class NewConversation(NamedTuple):
 
     def columns(self, tenant_id: str) -> tuple[object, ...]:
         """Return the columns of the conversation itself, in the order of the file."""
-        counts = (len(entries) if isinstance(entries, list) else -1 for entries in (self.message, self.reference))
+        counts = map(count_entries, (self.message, self.reference))
         return self.id, tenant_id, self.dialog_id, *self.scalars, *counts, self.revision
 
 
@@ -130,5 +130,14 @@ def of_tenant(new: NewConversation, tenant_id: str | None) -> NewConversation:
 
 
 def number_entries(entries: list[str] | str) -> list[tuple[int, str]]:
-    """Return each entry with its position, from 1; a value that is not a list is at position 0."""
-    return [(0, entries)] if isinstance(entries, str) else list(enumerate(entries, start=1))
+    """Return each entry with its position, from 1; a value that is not a list is at position 1."""
+    return list(enumerate([entries] if isinstance(entries, str) else entries, start=1))
+
+
+def count_entries(entries: list[str] | str) -> int:
+    """Return what `entry_count` of the schema gives for the same value."""
+    if isinstance(entries, list):
+        return len(entries)
+    if entries in ("{}", "null"):
+        return -2
+    return -1 if entries.startswith("{") else -3

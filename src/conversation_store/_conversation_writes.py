@@ -229,8 +229,10 @@ class ConversationWrites(Methods):
         """Append the messages and references of one turn, and return the new round.
 
         Any number of writers may append at once, and nothing is lost. Raises `ConversationNotFound`, also when the
-        conversation belongs to another dialog than *dialog_id*; `NotAppendable` when the stored value to append to is
-        not a list. Without a tenant, the one that has the id is found first; raises `AmbiguousId` when two have it.
+        conversation belongs to another dialog than *dialog_id*; `NotAppendable` when the stored value to append to is a
+        text, a number or a bool. A stored dict becomes the first entry of a list, `{}` and None an empty list, once
+        something is appended to it. Without a tenant, the one that has the id is found first; raises `AmbiguousId` when
+        two have it.
 
         - *messages*, *reference*: lists of any JSON values.
         - *tokens*, *duration* (seconds): are added to the conversation's.
@@ -257,7 +259,8 @@ class ConversationWrites(Methods):
                 raise ConversationNotFound(f"there is no conversation {text!r}")
             if not appended.appendable:
                 raise NotAppendable(
-                    f"messages and reference are appended to lists; the conversation {text!r} holds another value"
+                    f"nothing can be appended to the message or reference of the conversation {text!r},"
+                    " which is a text, a number or a bool; nothing was changed"
                 )
             if appended.new_round is None:
                 raise RoundConflict(expected_round or 0, appended.current_round)

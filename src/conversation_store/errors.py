@@ -77,7 +77,7 @@ class RoundConflict(Conflict):
 
 
 class NotAppendable(Conflict):
-    """The stored message or reference is not a list, so nothing can be appended to it; nothing was changed."""
+    """Nothing can be appended to the stored message or reference: a text, a number or a bool; nothing was changed."""
 
 
 class AlreadyExists(Conflict):

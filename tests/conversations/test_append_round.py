@@ -21,7 +21,8 @@ from conversation_store import (
 )
 from support.both_apis import AsyncApi, SyncApi
 from support.costs import median_wal_bytes
-from support.stored import as_stored
+from support.races import call_behind
+from support.stored import as_stored, positions
 
 
 def test_messages_and_references_are_appended_and_the_new_round_is_returned(store: Any, dialog: str) -> None:
@@ -69,32 +70,89 @@ def test_another_expected_round_raises_round_conflict_and_changes_nothing(store:
     assert store.conversations.get_by_id(saved.id) == saved
 
 
-@pytest.mark.parametrize(
-    ("stored", "appended"),
-    [
-        ({"message": "text"}, {"messages": [1]}),
-        ({"message": "text"}, {"messages": []}),
-        ({"message": {"role": "user"}}, {"messages": [1]}),
-        ({"message": None}, {"messages": [1]}),
-        ({"reference": {"a": 1}}, {"messages": [1], "reference": [1]}),
-        ({"message": "text", "reference": {"a": 1}}, {"messages": [1], "reference": [1]}),
-    ],
-)
-def test_a_stored_value_that_is_not_a_list_raises_not_appendable_and_is_kept(
-    store: Any, dialog: str, stored: dict[str, Any], appended: dict[str, Any]
+@pytest.mark.parametrize("value", ["text", "", 0, 1.5, False])
+@pytest.mark.parametrize("field", ["message", "reference"])
+def test_a_stored_text_number_or_bool_raises_not_appendable_and_is_kept(
+    store: Any, dialog: str, field: str, value: Any
 ) -> None:
-    saved = store.conversations.save(dialog_id=dialog, **stored)
-    with pytest.raises(NotAppendable, match="lists") as caught:
-        store.conversations.append_round(saved.id, **appended)
+    saved = store.conversations.save(dialog_id=dialog, **{field: value})
+    with pytest.raises(NotAppendable, match="a text, a number or a bool") as caught:
+        store.conversations.append_round(saved.id, [1], reference=[2])
     assert isinstance(caught.value, Conflict)
     assert store.conversations.get_by_id(saved.id) == saved
 
 
-def test_messages_can_be_appended_beside_a_reference_that_is_not_a_list(store: Any, dialog: str) -> None:
-    id = store.conversations.save(dialog_id=dialog, message=[1], reference={"a": 1}).id
-    assert store.conversations.append_round(id, [2]) == 1
+@pytest.mark.parametrize("value", ["text", 0, None, {}, {"a": 1}])
+def test_an_append_of_nothing_leaves_a_value_that_is_not_a_list_as_it_is(store: Any, dialog: str, value: Any) -> None:
+    saved = store.conversations.save(dialog_id=dialog, message=value, reference=value)
+    assert store.conversations.append_round(saved.id, [], tokens=1) == 1
+    read = store.conversations.get_by_id(saved.id)
+    assert read == replace(saved, tokens=1, round=1, revision=1, update_date=read.update_date)
+
+
+@pytest.mark.parametrize(
+    ("value", "first"), [({"chunks": []}, [{"chunks": []}]), ({"": {}}, [{"": {}}]), ({}, []), (None, [])]
+)
+@pytest.mark.parametrize("load", [False, True], ids=["saved", "loaded"])
+def test_an_append_turns_a_dict_into_the_first_entry_and_an_empty_one_or_none_into_no_entry(
+    store: Any, dialog: str, db: str, load: bool, value: Any, first: list[Any]
+) -> None:
+    id = uuid.uuid4().hex
+    row: dict[str, Any] = {"id": id, "dialog_id": dialog, "message": value, "reference": value}
+    if load:
+        store.conversations.insert_many([row])
+    else:
+        store.conversations.save(**row)
     read = store.conversations.get_by_id(id)
-    assert (read.message, read.reference) == ([1, 2], {"a": 1})
+    assert (read.message, read.reference) == (value, value)
+    store.conversations.append_round(id, ["m"], reference=["r 1", "r 2"])
+    read = store.conversations.get_by_id(id)
+    assert (read.message, read.reference) == ([*first, "m"], [*first, "r 1", "r 2"])
+    assert positions(db, id) == (list(range(1, len(first) + 2)), list(range(1, len(first) + 3)))
+    store.conversations.append_round(id, ["m 2"], reference=["r 3"])
+    read = store.conversations.get_by_id(id)
+    assert (read.message, read.reference) == ([*first, "m", "m 2"], [*first, "r 1", "r 2", "r 3"])
+
+
+def test_only_what_is_appended_to_becomes_a_list(store: Any, dialog: str) -> None:
+    id = store.conversations.save(dialog_id=dialog, message={"a": 1}, reference={"b": 1}).id
+    store.conversations.append_round(id, [2])
+    read = store.conversations.get_by_id(id)
+    assert (read.message, read.reference) == ([{"a": 1}, 2], {"b": 1})
+    store.conversations.append_round(id, [], reference=[2])
+    read = store.conversations.get_by_id(id)
+    assert (read.message, read.reference) == ([{"a": 1}, 2], [{"b": 1}, 2])
+
+
+def test_a_dict_that_an_append_made_an_entry_is_found_by_keywords(store: Any, dialog: str, tenant: str) -> None:
+    id = store.conversations.save(dialog_id=dialog, message={"role": "user", "content": "кино"}).id
+    for appended in ([], ["x"]):
+        store.conversations.append_round(id, appended)
+        assert store.conversations.get_list(dialog, tenant, keywords="кино").count == 1
+
+
+@pytest.mark.parametrize("value", [{"new": 1}, {}, None, ["new 1", "new 2", "new 3"], "new"])
+def test_an_append_that_waited_for_the_lock_appends_to_the_value_that_it_waited_for(
+    api: SyncApi | AsyncApi, store: Any, dialog: str, db: str, value: Any
+) -> None:
+    """In its snapshot, another value is stored."""
+    id = store.conversations.save(dialog_id=dialog, message={"old": 1}, reference=["old 1", "old 2"]).id
+    result = call_behind(
+        api,
+        db,
+        store,
+        lambda s: s.conversations.append_round(id, ["m"], reference=["r"]),
+        first=lambda writer: ConversationStore(connection=writer).conversations.append_message(
+            id, {"message": value, "reference": value}
+        ),
+    )
+    read = store.conversations.get_by_id(id)
+    if value == "new":
+        assert isinstance(result, NotAppendable)
+        assert (read.message, read.reference, read.round) == (value, value, 1)
+    else:
+        before = value if isinstance(value, list) else [value] if value else []
+        assert (read.message, read.reference, read.round) == ([*before, "m"], [*before, "r"], 2)
 
 
 def test_a_round_beyond_its_range_raises_and_changes_nothing(store: Any, dialog: str) -> None:

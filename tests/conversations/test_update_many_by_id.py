@@ -204,9 +204,9 @@ def test_append_message_that_waited_for_a_change_of_many_writes_its_whole_list(
 def test_entries_beyond_the_count_are_gone(store: Any, dialog: str, db: str) -> None:
     id = store.conversations.save(dialog_id=dialog, message=[1, 2, 3], reference=[1, 2, 3]).id
     for message, reference, left in (
-        (["x"], "y", ([1], [0])),
+        (["x"], "y", ([1], [1])),
         (["x", "y"], [1], ([1, 2], [1])),
-        ("x", [1], ([0], [1])),
+        ("x", [1], ([1], [1])),
         ([], [1, 2], ([], [1, 2])),
     ):
         store.conversations.update_many_by_id([{"id": id, "message": message, "reference": reference}])

@@ -19,7 +19,9 @@ OTHER_TABLES = {"schema_migrations", "schema_checksums"}
 # The constraints that hold rows of one tenant apart from those of all others.
 TENANT_KEYS = {"dialog_pkey", "conversation_pkey", "conversation_message_pkey", "conversation_reference_pkey"}
 # A function may read any table, as query_to_xml does, so each one that is called is listed.
-OWN_FUNCTIONS = "entries entry_count fold force_custom_plan message_text pairs search_pattern search_text"
+OWN_FUNCTIONS = (
+    "appended_count entries entry_count fold force_custom_plan message_text pairs search_pattern search_text"
+)
 BUILTINS = """
     avg cardinality clock_timestamp count generate_series json_agg json_array_elements json_array_length
     make_interval max now row_number statement_timestamp strpos sum timezone unnest
