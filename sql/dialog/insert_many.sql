@@ -1,8 +1,9 @@
 /* dialog.insert_many */
 -- Insert new dialogs, all of them or none.
 --
--- The lists run in step; a date of NULL is now. An id that is there already is the primary
--- key's error.
+-- :dialogs is a list of objects; a date of null is now. JSON and not arrays, in whose text a
+-- NULL is a word where array_nulls is off. An id that is there already is the primary key's
+-- error.
 -- returns: count
 
 INSERT INTO conversation_store.dialog (
@@ -18,10 +19,10 @@ SELECT
     g.name,
     coalesce(g.create_date, now()),
     coalesce(g.update_date, g.create_date, now())
-FROM unnest(
-        :ids::text[],
-        :names::text[],
-        :create_dates::timestamptz[],
-        :update_dates::timestamptz[]
-    ) AS g (id, name, create_date, update_date)
+FROM json_to_recordset(:dialogs::json) AS g (
+        id text,
+        name text,
+        create_date timestamptz,
+        update_date timestamptz
+    )
 ORDER BY g.id;

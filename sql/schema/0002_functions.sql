@@ -2,7 +2,8 @@
 -- The functions: what a list is, what is searched and how, and the guard against generic plans.
 --
 -- Every name in a body is qualified or from pg_catalog: a restored dump and any
--- search_path find them.
+-- search_path find them. A backslash stands in an E'' string alone: a body is read under the
+-- settings of whoever calls it, and standard_conforming_strings may be off there.
 
 -- How many entries a message or reference has: of a list, its length. A value that is not a
 -- list counts below 0, by what an append makes of it: -1, an object, the first entry of a list;
@@ -82,7 +83,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT lower(t COLLATE "default") $$;
 -- which a trigram index can find: 检索 → 检 检索 索.
 CREATE FUNCTION conversation_store.pairs(t text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT regexp_replace(t, '([ᄀ-ᇿ々-〇ぁ-ゖァ-ヺー-ヿㄱ-ㆎㇰ-ㇿ㐀-䶿一-鿿가-힣豈-﫿ｦ-ﾝ𠀀-𳿿])', '\1 \1', 'g')
+    SELECT regexp_replace(t, '([ᄀ-ᇿ々-〇ぁ-ゖァ-ヺー-ヿㄱ-ㆎㇰ-ㇿ㐀-䶿一-鿿가-힣豈-﫿ｦ-ﾝ𠀀-𳿿])', E'\\1 \\1', 'g')
 $$;
 
 -- What the search indexes hold.
@@ -95,15 +96,22 @@ $$;
 -- lone ideograph, fewer than three letters. Since pairs() works letter by letter, the pairs of
 -- a keyword are in the pairs of every text that contains it. The pattern only narrows;
 -- strpos(fold(text), fold(keyword)) > 0 decides.
+-- A server that may leave out what an index finds is no place for a search.
 CREATE FUNCTION conversation_store.search_pattern(keyword text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+BEGIN
+    IF current_setting('gin_fuzzy_search_limit') <> '0' THEN
+        RAISE EXCEPTION 'gin_fuzzy_search_limit must be 0 for a search by keyword, or the indexes leave out rows'
+        USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    RETURN CASE
         -- Two neighbours that pairs() doubles. Under LC_CTYPE "C" they are no letters, and no trigram holds one.
         WHEN conversation_store.fold(keyword)
             ~ '(?=[[:alnum:]]{2})[ᄀ-ᇿ々-〇ぁ-ゖァ-ヺー-ヿㄱ-ㆎㇰ-ㇿ㐀-䶿一-鿿가-힣豈-﫿ｦ-ﾝ𠀀-𳿿]{2}'
             OR conversation_store.fold(keyword) ~ '[[:alnum:]]{3}'
-            THEN '%' || regexp_replace(conversation_store.search_text(keyword), '([%_\\])', '\\\1', 'g') || '%'
-    END
+            THEN '%' || regexp_replace(conversation_store.search_text(keyword), E'([%_\\\\])', E'\\\\\\1', 'g') || '%'
+    END;
+END
 $$;
 
 -- True, at a price that no plan can bear. A statement that contains it is planned for the

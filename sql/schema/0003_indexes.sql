@@ -2,9 +2,10 @@
 -- The indexes that the statements stand on; sql/README.md says which serves which, and what each costs.
 
 -- Trusted extensions: the owner of a database may create them. One that is here already,
--- in whatever schema, is used where it is.
-CREATE EXTENSION IF NOT EXISTS pg_trgm;
-CREATE EXTENSION IF NOT EXISTS btree_gin;
+-- in whatever schema, is used where it is. The schema is named: that of a role's search_path
+-- may be none, or a schema of others.
+CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA public;
+CREATE EXTENSION IF NOT EXISTS btree_gin SCHEMA public;
 
 SELECT set_config(
     'search_path',

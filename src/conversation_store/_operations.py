@@ -23,7 +23,7 @@ from typing import (
 from conversation_store._executor import AsyncExecutor, Executor
 from conversation_store._statement import Described, Statement, Steps
 from conversation_store._waiting import drive, drive_async, each, each_async
-from conversation_store.transaction import begin, begin_async
+from conversation_store.transaction import begin, begin_async, keeps_locks
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -126,6 +126,8 @@ class operation(_Method[P, T, Coroutine[Any, Any, T]]):  # noqa: N801  # used as
             if isinstance(described, Statement):
                 return executor.run(described)
             if not described.atomic:
+                if described.locks is not None and keeps_locks(executor.source.connection):
+                    executor.run(described.locks)
                 return drive(described.generator, executor.run)
             with begin(executor) as nested:
                 return drive(described.generator, nested.run)
@@ -135,6 +137,8 @@ class operation(_Method[P, T, Coroutine[Any, Any, T]]):  # noqa: N801  # used as
             if isinstance(described, Statement):
                 return await executor.run(described)
             if not described.atomic:
+                if described.locks is not None and keeps_locks(executor.source.connection):
+                    await executor.run(described.locks)
                 return await drive_async(described.generator, executor.run)
             async with begin_async(executor) as nested:
                 return await drive_async(described.generator, nested.run)

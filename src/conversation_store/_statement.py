@@ -33,6 +33,7 @@ class Steps(Generic[T]):
 
     generator: Generator[Statement[Any], Any, T]
     atomic: bool = False  # whether they run in one transaction
+    locks: Statement[Any] | None = None  # runs before them where they are part of a transaction, which keeps its locks
 
 
 Described: TypeAlias = Statement[T] | Steps[T]

@@ -12,6 +12,7 @@ from conversation_store import _batches as batches
 from conversation_store import _dates as dates
 from conversation_store import _tenancy as tenancy
 from conversation_store import _validation as validate
+from conversation_store._adapters import to_text
 from conversation_store._operations import AsyncRepository, Methods, Repository, operation, stream
 from conversation_store._sql_loader import load
 from conversation_store._statement import Described, Statement, Steps, count, limited, many, one, optional
@@ -202,14 +203,9 @@ class AsyncDialogRepository(_Dialogs, AsyncRepository):
 
 
 def _insert(tenant_id: str, rows: Sequence[Mapping[str, object]]) -> Statement[int]:
-    return count(
-        _INSERT_MANY,
-        tenant_id=tenant_id,
-        ids=[row["id"] for row in rows],
-        names=[row["name"] for row in rows],
-        create_dates=[row["create_date"] for row in rows],
-        update_dates=[row["update_date"] for row in rows],
-    )
+    fields = ("id", "name", "create_date", "update_date")
+    dialogs = json.dumps([{field: to_text(row[field]) for field in fields} for row in rows], ensure_ascii=False)
+    return count(_INSERT_MANY, tenant_id=tenant_id, dialogs=dialogs)
 
 
 def _with_tokens(delete: Statement[int], tenant_id: str, ids: list[str]) -> Steps[int]:

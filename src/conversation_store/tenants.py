@@ -9,12 +9,13 @@ from conversation_store import _batches as batches
 from conversation_store import _validation as validate
 from conversation_store._operations import AsyncRepository, Methods, Repository, operation
 from conversation_store._sql_loader import load
-from conversation_store._statement import Statement, Steps, one
+from conversation_store._statement import Statement, Steps, one, scalar
 from conversation_store._validation import Id
 from conversation_store.models import DeletedBatch, DeletedTenant
 
 _DELETE_TOKENS = load("api_token.delete_by_tenant_id")
 _DELETE_CONVERSATIONS = load("conversation.delete_by_tenant_id")
+_LOCK_DIALOGS = load("dialog.lock_by_tenant_id")
 _DELETE_DIALOGS = load("dialog.delete_by_tenant_id")
 
 
@@ -32,14 +33,16 @@ class _Tenants(Methods):
         """Delete everything that a tenant has: its tokens first, then its conversations and dialogs.
 
         Each statement deletes *batch_size* rows at the most, but for the tokens, which end all at once; each is a
-        transaction of its own, unless the call is made inside of one, and *on_progress* is called after it. After an
+        transaction of its own, unless the call is made inside of one, which locks the dialogs first; *on_progress* is
+        called after it. After an
         interruption, call it again. What is saved while it runs is deleted too. Raises `DialogNotEmpty` when a
         conversation is saved at the very moment at which its dialog goes: call again. Returns how many were deleted.
         SQL: `sql/api_token/delete_by_tenant_id.sql`, `sql/conversation/delete_by_tenant_id.sql`,
-        `sql/dialog/delete_by_tenant_id.sql`.
+        `sql/dialog/delete_by_tenant_id.sql`, `sql/dialog/lock_by_tenant_id.sql`.
         """
         limit = batches.batch_size(batch_size, on_progress)
-        return Steps(_delete(validate.identifier("tenant_id", tenant_id), limit, on_progress))
+        owner = validate.identifier("tenant_id", tenant_id)
+        return Steps(_delete(owner, limit, on_progress), locks=scalar(_LOCK_DIALOGS, int, tenant_id=owner))
 
 
 class TenantRepository(_Tenants, Repository):

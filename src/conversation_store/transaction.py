@@ -66,6 +66,13 @@ async def begin_async(
                 _check_commits(connection)
 
 
+def keeps_locks(connection: Connection[Any] | AsyncConnection[Any] | None) -> bool:
+    """Return whether a statement would be part of a longer transaction; None is a connection of a pool."""
+    if connection is None:
+        return False
+    return not (connection.autocommit and connection.info.transaction_status == TransactionStatus.IDLE)
+
+
 _ISOLATION: Mapping[str, bytes] = {
     "read committed": b"SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
     "repeatable read": b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",

@@ -86,6 +86,7 @@ CONVERSATIONS: dict[str, tuple[dict[str, Any], str, str, dict[str, Any]]] = {
     ),
     "no list": ({"message": "{}", "reference": '{"a": 1e5}'}, "imported", "", {"message": {}, "reference": {"a": 1e5}}),
     "a float4": ({"duration": 0.1, "tokens": 2**31 - 1}, "imported", "", {"duration": 0.1, "tokens": 2**31 - 1}),
+    "all digits of a float4": ({"duration": 123456.789}, "imported", "", {"duration": 123456.79}),
     "malformed": (
         {"message": '[{"role": "user", ', "reference": "检索"},
         "repaired",

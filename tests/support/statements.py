@@ -21,6 +21,8 @@ class NoServer(Exception):
 class NoSource:
     """Gives no connection."""
 
+    connection = None
+
     def statement(self) -> Any:
         raise NoServer
 
@@ -67,6 +69,10 @@ class _NoExecutor:
 def statement_of(call: Any, *answers: Any) -> Statement[Any]:
     """Return the statement that a call on a store describes after those that are answered, without running any."""
     # A transaction of the call is that of the catcher.
-    with patch.object(_operations, "begin", nullcontext), pytest.raises(_Captured) as caught:
+    with (
+        patch.object(_operations, "begin", nullcontext),
+        patch.object(_operations, "keeps_locks", lambda _: True),
+        pytest.raises(_Captured) as caught,
+    ):
         call(store_without_server(_Catcher(list(answers))))
     return cast("Statement[Any]", caught.value.args[0])

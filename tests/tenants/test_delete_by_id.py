@@ -14,6 +14,7 @@ from psycopg import RawCursor
 from conversation_store import DeletedTenant
 from conversation_store._sql_loader import load
 from support.both_apis import AsyncApi, SyncApi
+from support.races import call_behind
 
 ALL = (4, 21, 3)
 
@@ -111,6 +112,71 @@ def test_a_rolled_back_transaction_deletes_nothing(store: Any, tenant: str) -> N
         assert tx.conversations.delete_by_dialog_ids(ids) == 0
         raise ZeroDivisionError
     assert left(store, tenant) == ALL
+
+
+@pytest.mark.parametrize("opened_by", ["the store", "the caller"])
+def test_in_a_transaction_what_waits_for_a_dialog_of_the_tenant_holds_no_row_of_it(
+    api: SyncApi | AsyncApi, db: str, store: Any, tenant: str, opened_by: str
+) -> None:
+    ids = fill(store, tenant)
+    first = "SELECT FROM conversation_store.dialog WHERE tenant_id = %s AND id = %s FOR UPDATE"
+    others = [
+        f"SELECT FROM conversation_store.{table} WHERE tenant_id = %s FOR UPDATE NOWAIT"
+        for table in ("api_token", "conversation")
+    ]
+
+    async def delete_async(tx: Any) -> Any:
+        return await tx.tenants.delete_by_id(tenant)
+
+    def delete(tx: Any) -> Any:
+        return tx.tenants.delete_by_id(tenant)
+
+    def call(s: Any) -> Any:
+        if opened_by == "the caller":
+            return delete(s)
+        return s.run_in_transaction(delete if isinstance(api, SyncApi) else delete_async)
+
+    free: list[str] = []
+
+    def lock_others(other: psycopg.Connection[Any]) -> None:
+        for text in others:
+            other.execute(text.encode(), [tenant])
+            free.append(text)
+
+    with api.connect(db) as connection, api.store(connection=connection) as joining:
+        result = call_behind(
+            api,
+            db,
+            joining if opened_by == "the caller" else store,
+            call,
+            first=lambda other: other.execute(first, [tenant, ids[0]]),
+            then=lock_others,
+        )
+    assert free == others
+    assert result == DeletedTenant(tokens=4, conversations=21, dialogs=3)
+
+
+def test_outside_of_a_transaction_tokens_end_while_others_use_the_dialogs(
+    api: SyncApi | AsyncApi, db: str, store: Any, tenant: str
+) -> None:
+    fill(store, tenant)
+    found: list[Any] = []
+
+    def count_tokens(_: object) -> None:
+        with psycopg.connect(db) as connection:
+            count = "SELECT count(*) FROM conversation_store.api_token WHERE tenant_id = %s"
+            found.append(connection.execute(count, [tenant]).fetchone())
+
+    lock = "SELECT FROM conversation_store.dialog WHERE tenant_id = %s FOR UPDATE"
+    call_behind(
+        api,
+        db,
+        store,
+        lambda s: s.tenants.delete_by_id(tenant),
+        first=lambda other: other.execute(lock, [tenant]),
+        then=count_tokens,
+    )
+    assert found == [(0,)]
 
 
 def test_rows_stored_between_batches_are_deleted_too(store: Any, tenant: str, db: str) -> None:

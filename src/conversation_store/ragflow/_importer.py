@@ -13,13 +13,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import psycopg
+from psycopg import IsolationLevel
 
 from conversation_store import _conversation_input as conversation_input
 from conversation_store import _dates as dates
 from conversation_store import _validation as validate
 from conversation_store._executor import AsyncExecutor, Executor
 from conversation_store._roots import AsyncConnectionRoot, ConnectionRoot
-from conversation_store._statement import many, scalar
+from conversation_store._statement import many, one
 from conversation_store._token_secrets import hint_of
 from conversation_store._waiting import drive, drive_async, transact, transact_async
 from conversation_store.dialogs import checked_dialog
@@ -35,8 +36,8 @@ OnProgress = Callable[[str, int, int | None], object]
 
 _NEEDED = ("dialog", "api_token", "api_4_conversation")
 _YEAR_2000 = 946_684_800_000
-# Never prepared, and so planned for its actual values.
-_SOURCE: dict[str, Any] = {"autocommit": True, "client_encoding": "UTF8", "prepare_threshold": None}
+# Never prepared, and so planned for its actual values. All of it is one transaction, which the end of the block ends.
+_SOURCE: dict[str, Any] = {"client_encoding": "UTF8", "prepare_threshold": None}
 _TARGET: dict[str, Any] = {"autocommit": True, "client_encoding": "UTF8"}
 
 
@@ -51,7 +52,8 @@ def import_ragflow(
 ) -> dict[str, Totals]:
     """Copy a RAGFlow database into a migrated store, and return totals by table.
 
-    Raises `MigrationError` when the tables are missing. SQL: `sql/ragflow/`, and the statements of the store.
+    The source is read in one transaction, from one snapshot. Raises `MigrationError` when its tables are missing.
+    SQL: `sql/ragflow/`, and the statements of the store.
 
     - *source*, *target*: connection strings; both may name the same database.
     - *time_zone*: the IANA name of the zone whose wall clock the dates of the source are.
@@ -127,7 +129,10 @@ class _Import:
 
     def run(self) -> Generator[Any, Any, dict[str, Totals]]:
         """Import all tables and return the totals."""
-        yield self._source.run(scalar(reader.SET_TIME_ZONE, str, time_zone=self._zone))
+        reading = self._source.source.connection
+        yield reading.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+        yield reading.set_read_only(True)
+        yield self._source.run(one(reader.SETTINGS, reader.SourceSettings, time_zone=self._zone))
         tables = yield self._source.run(many(reader.TABLES, reader.SourceTable, names=[*_NEEDED, "user_canvas"]))
         self._estimates = {table.name: table.estimate for table in tables}
         if missing := [name for name in _NEEDED if name not in self._estimates]:
@@ -269,8 +274,8 @@ class _Import:
             return
 
         def insert(tx: Any, some: list[Row]) -> Generator[Any, Any, None]:
-            for one in some:
-                yield tx.tokens.save(**one.values)
+            for token in some:
+                yield tx.tokens.save(**token.values)
 
         yield from self._stored(table, [new], insert)
 
@@ -298,8 +303,7 @@ class _Import:
             statement = many(reader.CONVERSATIONS, reader.SourceConversation, ids=wanted, time_zone=self._zone)
             rows: list[reader.SourceConversation] = (yield self._source.run(statement)) if wanted else []
             yield from self._store_conversations(table, rows)
-            gone = len(wanted) - len(rows)  # deleted in the source meanwhile
-            self._reporter.progress(table, len(page) - gone, self._estimates)
+            self._reporter.progress(table, len(page), self._estimates)
 
     def _store_conversations(self, table: str, found: list[reader.SourceConversation]) -> Generator[Any, Any, None]:
         good: list[Row] = []

@@ -9,6 +9,13 @@ from conversation_store._sql_loader import load
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSettings:
+    time_zone: str
+    extra_float_digits: str
+    idle_in_transaction_session_timeout: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceTable:
     name: str
     estimate: int
@@ -69,7 +76,7 @@ class SourceConversation:
     update_date: datetime | None
 
 
-SET_TIME_ZONE = load("ragflow.set_time_zone")
+SETTINGS = load("ragflow.settings")
 TABLES = load("ragflow.tables")
 DIALOGS = {"dialog": load("ragflow.dialogs"), "user_canvas": load("ragflow.user_canvas")}
 API_TOKENS = load("ragflow.api_tokens")
