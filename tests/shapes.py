@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from conversation_store import Conversation
-from conversation_store.models import DeletedBatch
+from conversation_store.models import AppendedRound, DeletedBatch
 from operations import BY_CHANGE, BY_CREATION, BY_EXPLORER, BY_USER, SEARCH
 from support.statements import statement_of
 
@@ -72,6 +72,7 @@ def walked(desc: bool) -> list[Shape]:
     ]
 
 
+NOT_APPENDED = AppendedRound(current_round=1, current_revision=1, appendable=True, new_round=None)
 OF_THE_DIALOG = r"dialog_id\w*_idx"
 # A keyword that no index serves: the search starts from the dialog.
 SCANNED = [Shape(page(keywords=keyword), shows=OF_THE_DIALOG) for keyword in ("检", "50", "好 好", " ", "%")]
@@ -160,7 +161,9 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
         Shape(lambda s: s.conversations.append_message("x", {"message": [1], "reference": [1]}, tenant_id="t"))
     ],
     "conversations.append_round": [
-        Shape(lambda s: s.conversations.append_round("x", [1], reference=[1], tenant_id="t"))
+        Shape(lambda s: s.conversations.append_round("x", [1], reference=[1], tenant_id="t")),
+        Shape(lambda s: s.conversations.append_round("x", [1], reference=[1], tenant_id="t", turn_id="x")),
+        Shape(lambda s: s.conversations.append_round("x", [1], tenant_id="t", turn_id="x"), [[NOT_APPENDED]]),
     ],
     "conversations.update_by_id": [Shape(lambda s: s.conversations.update_by_id("x", {"name": "n"}, tenant_id="t"))],
     "conversations.update_many_by_id": [

@@ -28,7 +28,9 @@ TESTS = Path(__file__).parent
 SUBJECTS = {
     "conversations/test_keyword_search.py",
     "conversations/test_entries.py",
+    "conversations/test_expected_revision.py",
     "conversations/test_session_settings.py",
+    "conversations/test_turn_ids.py",
     "tokens/test_lock_order.py",
     "tokens/test_secrecy.py",
 }

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from conversation_store import AlreadyExists, InvalidArgument, OutsideTransaction
+from conversation_store import AlreadyExists, InvalidArgument, OutsideTransaction, TurnConflict
 from conversation_store.jsonl import import_jsonl
 from conversation_store.store import ConversationStore
 from operations import OPERATIONS
@@ -22,7 +22,7 @@ from support.operation import Example, Operation
 from support.statements import store_without_server
 
 BOUND = [operation for operation in OPERATIONS if operation.tenant != "subject"]
-TABLES = ("dialog", "conversation", "conversation_message", "conversation_reference", "api_token")
+TABLES = ("dialog", "conversation", "conversation_message", "conversation_reference", "conversation_turn", "api_token")
 
 each_operation = pytest.mark.parametrize("operation", BOUND, ids=lambda operation: operation.name)
 
@@ -209,6 +209,7 @@ def test_policies_for_a_role_that_owns_nothing_leave_no_hole(database: str) -> N
         for tenant in ("mine", "theirs"):
             store.for_tenant(tenant).dialogs.save(id="d")
             store.for_tenant(tenant).conversations.save(id="c", dialog_id="d", message=["secret"], reference=["r"])
+            store.for_tenant(tenant).conversations.append_round("c", [], turn_id="t")
             store.for_tenant(tenant).tokens.issue()
         admin.execute(f"CREATE ROLE {role} LOGIN".encode())
         try:
@@ -231,7 +232,9 @@ def test_policies_for_a_role_that_owns_nothing_leave_no_hole(database: str) -> N
                 read = limited.conversations.get_by_id("c")
                 assert read is not None
                 assert (read.message, read.tenant_id) == (["secret"], "mine")
-                assert limited.conversations.append_round("c", ["x"]) == 1
+                assert [limited.conversations.append_round("c", ["x"], turn_id=n) for n in ("t 2", "t 2")] == [2, 2]
+                with pytest.raises(TurnConflict):
+                    limited.conversations.append_round("c", ["x"], turn_id="t")
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     limited.for_tenant("theirs").dialogs.save(id="new")
                 # COPY FROM is refused by the server where a table has policies.
@@ -240,7 +243,7 @@ def test_policies_for_a_role_that_owns_nothing_leave_no_hole(database: str) -> N
         finally:
             admin.execute(f"DROP OWNED BY {role}".encode())
             admin.execute(f"DROP ROLE {role}".encode())
-    assert [len(rows) for rows in rows_of(database, "theirs").values()] == [1, 1, 1, 1, 1]
+    assert [len(rows) for rows in rows_of(database, "theirs").values()] == [1, 1, 1, 1, 1, 1]
 
 
 class Pretending(str):

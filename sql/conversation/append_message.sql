@@ -8,15 +8,27 @@
 -- the entries in this statement's snapshot: when another writer came between the snapshot
 -- and the lock, which the revision tells, every entry is written. Two writers with
 -- whole lists leave one of the two, never a mixture.
--- Returns a row when there is such a conversation. Served by conversation_pkey; locks
--- that row, then its entries.
--- returns: count
+-- The row is locked first, so that the expected revision is compared with the current one.
+-- Returns no row when there is no such conversation; where it is not in the expected revision,
+-- nothing changes. Served by conversation_pkey; locks that row, then its entries.
+-- returns: optional
 
 WITH before AS (
     SELECT c.revision
     FROM conversation_store.conversation AS c
     WHERE c.id = :id::text
         AND c.tenant_id = :tenant_id::text
+),
+
+locked AS (
+    SELECT
+        c.id,
+        c.revision
+    FROM conversation_store.conversation AS c
+    WHERE c.id = :id::text
+        AND c.tenant_id = :tenant_id::text
+        AND (:dialog_id::text IS NULL OR c.dialog_id = :dialog_id::text)
+    FOR NO KEY UPDATE
 ),
 
 updated AS (
@@ -68,16 +80,17 @@ updated AS (
         message_count = coalesce(conversation_store.entry_count(:message::json), c.message_count),
         reference_count = coalesce(conversation_store.entry_count(:reference::json), c.reference_count),
         revision = c.revision + 1
-    WHERE c.id = :id::text
-        AND c.tenant_id = :tenant_id::text
-        AND (:dialog_id::text IS NULL OR c.dialog_id = :dialog_id::text)
+    FROM locked AS l
+    WHERE c.tenant_id = :tenant_id::text
+        AND c.id = l.id
+        AND (:expected_revision::bigint IS NULL OR l.revision = :expected_revision::bigint)
     RETURNING
         c.id,
         c.tenant_id,
         c.dialog_id,
         c.message_count,
         c.reference_count,
-        c.revision - 1 = (SELECT b.revision FROM before AS b) AS snapshot_is_current
+        l.revision = (SELECT b.revision FROM before AS b) AS snapshot_is_current
 ),
 
 written_message AS (
@@ -146,5 +159,8 @@ removed_reference AS (
         AND r.position > CASE WHEN u.reference_count >= 0 THEN u.reference_count ELSE 1 END
 )
 
-SELECT u.id
-FROM updated AS u;
+SELECT
+    l.revision AS current_revision,
+    u.id IS NOT NULL AS changed
+FROM locked AS l
+LEFT JOIN updated AS u ON l.id = u.id;

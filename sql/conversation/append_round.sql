@@ -1,13 +1,13 @@
 /* conversation.append_round */
 -- Append the messages and references of one turn.
 --
--- The row is locked first and the current round is read from the lock, since the
--- statement's own snapshot may be older. The counts change in the UPDATE that holds the
--- lock, so positions never collide, and the cost does not grow with the conversation.
--- An object that is stored becomes the first entry of a list, {} and null an empty list: the
--- count on the locked row says which, and no entry moves. Returns no row when there is no such
--- conversation. When expected_round is not the current one, or nothing can be appended to a
--- stored value, nothing changes and new_round is NULL.
+-- The row is locked first, and what it says is read from the lock, since the statement's own
+-- snapshot may be older. The counts change in the UPDATE that holds the lock, so positions
+-- never collide, and the cost does not grow with the conversation. An object that is stored
+-- becomes the first entry of a list, {} and null an empty list: the count on the locked row
+-- says which, and no entry moves.
+-- Returns no row when there is no such conversation. When it is not in the expected round or
+-- revision, or nothing can be appended to a stored value, nothing changes and new_round is NULL.
 -- Served by conversation_pkey; locks that row, then writes its entries.
 -- returns: optional
 
@@ -15,6 +15,7 @@ WITH locked AS (
     SELECT
         c.id,
         c.round,
+        c.revision,
         conversation_store.appended_count(
             c.message_count, json_array_length(:messages::json)
         ) AS message_count,
@@ -28,6 +29,19 @@ WITH locked AS (
     FOR NO KEY UPDATE
 ),
 
+allowed AS (
+    SELECT
+        l.id,
+        l.round,
+        l.message_count,
+        l.reference_count
+    FROM locked AS l
+    WHERE l.message_count IS NOT NULL
+        AND l.reference_count IS NOT NULL
+        AND (:expected_round::bigint IS NULL OR l.round = :expected_round::bigint)
+        AND (:expected_revision::bigint IS NULL OR l.revision = :expected_revision::bigint)
+),
+
 appended AS (
     UPDATE conversation_store.conversation AS c
     SET
@@ -39,12 +53,9 @@ appended AS (
         message_count = l.message_count,
         reference_count = l.reference_count,
         revision = c.revision + 1
-    FROM locked AS l
+    FROM allowed AS l
     WHERE c.tenant_id = :tenant_id::text
         AND c.id = l.id
-        AND l.message_count IS NOT NULL
-        AND l.reference_count IS NOT NULL
-        AND (:expected_round::bigint IS NULL OR l.round = :expected_round::bigint)
     RETURNING
         c.id,
         c.tenant_id,
@@ -95,6 +106,7 @@ refs AS (
 
 SELECT
     l.round AS current_round,
+    l.revision AS current_revision,
     l.message_count IS NOT NULL AND l.reference_count IS NOT NULL AS appendable,
     a.round AS new_round
 FROM locked AS l

@@ -89,6 +89,22 @@ CREATE TABLE conversation_store.conversation_reference (
     CONSTRAINT conversation_reference_position_check CHECK (position >= 1)
 );
 
+-- The ids that callers gave to turns, each with the round that the turn got, so that a turn
+-- which is sent again is known. A conversation and its turns are deleted together.
+CREATE TABLE conversation_store.conversation_turn (
+    conversation_id text COLLATE "C" NOT NULL,
+    turn_id text COLLATE "C" NOT NULL,
+    tenant_id text COLLATE "C" NOT NULL,
+    round integer NOT NULL,
+    -- SHA-256 of what was appended: other content under the same id is another turn.
+    digest bytea NOT NULL,
+    CONSTRAINT conversation_turn_pkey PRIMARY KEY (tenant_id, conversation_id, turn_id),
+    CONSTRAINT conversation_turn_tenant_id_conversation_id_fkey FOREIGN KEY (tenant_id, conversation_id)
+    REFERENCES conversation_store.conversation (tenant_id, id) ON DELETE CASCADE,
+    CONSTRAINT conversation_turn_turn_id_check CHECK (char_length(turn_id) BETWEEN 1 AND 128),
+    CONSTRAINT conversation_turn_digest_check CHECK (octet_length(digest) = 32)
+);
+
 -- The secret itself is nowhere: only its SHA-256 digest and a hint to recognise it by.
 CREATE TABLE conversation_store.api_token (
     -- Random, 52 bits: a tenant could count the tokens of others by the gaps in a sequence.

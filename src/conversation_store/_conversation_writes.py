@@ -1,4 +1,4 @@
-"""Conversations written: saved, loaded, appended to and changed."""
+"""Conversations written: saved, loaded and changed."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from conversation_store._batches import OnProgress
 from conversation_store._dates import Moment
 from conversation_store._operations import Methods, operation
 from conversation_store._sql_loader import load
-from conversation_store._statement import Described, Statement, Steps, count, many, one, optional, then
+from conversation_store._statement import Described, Statement, Steps, many, one, optional, then
 from conversation_store._validation import Id
-from conversation_store.errors import ConversationNotFound, InvalidArgument, NotAppendable, RoundConflict
-from conversation_store.models import AppendedRound, Conversation, JsonValue, UpdatedConversation
+from conversation_store.errors import ConversationNotFound, InvalidArgument, RevisionConflict
+from conversation_store.models import ChangedConversation, Conversation, JsonValue, UpdatedConversation
 
 _SAVE = load("conversation.save")
 _APPEND_MESSAGE = load("conversation.append_message")
 _UPDATE_MANY_BY_ID = load("conversation.update_many_by_id")
-_APPEND_ROUND = load("conversation.append_round")
 
 
 class ConversationWrites(Methods):
@@ -125,19 +124,23 @@ class ConversationWrites(Methods):
         id: Id,
         conversation: Mapping[str, JsonValue],
         *,
+        expected_revision: int | None = None,
         tenant_id: Id | None = None,
         dialog_id: Id | None = None,
     ) -> Described[int]:
-        """Apply the given fields to a conversation and increment its round; return 1, or 0 when there is none.
+        """Apply the given fields to a conversation and increment its round; a given list replaces the stored one.
 
-        A given list replaces the stored one, also what others have appended to it since it was read; only the entries
-        that differ are written. A whole row as it was read may be given: its dates, round, revision and dialog are
-        ignored, what was not read is left as it is, an `id` must be *id*, and a `tenant_id` that of the call, or is
-        the tenant. Unknown keys raise `InvalidArgument`. With *dialog_id*, only a conversation of this dialog is
-        changed. Without a tenant, the one that has the id is found first; raises `AmbiguousId` when two have it.
-        SQL: `sql/conversation/append_message.sql`.
+        Returns 1, or 0 when there is no such conversation. A list that is written back is without what others have
+        appended since it was read: `append_round` appends, and *expected_revision*, the `revision` of the row that was
+        read, raises `RevisionConflict` when the conversation was changed since. Only the entries that differ are
+        written. A whole row as it was read may be given: its dates, round, revision and dialog are ignored, what was
+        not read is left as it is, an `id` must be *id*, and a `tenant_id` that of the call, or is the tenant. Unknown
+        keys raise `InvalidArgument`. With *dialog_id*, only a conversation of this dialog is changed. Raises
+        `CounterOverflow` when the round would leave its range. Without a tenant, the one that has the id is found
+        first; raises `AmbiguousId` when two have it. SQL: `sql/conversation/append_message.sql`.
         """
-        return _change(tenancy.known(self._bound, tenant_id), id, conversation, dialog_id, increment=1)
+        tenant = tenancy.known(self._bound, tenant_id)
+        return _change(tenant, id, conversation, expected_revision, dialog_id, increment=1)
 
     @operation
     def update_by_id(
@@ -145,6 +148,7 @@ class ConversationWrites(Methods):
         id: Id,
         conversation: Mapping[str, JsonValue],
         *,
+        expected_revision: int | None = None,
         tenant_id: Id | None = None,
         dialog_id: Id | None = None,
     ) -> Described[int]:
@@ -153,7 +157,8 @@ class ConversationWrites(Methods):
         The arguments and errors are those of `append_message`, and so is the statement.
         SQL: `sql/conversation/append_message.sql`.
         """
-        return _change(tenancy.known(self._bound, tenant_id), id, conversation, dialog_id, increment=0)
+        tenant = tenancy.known(self._bound, tenant_id)
+        return _change(tenant, id, conversation, expected_revision, dialog_id, increment=0)
 
     @operation
     def update_many_by_id(
@@ -212,86 +217,41 @@ class ConversationWrites(Methods):
             named=named,
         )
 
-    @operation
-    def append_round(
-        self,
-        id: Id,
-        messages: Sequence[JsonValue],
-        *,
-        reference: Sequence[JsonValue] = (),
-        tokens: int = 0,
-        duration: float = 0.0,
-        errors: str | None = None,
-        expected_round: int | None = None,
-        tenant_id: Id | None = None,
-        dialog_id: Id | None = None,
-    ) -> Described[int]:
-        """Append the messages and references of one turn, and return the new round.
-
-        Any number of writers may append at once, and nothing is lost. Raises `ConversationNotFound`, also when the
-        conversation belongs to another dialog than *dialog_id*; `NotAppendable` when the stored value to append to is a
-        text, a number or a bool. A stored dict becomes the first entry of a list, `{}` and None an empty list, once
-        something is appended to it. Without a tenant, the one that has the id is found first; raises `AmbiguousId` when
-        two have it.
-
-        - *messages*, *reference*: lists of any JSON values.
-        - *tokens*, *duration* (seconds): are added to the conversation's.
-        - *errors*: replaces what was stored, unless it is None.
-        - *expected_round*: raises `RoundConflict` when it is given and not the current round.
-
-        SQL: `sql/conversation/append_round.sql`.
-        """
-        text = validate.identifier("id", id)
-        dialog = validate.optional_filter("dialog_id", dialog_id)
-        params: dict[str, object] = {
-            "id": text,
-            "dialog_id": dialog,
-            "messages": json_values.json_list("messages", messages),
-            "reference": json_values.json_list("reference", reference),
-            "tokens": validate.bigint("tokens", tokens),
-            "duration": validate.number("duration", duration),
-            "errors": validate.optional_text("errors", errors),
-            "expected_round": None if expected_round is None else validate.integer("expected_round", expected_round),
-        }
-
-        def new_round(appended: AppendedRound | None) -> int:
-            if appended is None:
-                raise ConversationNotFound(f"there is no conversation {text!r}")
-            if not appended.appendable:
-                raise NotAppendable(
-                    f"nothing can be appended to the message or reference of the conversation {text!r},"
-                    " which is a text, a number or a bool; nothing was changed"
-                )
-            if appended.new_round is None:
-                raise RoundConflict(expected_round or 0, appended.current_round)
-            return appended.new_round
-
-        return tenancy.for_one(
-            tenancy.known(self._bound, tenant_id),
-            tenancy.find_conversation(dialog),
-            text,
-            lambda owner: then(optional(_APPEND_ROUND, AppendedRound, tenant_id=owner, **params), new_round),
-        )
-
 
 def _change(
-    tenant: str | None, id: object, conversation: object, dialog_id: object, *, increment: int
+    tenant: str | None,
+    id: object,
+    conversation: object,
+    expected_revision: object,
+    dialog_id: object,
+    *,
+    increment: int,
 ) -> Described[int]:
     text = validate.identifier("id", id)
     dialog = validate.optional_filter("dialog_id", dialog_id)
     owner, scalars, documents = conversation_input.read_changes("conversation", text, tenant, conversation)
+    expected = validate.optional_revision("expected_revision", expected_revision)
     params: dict[str, object] = {
         "id": text,
         "dialog_id": dialog,
         "changes": json.dumps(scalars, ensure_ascii=False),
         "increment": increment,
+        "expected_revision": expected,
         **{field: documents.get(field) for field in conversation_input.DOCUMENTS},
     }
+
+    def changed(found: ChangedConversation | None) -> int:
+        if found is None:
+            return 0
+        if expected is not None and not found.changed:
+            raise RevisionConflict(expected, found.current_revision)
+        return 1
+
     return tenancy.for_one(
         owner,
         tenancy.find_conversation(dialog),
         text,
-        lambda owner: count(_APPEND_MESSAGE, tenant_id=owner, **params),
+        lambda owner: then(optional(_APPEND_MESSAGE, ChangedConversation, tenant_id=owner, **params), changed),
     )
 
 

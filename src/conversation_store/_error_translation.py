@@ -9,7 +9,14 @@ from typing import Any
 import psycopg
 
 from conversation_store._statement import Statement
-from conversation_store.errors import AlreadyExists, DialogNotEmpty, DialogNotFound, InvalidArgument, StoreError
+from conversation_store.errors import (
+    AlreadyExists,
+    CounterOverflow,
+    DialogNotEmpty,
+    DialogNotFound,
+    InvalidArgument,
+    StoreError,
+)
 
 _NO_DIALOG = (DialogNotFound, "the tenant has no dialog with this dialog_id", "dialog_id")
 # What a violated constraint means, and the parameter of the statement that says of what.
@@ -45,6 +52,10 @@ def _translated(statement: Statement[Any], error: psycopg.Error) -> Exception | 
     if statement.query.name.startswith("dialog.delete") and constraint == "conversation_tenant_id_dialog_id_fkey":
         id = key.removeprefix(f"{statement.params['tenant_id']}, ")
         return DialogNotEmpty(f"the dialog {id!r} has conversations; delete them first")
+    # What is given is in its range; the sum with what is stored may not be.
+    overflows = isinstance(error, psycopg.errors.NumericValueOutOfRange) or constraint == "conversation_duration_check"
+    if statement.query.name.startswith("conversation.append_") and overflows:
+        return CounterOverflow("tokens, duration or round would leave its range; nothing was changed")
     if error.diag.schema_name == "conversation_store" and constraint in _CONSTRAINTS:
         kind, message, parameter = _CONSTRAINTS[constraint]
         value = statement.params.get(parameter or "")

@@ -116,6 +116,11 @@ def bigint(name: str, value: object) -> int:
     return integer(name, value, minimum=-MAX_BIGINT - 1, maximum=MAX_BIGINT)
 
 
+def optional_revision(name: str, value: object) -> int | None:
+    """Return a revision, or None for None."""
+    return None if value is None else integer(name, value, minimum=0, maximum=MAX_BIGINT)
+
+
 def number(name: str, value: object) -> float:
     """Return a finite float."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):

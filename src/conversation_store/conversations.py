@@ -1,7 +1,8 @@
-"""Conversations: the repositories, whose methods stand in four files of what they do."""
+"""Conversations: the repositories, whose methods stand in five files of what they do."""
 
 from __future__ import annotations
 
+from conversation_store._conversation_appends import ConversationAppends
 from conversation_store._conversation_deletes import ConversationDeletes
 from conversation_store._conversation_lists import ConversationLists
 from conversation_store._conversation_reads import ConversationReads
@@ -9,7 +10,9 @@ from conversation_store._conversation_writes import ConversationWrites
 from conversation_store._operations import AsyncRepository, Methods, Repository
 
 
-class _Conversations(ConversationReads, ConversationLists, ConversationWrites, ConversationDeletes, Methods):
+class _Conversations(
+    ConversationReads, ConversationLists, ConversationWrites, ConversationAppends, ConversationDeletes, Methods
+):
     """The methods of both repositories."""
 
 

@@ -9,6 +9,9 @@ StoreError
 │   └── TokenNotFound
 ├── Conflict
 │   ├── RoundConflict
+│   ├── RevisionConflict
+│   ├── TurnConflict
+│   ├── CounterOverflow
 │   ├── NotAppendable
 │   ├── AlreadyExists
 │   ├── AmbiguousId
@@ -74,6 +77,31 @@ class RoundConflict(Conflict):
 
     def __reduce__(self) -> tuple[type[RoundConflict], tuple[int, int]]:
         return type(self), (self.expected, self.current)
+
+
+class RevisionConflict(Conflict):
+    """The conversation is not in the expected revision: it was changed since it was read; nothing was changed.
+
+    `expected` is the revision that the caller named, `current` the one that the conversation is in.
+    """
+
+    def __init__(self, expected: int, current: int) -> None:
+        super().__init__(
+            f"expected revision {expected}, but the conversation is in revision {current}; nothing was changed"
+        )
+        self.expected = expected
+        self.current = current
+
+    def __reduce__(self) -> tuple[type[RevisionConflict], tuple[int, int]]:
+        return type(self), (self.expected, self.current)
+
+
+class TurnConflict(Conflict):
+    """A turn with this id and other content was appended before; nothing was changed."""
+
+
+class CounterOverflow(Conflict):
+    """The tokens, the duration or the round of the conversation would leave its range; nothing was changed."""
 
 
 class NotAppendable(Conflict):

@@ -248,12 +248,29 @@ class UpdatedConversation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedConversation:
+    """The revision that a change found, and whether it changed anything."""
+
+    current_revision: int
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AppendedRound:
     """What an append found, and the round after it, or None where it changed nothing."""
 
     current_round: int
+    current_revision: int
     appendable: bool
     new_round: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierTurn:
+    """The round of a turn that was appended before, and whether it had the same content."""
+
+    round: int
+    same_content: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conversation_store import NOT_READ, AmbiguousId, Conversation, ConversationStore, InvalidArgument
+from conversation_store import NOT_READ, AmbiguousId, Conversation, ConversationStore, CounterOverflow, InvalidArgument
 from support.both_apis import AsyncApi, SyncApi
 from support.costs import median_wal_bytes
 from support.races import call_behind
@@ -144,15 +144,17 @@ def test_a_missing_conversation_returns_0(store: Any) -> None:
 
 def test_a_round_beyond_its_range_raises_and_changes_nothing(store: Any, dialog: str) -> None:
     saved = store.conversations.save(dialog_id=dialog, message=[1], round=2**31 - 1)
-    with pytest.raises(psycopg.errors.NumericValueOutOfRange):
+    with pytest.raises(CounterOverflow):
         store.conversations.append_message(saved.id, {"message": [1, 2], "tokens": 5})
     assert store.conversations.get_by_id(saved.id) == saved
 
 
 def test_entries_beyond_the_count_are_gone(store: Any, dialog: str, db: str) -> None:
     id = store.conversations.save(dialog_id=dialog, message=[1, 2, 3], reference=[1, 2, 3]).id
-    store.conversations.append_message(id, {"message": ["x"], "reference": "y"})
-    assert positions(db, id) == ([1], [1])
+    store.conversations.append_message(id, {"message": ["x", "y"], "reference": "y"})
+    assert positions(db, id) == ([1, 2], [1])
+    store.conversations.append_message(id, {"message": {}, "reference": []})
+    assert positions(db, id) == ([1], [])
     store.conversations.append_message(id, {"message": [], "reference": [1, 2]})
     assert positions(db, id) == ([], [1, 2])
 
@@ -239,7 +241,7 @@ def test_the_wal_does_not_grow_with_the_conversation(sync_store: ConversationSto
             message.append(entry(i))
             text = json.dumps(message, ensure_ascii=False)
             given: dict[str, Any] = {"message": text, "reference": None, "dsl": None, "changes": "{}", "increment": 1}
-            given |= {"id": id, "tenant_id": "t", "dialog_id": None}
+            given |= {"id": id, "tenant_id": "t", "dialog_id": None, "expected_revision": None}
             calls.append(given)
         return median_wal_bytes(connection, "conversation.append_message", calls)
 

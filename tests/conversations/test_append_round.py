@@ -16,6 +16,7 @@ from conversation_store import (
     Conversation,
     ConversationNotFound,
     ConversationStore,
+    CounterOverflow,
     NotAppendable,
     RoundConflict,
 )
@@ -155,10 +156,24 @@ def test_an_append_that_waited_for_the_lock_appends_to_the_value_that_it_waited_
         assert (read.message, read.reference, read.round) == ([*before, "m"], [*before, "r"], 2)
 
 
-def test_a_round_beyond_its_range_raises_and_changes_nothing(store: Any, dialog: str) -> None:
-    saved = store.conversations.save(dialog_id=dialog, message=[1], round=2**31 - 1)
-    with pytest.raises(psycopg.errors.NumericValueOutOfRange):
-        store.conversations.append_round(saved.id, [2], tokens=5)
+@pytest.mark.parametrize("turn_id", [None, "t"])
+@pytest.mark.parametrize(
+    ("stored", "added"),
+    [
+        ({"round": 2**31 - 1}, {}),
+        ({"tokens": 2**63 - 1}, {"tokens": 1}),
+        ({"tokens": -(2**63)}, {"tokens": -1}),
+        ({"duration": 1.7e308}, {"duration": 1.7e308}),
+        ({"duration": -1.7e308}, {"duration": -1.7e308}),
+    ],
+)
+def test_a_sum_beyond_its_range_raises_counter_overflow_and_changes_nothing(
+    store: Any, dialog: str, stored: dict[str, Any], added: dict[str, Any], turn_id: str | None
+) -> None:
+    saved = store.conversations.save(dialog_id=dialog, message=[1], **stored)
+    with pytest.raises(CounterOverflow, match=r"^tokens, duration or round would leave its range; nothing") as caught:
+        store.conversations.append_round(saved.id, [2], **added, turn_id=turn_id)
+    assert isinstance(caught.value, Conflict)
     assert store.conversations.get_by_id(saved.id) == saved
 
 
@@ -196,7 +211,7 @@ def test_the_wal_does_not_grow_with_the_conversation(db: str) -> None:
     def written(length: int) -> float:
         id = store.conversations.save(dialog_id=dialog, message=[entry(i) for i in range(length)]).id
         given: dict[str, Any] = {"reference": "[]", "tokens": 1, "duration": 1.0, "errors": None}
-        given |= {"id": id, "tenant_id": "t", "dialog_id": None, "expected_round": None}
+        given |= {"id": id, "tenant_id": "t", "dialog_id": None, "expected_round": None, "expected_revision": None}
         turns = [json.dumps([entry(i)], ensure_ascii=False) for i in range(10)]
         calls = [{"messages": turn, **given} for turn in turns]
         return median_wal_bytes(connection, "conversation.append_round", calls)

@@ -13,11 +13,12 @@ from typing import Any
 from pglast import ast, enums, parse_sql
 
 SCHEMA = "conversation_store"
-TABLES = {"dialog", "conversation", "conversation_message", "conversation_reference", "api_token"}
+ENTRIES = {"conversation_message", "conversation_reference", "conversation_turn"}
+TABLES = {"dialog", "conversation", *ENTRIES, "api_token"}
 # What belongs to no tenant.
 OTHER_TABLES = {"schema_migrations", "schema_checksums"}
 # The constraints that hold rows of one tenant apart from those of all others.
-TENANT_KEYS = {"dialog_pkey", "conversation_pkey", "conversation_message_pkey", "conversation_reference_pkey"}
+TENANT_KEYS = {"dialog_pkey", "conversation_pkey", *(f"{table}_pkey" for table in ENTRIES)}
 # A function may read any table, as query_to_xml does, so each one that is called is listed.
 OWN_FUNCTIONS = (
     "appended_count entries entry_count fold force_custom_plan message_text pairs search_pattern search_text"

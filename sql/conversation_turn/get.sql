@@ -1,0 +1,13 @@
+/* conversation_turn.get */
+-- Return the round that a turn got, and whether it had this content.
+--
+-- Served by conversation_turn_pkey.
+-- returns: optional
+
+SELECT
+    t.round,
+    t.digest = :digest::bytea AS same_content
+FROM conversation_store.conversation_turn AS t
+WHERE t.tenant_id = :tenant_id::text
+    AND t.conversation_id = :id::text
+    AND t.turn_id = :turn_id::text;
