@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,17 @@ from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
 import conversation_store
-from conversation_store import InvalidArgument, InvalidArgumentType
+from conversation_store import (
+    InvalidArgument,
+    InvalidArgumentType,
+    check_schema,
+    check_schema_async,
+    migrate,
+    migrate_async,
+)
 from conversation_store._conninfo import check_conninfo, with_defaults
+from conversation_store.ragflow import import_ragflow, import_ragflow_async
+from support.commands import call
 from support.urls import as_url
 
 PACKAGE = str(Path(conversation_store.__file__).parent)
@@ -184,3 +194,57 @@ def test_a_service_and_the_environment_set_bounds_too(
     monkeypatch.delenv("PGSERVICE", raising=False)
     assert "connect_timeout" not in with_defaults("")  # the environment's stays
     assert with_defaults("")["keepalives_idle"] == 30
+
+
+ENTRIES: list[Callable[[str], object]] = [
+    lambda url: migrate(url),
+    lambda url: asyncio.run(migrate_async(url)),
+    lambda url: check_schema(url),
+    lambda url: asyncio.run(check_schema_async(url)),
+    lambda url: import_ragflow(url, "host=/nowhere"),
+    lambda url: import_ragflow("host=/nowhere", url),
+    lambda url: asyncio.run(import_ragflow_async("host=/nowhere", url)),
+]
+
+
+@pytest.mark.parametrize("enter", ENTRIES)
+@pytest.mark.parametrize(("conninfo", "message"), REFUSED)
+def test_no_function_shows_what_it_was_given(enter: Callable[[str], object], conninfo: str, message: str) -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        enter(conninfo)
+    assert message in str(raised.value)
+    assert MARK not in shown(raised.value)
+
+
+COMMANDS = [
+    ["migrate"],
+    ["migrate", "--check"],
+    ["export"],
+    ["import", "-"],
+    ["import-ragflow", "--from", "host=/nowhere"],
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(COMMANDS), st.sampled_from(URLS), PASSWORDS)
+def test_no_command_shows_what_it_was_given(arguments: list[str], url: Callable[[str], str], parts: list[str]) -> None:
+    conninfo = url(MARK + "".join(parts) + MARK)
+    try:
+        check_conninfo("conninfo", conninfo)
+    except InvalidArgument:
+        done = call("--database", conninfo, *arguments, database=None)
+        assert done.code == 1
+        assert MARK not in done.stdout + done.stderr
+        if arguments[0] == "import-ragflow":
+            done = call("import-ragflow", "--from", conninfo, database="host=/nowhere")
+            assert done.code == 1
+            assert MARK not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("arguments", COMMANDS)
+def test_no_command_shows_a_password_where_the_server_is_not_to_be_reached(arguments: list[str]) -> None:
+    for conninfo in (f"postgresql://u:{MARK}@127.0.0.1:1/d", f"host=/nowhere password={MARK} dbname=d"):
+        done = call(*arguments, database=conninfo)
+        assert done.code == 1
+        assert "connection" in done.stderr
+        assert MARK not in done.stdout + done.stderr

@@ -30,7 +30,7 @@ from conversation_store.errors import (
     TurnConflict,
     UnsupportedConnection,
 )
-from conversation_store.migrations import migrate, migrate_async
+from conversation_store.migrations import check_schema, check_schema_async, migrate, migrate_async
 from conversation_store.models import (
     NOT_READ,
     ApiToken,
@@ -103,6 +103,8 @@ __all__ = [
     "Transaction",
     "TurnConflict",
     "UnsupportedConnection",
+    "check_schema",
+    "check_schema_async",
     "migrate",
     "migrate_async",
 ]

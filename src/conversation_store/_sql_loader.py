@@ -11,6 +11,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Literal, TypeAlias, cast, get_args
 
+from conversation_store._sql_lexer import block_end, token_at
 from conversation_store.errors import QueryError
 
 Returns: TypeAlias = Literal["one", "optional", "many", "count"]
@@ -144,37 +145,6 @@ def _header(path: str, text: str, name: str) -> dict[str, str]:
     return directives
 
 
-# Beyond ASCII every character belongs to a name, blanks too, so `\s` and `\w` would be wrong.
-_NAME = r"[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*"
-_ESCAPED = r"(?:[^'\\]|\\.|'')*"
-_CONTINUED = r"[ \t\f\v]*(?:--[^\n]*)?\n(?:[ \t\n\f\v]|--[^\n]*\n)*"
-
-# The tokens of PostgreSQL's lexer, as far as it takes to tell a parameter from everything else, in order of precedence.
-# - An E'' goes on behind a newline, with only white space and line comments between. So does a plain string, but its
-#   parts may be read one by one: a backslash means nothing in any of them.
-# - The prefixes of N'', B'', X'' and U&'' are words here: what follows them ends where a plain string ends.
-# - The `(?!` keep a literal that is never closed from being read as a shorter one.
-_TOKEN = re.compile(
-    rf"""
-    (?P<blank>      [ \t\n\f\v]+ | --[^\n]* )
-  | (?P<block>      /\* )
-  | (?P<literal>    [eE]'{_ESCAPED}(?:'{_CONTINUED}'{_ESCAPED})*'(?!(?:{_CONTINUED})?')
-                  | '(?:[^']|'')*'(?!')
-                  | "(?:[^"]|"")*"(?!")
-                  | (?P<tag>\$(?:{_NAME})?\$).*?(?P=tag) )
-  | (?P<unclosed>   [eE]?' | " | \$(?:{_NAME})?\$ )
-  | (?P<word>       {_NAME}(?:\$|[0-9]|{_NAME})* )
-  | (?P<number>     \.?[0-9][A-Za-z0-9_]*\.? )
-  | (?P<cast>       ::|:= )
-  | (?P<parameter>  :(?P<name>{_NAME}) )
-  | (?P<variable>   :['"] )
-  | (?P<dollar>     \$[0-9]* )
-  | (?P<opening>    [(\[] )
-  | (?P<closing>    [)\]] )
-  | (?P<other>      . )
-    """,
-    re.VERBOSE | re.DOTALL,
-)
 # Between brackets, a colon behind one of these can only be that of a slice.
 _OPERANDS = frozenset({"literal", "number", "closing", "parameter"})
 
@@ -188,7 +158,7 @@ def _compile(path: str, text: str) -> tuple[str, dict[str, int]]:
     ended = False
     position = 0
     while position < len(text):
-        match = cast("re.Match[str]", _TOKEN.match(text, position))
+        match = token_at(text, position)
         kind, token = cast(str, match.lastgroup), match[0]
         if ended and token != "\n":
             raise _error(path, text, position, "must be one statement: only a newline may follow its semicolon")
@@ -196,7 +166,9 @@ def _compile(path: str, text: str) -> tuple[str, dict[str, int]]:
         if brackets[-1:] == ["["] and (kind == "variable" or (kind == "parameter" and operand)):
             kind, token = "other", ":"  # of a slice; what follows it is read next
         if kind == "block":
-            kind, token = "blank", text[position : _block_end(path, text, position)]
+            if (end := block_end(text, position)) is None:
+                raise _error(path, text, position, "this comment is never closed")
+            kind, token = "blank", text[position:end]
         elif kind == "unclosed":
             raise _error(path, text, position, f"{token} is never closed")
         elif kind == "variable":
@@ -226,13 +198,3 @@ def _compile(path: str, text: str) -> tuple[str, dict[str, int]]:
     if not ended or not text.endswith(";\n"):
         raise _error(path, text, len(text) - 1, "must end with a semicolon and a newline")
     return "".join(compiled), parameters
-
-
-def _block_end(path: str, text: str, start: int) -> int:
-    """Return where a block comment ends; they nest."""
-    depth = 0
-    for mark in re.compile(r"/\*|\*/").finditer(text, start):
-        depth += 1 if mark[0] == "/*" else -1
-        if depth == 0:
-            return mark.end()
-    raise _error(path, text, start, "this comment is never closed")

@@ -23,8 +23,10 @@ except ImportError:  # pragma: no cover
 
 import psycopg
 
+from conversation_store._conninfo import check_conninfo, with_defaults
 from conversation_store.errors import AmbiguousId, StoreError
 from conversation_store.jsonl import RejectedLine, export_jsonl, import_jsonl
+from conversation_store.migrations import check_schema
 from conversation_store.migrations import migrate as apply_migrations
 from conversation_store.ragflow import Report
 from conversation_store.ragflow import import_ragflow as move_from_ragflow
@@ -41,14 +43,15 @@ class _ToStandardError(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
-        click.echo(f"{record.levelname.lower()}: {record.getMessage()}", err=True)
+        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        click.echo(f"{level}{record.getMessage()}", err=True)
 
 
 def _database(*, of_all: bool = False) -> Callable[[AnyCallable], AnyCallable]:
     """Add the option that names the database, before a command or after it."""
 
-    def inherited(context: click.Context, _: click.Parameter, value: str | None) -> str | None:
-        database: str | None = value or context.obj
+    def inherited(context: click.Context, _: click.Parameter, value: str | None) -> str:
+        database: str = value or context.obj or ""
         context.obj = database
         return database
 
@@ -59,7 +62,8 @@ def _database(*, of_all: bool = False) -> Callable[[AnyCallable], AnyCallable]:
         show_envvar=True,
         callback=inherited,
         expose_value=not of_all,
-        help="The database, as a postgresql:// URL or libpq's key=value text.",
+        help="The database, as a postgresql:// URL or libpq's key=value text; by default what PGHOST, PGDATABASE,"
+        " PGSERVICE, PGPASSWORD, ~/.pgpass and the like say, as with psql.",
     )
 
 
@@ -70,15 +74,32 @@ def main() -> None:
     """Keep API tokens and conversations in PostgreSQL."""
     # As Ctrl-C, so that what was begun is undone.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    logging.getLogger("conversation_store").addHandler(_ToStandardError())
+    logger = logging.getLogger("conversation_store")
+    logger.addHandler(_ToStandardError())
+    logger.setLevel(logging.INFO)
 
 
 @main.command()
+@click.option(
+    "--check", is_flag=True, help="Change nothing: say what is missing, changed or invalid, exit with 1 then."
+)
+@click.option(
+    "--lock-wait",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=300,
+    show_default=True,
+    help="For how long it is tried again where others hold locks.",
+)
 @_database()
-def migrate(database: str | None) -> None:
+def migrate(database: str, check: bool, lock_wait: float) -> None:
     """Bring the schema up to date, and print the names of the migrations applied now."""
-    with _database_errors(database) as url:
-        names = apply_migrations(url)
+    with _database_errors(database):
+        if check:
+            found = check_schema(database)
+            click.echo("\n".join(found) or "ok")
+            raise SystemExit(1 if found else 0)
+        names = apply_migrations(database, lock_wait=lock_wait)
     for name in names:
         click.echo(name)
     if not names:
@@ -97,13 +118,13 @@ def migrate(database: str | None) -> None:
     "--tenant", metavar="TENANT", help="Only for this tenant: create its missing dialogs, reject other tenants' lines."
 )
 @_database()
-def import_file(database: str | None, file: Path, rejected: Path | None, tenant: str | None) -> None:
+def import_file(database: str, file: Path, rejected: Path | None, tenant: str | None) -> None:
     """Import lines of JSON from FILE, or from standard input where it is -.
 
     All in one transaction. A bad line is reported with its number; it stops the import, with nothing imported, unless
     --rejected is given. Exits with 3 when lines were rejected.
     """
-    with _database_errors(database) as url, _rejected_lines(rejected) as write, _opened(file) as lines:
+    with _database_errors(database), _rejected_lines(rejected) as write, _opened(file) as lines:
         size = None if lines is sys.stdin.buffer else os.fstat(lines.fileno()).st_size or None
 
         def report(line: RejectedLine) -> None:
@@ -111,7 +132,7 @@ def import_file(database: str | None, file: Path, rejected: Path | None, tenant:
             if write is not None:
                 write(line.line)
 
-        with _store(url) as store, _progress("importing", size, counted=False) as advance:
+        with _store(database) as store, _progress("importing", size, counted=False) as advance:
             done = import_jsonl(
                 store, lines, tenant_id=tenant, on_rejected=None if write is None else report, on_progress=advance
             )
@@ -130,13 +151,13 @@ def import_file(database: str | None, file: Path, rejected: Path | None, tenant:
 @click.option("--tenant", metavar="TENANT", help="Only what belongs to this tenant.")
 @click.option("--dialog", metavar="DIALOG", help="Only this dialog.")
 @_database()
-def export(database: str | None, output: Path | None, tenant: str | None, dialog: str | None) -> None:
+def export(database: str, output: Path | None, tenant: str | None, dialog: str | None) -> None:
     """Export dialogs and conversations as lines of JSON, all of one moment; tokens are not exported.
 
     FILE appears when it is complete.
     """
     dialogs = conversations = 0
-    with _database_errors(database) as url, _store(url) as store:
+    with _database_errors(database), _store(database) as store:
         expected = store.conversations.count(tenant_id=tenant, dialog_id=dialog)
         with (
             _written(output) as write,
@@ -152,10 +173,18 @@ def export(database: str | None, output: Path | None, tenant: str | None, dialog
 
 
 @main.command("import-ragflow")
-@click.option("--from", "source", metavar="URL", required=True, help="The RAGFlow database in PostgreSQL.")
+@click.option(
+    "--from",
+    "source",
+    metavar="URL",
+    required=True,
+    envvar="RAGFLOW_DATABASE_URL",
+    show_envvar=True,
+    help="The RAGFlow database in PostgreSQL.",
+)
 @click.option("--time-zone", metavar="ZONE", default="UTC", show_default=True, help="The IANA time zone of its server.")
 @_database()
-def import_ragflow(database: str | None, source: str, time_zone: str) -> None:
+def import_ragflow(database: str, source: str, time_zone: str) -> None:
     """Copy dialogs, agents, API tokens and API conversations from a RAGFlow database.
 
     A row that is in the store already is skipped: run it again to resume it. Each row that was not imported as it was
@@ -166,14 +195,15 @@ def import_ragflow(database: str | None, source: str, time_zone: str) -> None:
     def report(row: Report) -> None:
         click.echo(f"{row.outcome}: {row.table} {row.id}: {row.reason}", err=True)
 
-    with _database_errors(database) as url, _bars() as bar:
+    with _database_errors(database), _bars() as bar:
 
         def progress(table: str, done: int, about: int | None) -> None:
             if table not in bars:
                 bars[table] = bar(table)
             bars[table](done, about)
 
-        totals = move_from_ragflow(source, url, time_zone=time_zone, on_report=report, on_progress=progress)
+        check_conninfo("--from", source)
+        totals = move_from_ragflow(source, database, time_zone=time_zone, on_report=report, on_progress=progress)
     table = Table("table", "read", "imported", "repaired", "skipped", "rejected", "date conflicts", box=None)
     for name, of in totals.items():
         table.add_row(name, *map(str, asdict(of).values()))
@@ -187,12 +217,11 @@ def import_ragflow(database: str | None, source: str, time_zone: str) -> None:
 
 
 @contextmanager
-def _database_errors(database: str | None) -> Generator[str]:
-    """Give the database, and turn what goes wrong into one line."""
-    if not database:
-        raise click.UsageError("give --database URL or set DATABASE_URL")
+def _database_errors(database: str) -> Generator[None]:
+    """Check how the database is named, and turn what goes wrong into one line."""
     try:
-        yield database
+        check_conninfo("--database", database)
+        yield
     except BrokenPipeError:
         # The reader has closed the pipe; Python would fail again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -203,14 +232,19 @@ def _database_errors(database: str | None) -> Generator[str]:
         ) from error
     except AmbiguousId as error:
         raise click.ClickException(f"{str(error).partition(':')[0]}: give --tenant") from error
+    except psycopg.OperationalError as error:
+        hint = (
+            "" if database else "\ngive --database URL, or set DATABASE_URL or libpq's PGHOST, PGDATABASE and the like"
+        )
+        raise click.ClickException(str(error).strip() + hint) from error
     except (StoreError, psycopg.Error, ValueError, OSError) as error:
         raise click.ClickException(str(error).strip()) from error
 
 
 @contextmanager
-def _store(url: str) -> Generator[ConversationStore]:
+def _store(database: str) -> Generator[ConversationStore]:
     """Give a store on a connection of its own, which fails at once where there is no server."""
-    with psycopg.connect(url, autocommit=True, client_encoding="UTF8") as connection:
+    with psycopg.connect(**with_defaults(database), autocommit=True, client_encoding="UTF8") as connection:
         yield ConversationStore(connection=connection)
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from conversation_store import MigrationError, migrate, migrate_async, migrations
+from conversation_store import InvalidArgument, InvalidArgumentType, MigrationError, migrate, migrate_async
+from conversation_store._sql_loader import sql_directory
 from support.both_apis import AsyncApi, SyncApi
-from support.schema import NAMES, assert_works, shape
+from support.schema import NAMES, assert_works, migration, schema_with, shape
 from support.server import Server
 from support.server import database as new_database
 
@@ -21,7 +22,7 @@ Api = SyncApi | AsyncApi
 
 
 def run(api: Api, conninfo: str) -> list[str]:
-    """Migrate with the function of the API."""
+    """Migrate by the function of the API."""
     return migrate(conninfo) if isinstance(api, SyncApi) else api.run(lambda: migrate_async(conninfo))
 
 
@@ -51,48 +52,61 @@ def test_migrations_that_run_concurrently_are_applied_once(api: Api, empty_datab
     assert sorted(name for names in applied for name in names) == NAMES
 
 
-def test_a_migration_that_was_changed_after_it_was_applied_is_an_error(
-    api: Api, database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    changed = [*migrations.migrations()]
-    changed[1] = migrations.Migration(changed[1].name, changed[1].version, changed[1].up, "0" * 64)
-    monkeypatch.setattr(migrations, "migrations", lambda: changed)
-    with pytest.raises(MigrationError, match=f"sql/schema/{changed[1].name}.sql"):
+def test_a_migration_that_was_changed_after_it_was_applied_is_an_error(api: Api, database: str) -> None:
+    with schema_with(**{NAMES[1]: migration("SELECT 1;")}), pytest.raises(MigrationError, match=f"{NAMES[1]}.sql"):
         run(api, database)
 
 
 def test_a_migration_that_fails_leaves_nothing_of_itself_and_the_next_run_applies_it(
-    api: Api, empty_database: str, monkeypatch: pytest.MonkeyPatch
+    api: Api, empty_database: str
 ) -> None:
-    good = migrations.migrations()
-    broken = migrations.Migration(good[1].name, good[1].version, good[1].up + "\nSELECT 1 / 0;", good[1].checksum)
-    monkeypatch.setattr(migrations, "migrations", lambda: [good[0], broken, good[2]])
-    with pytest.raises(psycopg.errors.DivisionByZero):
+    good = (sql_directory() / "schema" / f"{NAMES[1]}.sql").read_text()
+    with (
+        schema_with(**{NAMES[1]: good.replace("-- migrate:down", "SELECT 1 / 0;\n-- migrate:down")}),
+        pytest.raises(psycopg.errors.DivisionByZero),
+    ):
         run(api, empty_database)
     with psycopg.connect(empty_database) as connection:
         rows = connection.execute("SELECT version FROM conversation_store.schema_migrations").fetchall()
         functions = connection.execute(
             "SELECT count(*) FROM pg_proc WHERE pronamespace = 'conversation_store'::regnamespace"
         ).fetchone()
-    assert (rows, functions) == ([(good[0].version,)], (0,))
-    monkeypatch.undo()
+    assert (rows, functions) == ([(NAMES[0].partition("_")[0],)], (0,))
     assert run(api, empty_database) == NAMES[1:]
     assert_works(empty_database)
 
 
-def test_a_statement_that_does_not_get_its_lock_fails_and_the_next_run_applies_it(
-    api: Api, database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    new = migrations.Migration(
-        "9999_new", "9999", "SET LOCAL lock_timeout = '50ms'; ALTER TABLE conversation_store.dialog ADD new text;", "0"
+def test_an_up_to_date_database_is_only_read(api: Api, database: str) -> None:
+    read_only = make_conninfo(database, options="-c default_transaction_read_only=on")
+    with psycopg.connect(database) as connection:
+        # Any lock but that of a plain read would wait for this one.
+        connection.execute("LOCK conversation_store.schema_migrations, conversation_store.dialog IN EXCLUSIVE MODE")
+        assert run(api, read_only) == []
+
+
+def test_settings_of_the_role_for_timeouts_and_transactions_change_nothing(api: Api, empty_database: str) -> None:
+    options = (
+        "-c statement_timeout=200ms -c default_transaction_read_only=on -c default_transaction_isolation=serializable"
     )
-    assert "SET LOCAL lock_timeout = '5s'" in Path(migrations.__file__).read_text()
-    monkeypatch.setattr(migrations, "migrations", lambda: [new])
-    with psycopg.connect(database) as reader:
-        reader.execute("SELECT count(*) FROM conversation_store.dialog")
-        with pytest.raises(psycopg.errors.LockNotAvailable):
-            run(api, database)
-    assert run(api, database) == ["9999_new"]
+    with schema_with(_9999_slow=migration("SELECT pg_sleep(0.3);")):
+        assert run(api, make_conninfo(empty_database, options=options)) == [*NAMES, "9999_slow"]
+
+
+@pytest.mark.parametrize(
+    ("conninfo", "lock_wait", "error", "message"),
+    [
+        ("postgresql://u:a@b@h/d", 1, InvalidArgument, "conninfo must be"),
+        (b"host=h", 1, InvalidArgumentType, "conninfo must be"),
+        ("", -1, InvalidArgument, "lock_wait must be at least 0"),
+        ("", "1", InvalidArgumentType, "lock_wait must be a float"),
+    ],
+)
+def test_arguments_are_checked_before_a_connection_is_made(
+    api: Api, conninfo: Any, lock_wait: Any, error: type[Exception], message: str
+) -> None:
+    call: Any = migrate if isinstance(api, SyncApi) else migrate_async
+    with pytest.raises(error, match=message):
+        api.run(lambda: call(conninfo, lock_wait=lock_wait))
 
 
 def test_a_database_that_is_not_in_utf8_is_an_error(api: Api, server: Server) -> None:

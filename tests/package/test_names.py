@@ -22,6 +22,8 @@ def test_the_public_names_are_these() -> None:
             "OnStatement",
             "migrate",
             "migrate_async",
+            "check_schema",
+            "check_schema_async",
         ),
         *("ConversationRepository", "DialogRepository", "ApiTokenRepository"),
         *("AsyncConversationRepository", "AsyncDialogRepository", "AsyncApiTokenRepository"),

@@ -36,11 +36,12 @@ def run(*arguments: str | Path, database: str, stdin: bytes = b"") -> Done:
 def call(*arguments: str | Path, database: str | None, stdin: bytes = b"") -> Done:
     """Call the command in this process; without *database*, DATABASE_URL is not set."""
     logger = logging.getLogger("conversation_store")
-    handlers, on_sigterm = logger.handlers[:], signal.getsignal(signal.SIGTERM)
+    handlers, level, on_sigterm = logger.handlers[:], logger.level, signal.getsignal(signal.SIGTERM)
     try:
         done = CliRunner().invoke(main, list(map(str, arguments)), input=stdin, env={"DATABASE_URL": database})
     finally:
         logger.handlers[:] = handlers
+        logger.setLevel(level)
         signal.signal(signal.SIGTERM, on_sigterm)
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception  # which a user would see as a traceback

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from conversation_store import ConversationStore, migrations
+from conversation_store import ConversationStore, _migration_files
 
-NAMES = [migration.name for migration in migrations.migrations()]
+NAMES = [migration.name for migration in _migration_files.migrations()]
 """The names of all migrations, in order."""
+
+
+def migration(text: str, *, option: str = "") -> str:
+    """Return a migration file."""
+    return f"-- migrate:up{option}\n{text}\n-- migrate:down\n"
+
+
+@contextmanager
+def schema_with(**files: str) -> Generator[Path]:
+    """Let migrations be the files of sql/schema and these: each by its name, with its text."""
+    real = _migration_files.schema_directory
+    with tempfile.TemporaryDirectory() as folder:
+        for file in real().iterdir():
+            (Path(folder) / file.name).write_bytes(file.read_bytes())
+        for name, text in files.items():
+            (Path(folder) / f"{name.removeprefix('_')}.sql").write_text(text)
+        _migration_files.schema_directory = lambda: Path(folder)
+        try:
+            yield Path(folder)
+        finally:
+            _migration_files.schema_directory = real
 
 
 def shape(conninfo: str) -> list[Any]:

@@ -1,0 +1,128 @@
+"""What a database has of the schema: plain reads, which take no lock and work on a standby."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+from conversation_store._migration_files import Migration
+from conversation_store.errors import MigrationError
+
+T = TypeVar("T")
+Steps: TypeAlias = Generator[Any, Any, T]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What was applied: the version of each migration with its checksum, or None where another program applied it.
+
+    `has_tables` says whether both tables are there that record this.
+    """
+
+    applied: dict[str, str | None]
+    has_tables: bool
+    in_recovery: bool
+
+    def is_applied(self, migration: Migration) -> bool:
+        """Return whether a migration was applied."""
+        return migration.version in self.applied
+
+    def is_changed(self, migration: Migration) -> bool:
+        """Return whether the file is not the one that was applied."""
+        return self.applied.get(migration.version) not in (None, migration.checksum)
+
+    def is_recorded(self, migration: Migration) -> bool:
+        """Return whether a migration was applied and its checksum stored."""
+        return self.applied.get(migration.version) is not None
+
+
+def read_state(connection: Any) -> Steps[State]:
+    """Return what was applied; raises `MigrationError` where the database is not in UTF8."""
+    cursor = yield connection.execute(
+        "SELECT current_setting('server_encoding'), pg_is_in_recovery(),"
+        " to_regclass('conversation_store.schema_migrations') IS NOT NULL,"
+        " to_regclass('conversation_store.schema_checksums') IS NOT NULL"
+    )
+    encoding, in_recovery, has_versions, has_checksums = yield cursor.fetchone()
+    if encoding != "UTF8":
+        raise MigrationError(f"the database must be in UTF8, this one is in {encoding}")
+    if not has_versions:
+        return State({}, False, in_recovery)
+    if has_checksums:
+        cursor = yield connection.execute(
+            "SELECT m.version, c.sha256 FROM conversation_store.schema_migrations AS m"
+            " LEFT JOIN conversation_store.schema_checksums AS c ON m.version = c.version"
+        )
+    else:
+        cursor = yield connection.execute("SELECT version, NULL FROM conversation_store.schema_migrations")
+    return State(dict((yield cursor.fetchall())), has_checksums, in_recovery)
+
+
+def problems(connection: Any, migrations: list[Migration]) -> Steps[list[str]]:
+    """Return in which ways the schema is not what the migrations made, in their order."""
+    state = yield from read_state(connection)
+    found: list[str] = []
+    expected: dict[str, str] = {}
+    for migration in migrations:
+        if not state.is_applied(migration):
+            found.append(f"migration {migration.name} is missing")
+            continue
+        if state.is_changed(migration):
+            found.append(f"migration {migration.name} is not what was applied: its file was changed afterwards")
+        expected = {name: what for name, what in expected.items() if name not in migration.dropped}
+        expected |= migration.created
+    # The index of a key is invalid where its constraint is none the less.
+    cursor = yield connection.execute(
+        "SELECT n.name, bool_and(n.is_valid) FROM ("
+        " SELECT c.relname::text AS name, i.indisvalid AND i.indisready AS is_valid FROM pg_catalog.pg_index AS i"
+        " INNER JOIN pg_catalog.pg_class AS c ON i.indexrelid = c.oid"
+        " WHERE c.relnamespace = to_regnamespace('conversation_store')"
+        " UNION ALL SELECT c.conname::text, c.convalidated FROM pg_catalog.pg_constraint AS c"
+        " WHERE c.connamespace = to_regnamespace('conversation_store')"
+        ") AS n GROUP BY n.name"
+    )
+    is_valid: dict[str, bool] = dict((yield cursor.fetchall()))
+    for name, what in expected.items():
+        if name not in is_valid:
+            found.append(f"{what} is missing")
+        elif not is_valid[name]:
+            found.append(f"{what} is invalid")
+    return found
+
+
+def invalid_indexes(connection: Any, names: list[str]) -> Steps[list[str]]:
+    """Return which of these indexes are left from an interrupted CREATE INDEX CONCURRENTLY."""
+    cursor = yield connection.execute(
+        "SELECT c.relname FROM pg_catalog.pg_index AS i INNER JOIN pg_catalog.pg_class AS c ON i.indexrelid = c.oid"
+        " WHERE c.relnamespace = to_regnamespace('conversation_store') AND NOT i.indisvalid"
+        " AND c.relname::text = ANY(%s::text[])",
+        [names],
+    )
+    return [name for (name,) in (yield cursor.fetchall())]
+
+
+def lock_holder(connection: Any, lock: int) -> Steps[str]:
+    """Say which transaction has held a lock on the schema, or the advisory lock of migrations, for longest."""
+    cursor = yield connection.execute(
+        "SELECT l.pid, a.usename, a.application_name, a.backend_type, a.state, a.xact_start, l.mode, c.relname"
+        " FROM pg_catalog.pg_locks AS l"
+        " LEFT JOIN pg_catalog.pg_class AS c ON l.relation = c.oid"
+        " LEFT JOIN pg_catalog.pg_stat_activity AS a ON l.pid = a.pid"
+        " WHERE l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()"
+        " AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())"
+        " AND (c.relnamespace = to_regnamespace('conversation_store')"
+        " OR (l.locktype = 'advisory' AND (l.classid::bigint << 32) | l.objid::bigint = %s::bigint))"
+        " ORDER BY l.locktype = 'advisory' DESC, a.xact_start NULLS FIRST, c.relkind DESC, l.mode LIMIT 1",
+        [lock],
+    )
+    row = yield cursor.fetchone()
+    if row is None:
+        return "a transaction that has ended meanwhile held it"
+    pid, role, application, kind, state, since, mode, relation = row
+    what = "the lock of migrations" if relation is None else f"{mode} on conversation_store.{relation}"
+    if pid is None:
+        return f"a prepared transaction (see pg_prepared_xacts) holds {what}"
+    who = [f"role {role!r}" if role else "", f"application {application!r}" if application else "", kind, state]
+    began = f", in a transaction since {since:%Y-%m-%d %H:%M:%S%z}" if since else ""
+    return f"the process {pid} ({', '.join(filter(None, who))}{began}) holds {what}"
