@@ -149,31 +149,33 @@ def tokens(on: Server, conninfo: str) -> None:
     """Print how often a second one token is authenticated by 16 at once: by pgbench, and by threads of one process.
 
     pgbench runs the files as they are, but for their comments, in which it would look for variables too, and for the
-    tenant, since its variables cannot be NULL. Threads of one
-    Python process wait for each other more than for the server, and least where the server makes them wait.
+    tenant where it may be NULL, which its variables cannot be. Threads of one Python process wait for each other more
+    than for the server, and least where the server makes them wait.
     """
     with ConversationStore(conninfo, min_size=16, max_size=16) as store:
-        token = store.tokens.issue(tenant_id="t").token
+        issued = store.tokens.issue(tenant_id="t")
+        token = issued.token
         digest = "\\x" + hashlib.sha256(token.encode()).hexdigest()
-        cases: list[tuple[str, str, int, Callable[[], object]]] = [
-            ("stamped once a minute, the default", "authenticate", 60, lambda: store.tokens.authenticate(token)),
+        cases: list[tuple[str, list[str], int, Callable[[], object]]] = [
+            ("stamped once a minute, the default", ["authenticate"], 60, lambda: store.tokens.authenticate(token)),
             (
                 "stamped each time",
-                "authenticate",
+                ["authenticate", "stamp_use"],
                 0,
                 lambda: store.tokens.authenticate(token, stamp_every=timedelta(0)),
             ),
-            ("stamped each time, waiting for the row (used)", "used", 0, lambda: store.tokens.used(token)),
+            ("stamped each time, waiting for the row (used)", ["used"], 0, lambda: store.tokens.used(token)),
         ]
-        for title, file, stamp_every, call in cases:
+        for title, files, stamp_every, call in cases:
             call()
-            text = re.sub(rb"--[^\n]*", b"", (sql_directory() / "api_token" / f"{file}.sql").read_bytes())
-            text = text.replace(b":tenant_id::", b"NULL::")
+            text = b"".join((sql_directory() / "api_token" / f"{file}.sql").read_bytes() for file in files)
+            text = re.sub(rb"--[^\n]*", b"", text).replace(b":tenant_id::text IS NULL OR", b"TRUE OR")
             parts = conninfo_to_dict(conninfo)
             done = subprocess.run(
                 [
                     *(on.bindir / "pgbench", "-n", "-M", "prepared", "-c", "16", "-j", "2", "-T", "10"),
                     *("-D", f"token_digest={digest}", "-D", f"stamp_every={stamp_every}", "-f", "/dev/stdin"),
+                    *("-D", f"id={issued.id}", "-D", "tenant_id=t"),
                     *(
                         "-h",
                         str(parts["host"]),

@@ -22,6 +22,7 @@ from conversation_store.models import (
     Dialog,
     EarlierTurn,
     FoundTenant,
+    FoundToken,
     Tenant,
     UpdatedConversation,
 )
@@ -52,8 +53,8 @@ DIALOG = "dialog_pkey", "dialog_tenant_id_id_idx"
 TOKENS = "api_token_tenant_id_dialog_id_idx"
 
 FILES: Mapping[str, File] = {
-    "api_token.authenticate": File(ApiToken, ["api_token_token_digest_key", "api_token_pkey"]),
-    "api_token.authenticate_beta": File(ApiToken, ["api_token_beta_key", "api_token_pkey"]),
+    "api_token.authenticate": File(FoundToken, ["api_token_token_digest_key"]),
+    "api_token.authenticate_beta": File(FoundToken, ["api_token_beta_key"]),
     "api_token.delete": File(None, ["api_token_token_digest_key"]),
     "api_token.delete_by_dialog_ids": File(None, [TOKENS]),
     "api_token.delete_by_id": File(None, ["api_token_pkey"]),
@@ -63,7 +64,8 @@ FILES: Mapping[str, File] = {
     "api_token.query": File(ApiToken, [TOKENS, "api_token_token_digest_key", "api_token_beta_key"]),
     "api_token.revoke": File(None, ["api_token_pkey"]),
     "api_token.rotate": File(ApiToken, ["api_token_pkey", "dialog_tenant_id_id_idx"]),
-    "api_token.save": File(ApiToken),
+    "api_token.save": File(ApiToken, ["api_token_token_digest_key"]),
+    "api_token.stamp_use": File(ApiToken, ["api_token_pkey"]),
     "api_token.update_by_id": File(None, ["api_token_pkey", "dialog_tenant_id_id_idx"]),
     "api_token.used": File(None, ["api_token_token_digest_key", "api_token_pkey"]),
     "conversation.append_message": File(ChangedConversation, PKEYS),
@@ -295,6 +297,7 @@ OPERATIONS: Sequence[Operation] = (
         lambda e: {"dialog_id": e.dialog, "source": "web"},
         lambda e, r: r.token.endswith(r.hint[1:]),
         "api_token.save",
+        "api_token.query",
         writes=True,
         tenant="needed",
     ),
@@ -305,14 +308,21 @@ OPERATIONS: Sequence[Operation] = (
         writes=True,
         tenant="needed",
     ),
+    # They stamp a use where that can be written, and are reads elsewhere.
     op(
-        "tokens.authenticate", lambda e: {"token": e.token}, lambda e, r: r.id == e.token_id, writes=True, tenant="none"
+        "tokens.authenticate",
+        lambda e: {"token": e.token},
+        lambda e, r: r.id == e.token_id,
+        "api_token.authenticate",
+        "api_token.stamp_use",
+        tenant="none",
     ),
     op(
         "tokens.authenticate_beta",
         lambda e: {"beta": e.beta},
         lambda e, r: r.id == e.token_id,
-        writes=True,
+        "api_token.authenticate_beta",
+        "api_token.stamp_use",
         tenant="none",
     ),
     op("tokens.used", lambda e: {"token": e.token}, lambda e, r: r == 1, writes=True, tenant="none"),
@@ -332,7 +342,9 @@ OPERATIONS: Sequence[Operation] = (
     op(
         "tokens.rotate",
         lambda e: {"id": e.token_id},
-        lambda e, r: (r.beta, r.dialog_id) == (e.beta, e.dialog),
+        lambda e, r: (r.beta, r.dialog_id, r.predecessor_id) == (e.beta, e.dialog, e.token_id),
+        "api_token.rotate",
+        "api_token.query",
         writes=True,
         tenant="needed",
     ),

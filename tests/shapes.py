@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from conversation_store import Conversation
-from conversation_store.models import AppendedRound, DeletedBatch
+from conversation_store.models import AppendedRound, DeletedBatch, FoundToken
 from operations import BY_CHANGE, BY_CREATION, BY_EXPLORER, BY_USER, SEARCH
 from support.statements import statement_of
 
@@ -38,6 +38,13 @@ def a_conversation(**changes: Any) -> Conversation:
     day = datetime(2024, 1, 10, tzinfo=UTC)
     values.update({"id": "c7", "dialog_id": "d1", "create_date": day, "update_date": day, **changes})
     return Conversation(**values)
+
+
+def a_token() -> FoundToken:
+    """Return a row of a token whose use is to be stamped."""
+    values: dict[str, Any] = dict.fromkeys(f.name for f in fields(FoundToken))
+    values.update({"id": 1, "tenant_id": "owner7", "stamp_due": True})
+    return FoundToken(**values)
 
 
 def page(**arguments: Any) -> Callable[[Any], Any]:
@@ -197,10 +204,19 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
             shows=BY_CHANGE,
         ),
     ],
-    "tokens.issue": [Shape(lambda s: s.tokens.issue(tenant_id="t"))],
-    "tokens.save": [Shape(lambda s: s.tokens.save(tenant_id="t", token="x"))],
-    "tokens.authenticate": [Shape(lambda s: s.tokens.authenticate("x"))],
-    "tokens.authenticate_beta": [Shape(lambda s: s.tokens.authenticate_beta("x"))],
+    "tokens.issue": [
+        Shape(lambda s: s.tokens.issue(tenant_id="t")),
+        Shape(lambda s: s.tokens.issue(tenant_id="owner7"), [[]], "api_token_token_digest_key"),
+    ],
+    "tokens.save": [Shape(lambda s: s.tokens.save(tenant_id="t", token="x" * 16))],
+    "tokens.authenticate": [
+        Shape(lambda s: s.tokens.authenticate("x")),
+        Shape(lambda s: s.tokens.authenticate("x"), [[a_token()]]),
+    ],
+    "tokens.authenticate_beta": [
+        Shape(lambda s: s.tokens.authenticate_beta("x")),
+        Shape(lambda s: s.tokens.authenticate_beta("x"), [[a_token()]]),
+    ],
     "tokens.used": [Shape(lambda s: s.tokens.used("x"))],
     "tokens.query": [
         Shape(lambda s: s.tokens.query(tenant_id="owner7"), shows="api_token_tenant_id_dialog_id_idx"),
@@ -210,7 +226,10 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
     ],
     "tokens.update_by_id": [Shape(lambda s: s.tokens.update_by_id(1, {}, tenant_id="t"))],
     "tokens.fill_beta": [Shape(lambda s: s.tokens.fill_beta(1, tenant_id="t"))],
-    "tokens.rotate": [Shape(lambda s: s.tokens.rotate(1, tenant_id="t"))],
+    "tokens.rotate": [
+        Shape(lambda s: s.tokens.rotate(1, tenant_id="t")),
+        Shape(lambda s: s.tokens.rotate(1, tenant_id="owner7"), [[]], "api_token_token_digest_key"),
+    ],
     "tokens.expire": [Shape(lambda s: s.tokens.expire(1, tenant_id="t", expire_date=None))],
     "tokens.revoke": [Shape(lambda s: s.tokens.revoke(1, tenant_id="t"))],
     "tokens.delete": [Shape(lambda s: s.tokens.delete(tenant_id="t", token="x"))],

@@ -15,7 +15,7 @@ from support.both_apis import AsyncApi, SyncApi
 def store(api: SyncApi | AsyncApi, database: str) -> Any:
     with api.store(database) as store:
         store.dialogs.save(id=123, tenant_id=1, name="Support")
-        store.tokens.save(tenant_id=1, token="abc123token")
+        store.tokens.save(tenant_id=1, token="abc123token", allow_weak=True)
         for id, user_id, text, day in [
             (42, 456, "Hello there", "2024-01-31T23:59:59.999999"),
             (43, 456, "good-bye", "2024-01-02"),

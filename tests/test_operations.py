@@ -32,6 +32,7 @@ SUBJECTS = {
     "conversations/test_session_settings.py",
     "conversations/test_turn_ids.py",
     "tokens/test_lock_order.py",
+    "tokens/test_new_token.py",
     "tokens/test_secrecy.py",
 }
 

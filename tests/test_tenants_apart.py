@@ -42,7 +42,7 @@ def rows_of(db: str, tenant: str) -> dict[str, list[str]]:
         }
 
 
-MADE_UP = {"token", "hint", "create_date", "update_date", "create_time", "update_time"}
+MADE_UP = {"token", "hint", "create_date", "update_date", "create_time", "update_time", "predecessor_id"}
 
 
 def plain(result: Any) -> Any:

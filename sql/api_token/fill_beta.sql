@@ -36,4 +36,5 @@ RETURNING
     t.use_date,
     t.expire_date,
     t.rotate_date,
-    t.revoke_date;
+    t.revoke_date,
+    t.predecessor_id;

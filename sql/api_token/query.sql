@@ -19,7 +19,8 @@ SELECT
     t.use_date,
     t.expire_date,
     t.rotate_date,
-    t.revoke_date
+    t.revoke_date,
+    t.predecessor_id
 FROM conversation_store.api_token AS t
 -- Planned for its actual values, see conversation/get_list.sql.
 WHERE (:limit::bigint IS NOT NULL OR conversation_store.force_custom_plan(t.tenant_id))

@@ -5,7 +5,8 @@
 -- was to unless :expire_date says otherwise, and takes over its beta, so that embedded pages
 -- go on. A grace period never prolongs a life that ends earlier, and a token is rotated once:
 -- of two callers the second gets no row, as for a token that is not the tenant's or not
--- live. Served by api_token_pkey; locks that row, behind its dialog.
+-- live. No row too where the token was moved to another dialog while this waited for it: run
+-- it again. Served by api_token_pkey; locks that row, behind its dialog.
 -- returns: optional
 
 WITH held AS (
@@ -37,8 +38,9 @@ old AS (
         AND t.revoke_date IS NULL
         -- The clock, which goes on while this waits for the row.
         AND (t.expire_date IS NULL OR t.expire_date > clock_timestamp())
-        -- Always true: it makes the server lock the dialog before this row.
-        AND (SELECT count(*) FROM held) >= 0
+        -- It makes the server lock the dialog before this row. Looked at again after a wait: behind
+        -- the lock of this row, that of another dialog could wait for a deletion that waits for this.
+        AND t.dialog_id IS NOT DISTINCT FROM (SELECT h.id FROM held AS h)
     FOR UPDATE
 ),
 
@@ -65,7 +67,8 @@ INSERT INTO conversation_store.api_token AS t (
     dialog_id,
     source,
     beta,
-    expire_date
+    expire_date,
+    predecessor_id
 )
 SELECT
     :tenant_id::text,
@@ -74,7 +77,8 @@ SELECT
     o.dialog_id,
     o.source,
     o.beta,
-    coalesce(:expire_date::timestamptz, o.expire_date)
+    coalesce(:expire_date::timestamptz, o.expire_date),
+    o.id
 FROM old AS o
 -- The beta is free once the old row has given it up.
 INNER JOIN retired AS r ON o.id = r.id
@@ -90,4 +94,5 @@ RETURNING
     t.use_date,
     t.expire_date,
     t.rotate_date,
-    t.revoke_date;
+    t.revoke_date,
+    t.predecessor_id;

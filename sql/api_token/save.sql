@@ -1,9 +1,10 @@
 /* api_token.save */
 -- Store a secret by its digest.
 --
--- A digest or a beta that is there already, under whatever tenant, is the unique key's
--- error; a dialog that is not the tenant's is the foreign key's.
--- returns: one
+-- Of a digest that is there already, under whatever tenant, nothing is stored and no row
+-- returned, after a wait for a transaction that stores it. A beta that is there already is the
+-- unique key's error, a dialog that is not the tenant's the foreign key's.
+-- returns: optional
 
 INSERT INTO conversation_store.api_token AS t (
     tenant_id,
@@ -27,6 +28,8 @@ VALUES (
     coalesce(:update_date::timestamptz, :create_date::timestamptz, now()),
     :expire_date::timestamptz
 )
+-- No error: a caller's transaction goes on.
+ON CONFLICT ON CONSTRAINT api_token_token_digest_key DO NOTHING
 RETURNING
     t.id,
     t.tenant_id,
@@ -39,4 +42,5 @@ RETURNING
     t.use_date,
     t.expire_date,
     t.rotate_date,
-    t.revoke_date;
+    t.revoke_date,
+    t.predecessor_id;

@@ -127,6 +127,8 @@ CREATE TABLE conversation_store.api_token (
     rotate_date timestamptz,
     -- NULL: it was not revoked.
     revoke_date timestamptz,
+    -- The token that it was issued to succeed. NULL: none. No foreign key: the old one may be deleted.
+    predecessor_id bigint,
     CONSTRAINT api_token_pkey PRIMARY KEY (id),
     -- One secret belongs to one tenant: a request that comes with a token does not know its
     -- tenant yet, so these keys are global.

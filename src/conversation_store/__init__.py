@@ -2,6 +2,7 @@
 
 from conversation_store._batches import OnProgress
 from conversation_store._executor import OnStatement
+from conversation_store._token_secrets import new_token
 from conversation_store.api_tokens import ApiTokenRepository, AsyncApiTokenRepository
 from conversation_store.conversations import AsyncConversationRepository, ConversationRepository
 from conversation_store.dialogs import AsyncDialogRepository, DialogRepository
@@ -107,4 +108,5 @@ __all__ = [
     "check_schema_async",
     "migrate",
     "migrate_async",
+    "new_token",
 ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Generator, Mapping
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 from conversation_store import _batches as batches
 from conversation_store import _dates as dates
@@ -16,16 +16,18 @@ from conversation_store import _token_secrets as token_secrets
 from conversation_store import _validation as validate
 from conversation_store._dates import Moment
 from conversation_store._operations import AsyncRepository, Methods, Repository, operation
-from conversation_store._sql_loader import load
-from conversation_store._statement import Described, Statement, Steps, count, limited, one, optional, then
+from conversation_store._sql_loader import Query, load
+from conversation_store._statement import Described, Statement, Steps, count, limited, optional, then
+from conversation_store._token_secrets import Secret
 from conversation_store._validation import Id
-from conversation_store.errors import InvalidArgument, TokenNotFound
-from conversation_store.models import ApiToken, IssuedToken, LimitedList
+from conversation_store.errors import AlreadyExists, InvalidArgument, TokenNotFound
+from conversation_store.models import ApiToken, FoundToken, IssuedToken, LimitedList
 
 _SAVE = load("api_token.save")
 _ROTATE = load("api_token.rotate")
 _AUTHENTICATE = load("api_token.authenticate")
 _AUTHENTICATE_BETA = load("api_token.authenticate_beta")
+_STAMP_USE = load("api_token.stamp_use")
 _USED = load("api_token.used")
 _QUERY = load("api_token.query")
 _UPDATE_BY_ID = load("api_token.update_by_id")
@@ -68,16 +70,20 @@ class _ApiTokens(Methods):
         dialog_id: Id | None = None,
         source: str | None = None,
         expire_date: Moment | None = None,
-    ) -> Statement[IssuedToken]:
+        token: str | None = None,
+    ) -> Steps[IssuedToken]:
         """Issue a new token to a tenant, for one dialog or for all.
 
-        `.token` of the result is the plain secret and exists nowhere else. It authenticates until *expire_date*, or for
-        ever; a date is its first instant, and in UTC without an offset. Raises `DialogNotFound` when the tenant has no
-        such dialog. SQL: `sql/api_token/save.sql`.
+        It authenticates until *expire_date*, or for ever; a date is its first instant, and in UTC without an offset.
+        `.token` of the result is the plain secret and exists nowhere else. *token* is the secret, where `new_token()`
+        made it before: repeated with it, also after a lost answer, the call returns the same token, whatever its
+        *expire_date*. Raises `DialogNotFound` when the tenant has no such dialog, and `AlreadyExists` when the secret
+        is that of another tenant, dialog or source, or of a rotation.
+        SQL: `sql/api_token/save.sql`, `sql/api_token/query.sql`.
         """
-        token = token_secrets.new_secret()
+        secret = token_secrets.new_or(token)
         owner = tenancy.needed(self._bound, tenant_id)
-        return then(_save(owner, token, dialog_id, source, None, expire_date), _issued(token))
+        return Steps(_issue(owner, secret, _save(owner, secret, dialog_id, source, None, expire_date)))
 
     @operation
     def save(
@@ -91,48 +97,42 @@ class _ApiTokens(Methods):
         expire_date: Moment | None = None,
         create_date: Moment | None = None,
         update_date: Moment | None = None,
+        allow_weak: bool = False,
     ) -> Statement[ApiToken]:
         """Store a secret by its digest: one that was issued elsewhere.
 
-        *beta* is the public key of embedded chat pages, unique over all tenants. Dates are as for `issue`. Raises
-        `AlreadyExists` when the token or the beta is stored already, under whatever tenant, and `DialogNotFound` when
-        the tenant has no such dialog. SQL: `sql/api_token/save.sql`.
+        - *token*: the secret, of at least 16 characters unless *allow_weak*: whoever guesses it is the tenant
+        - *dialog_id*: the only dialog that it is for; None is all
+        - *beta*: the public key of embedded chat pages, unique over all tenants
+        - *expire_date*, *create_date*, *update_date*: as for `issue`
+
+        Raises `AlreadyExists` when the token or the beta is stored already, under whatever tenant, and `DialogNotFound`
+        when the tenant has no such dialog. SQL: `sql/api_token/save.sql`.
         """
+        secret = token_secrets.existing(token, allow_weak=validate.boolean("allow_weak", allow_weak))
         owner = tenancy.needed(self._bound, tenant_id)
-        return _save(owner, token, dialog_id, source, beta, expire_date, create_date, update_date)
+        return then(_save(owner, secret, dialog_id, source, beta, expire_date, create_date, update_date), _stored)
 
     @operation
-    def authenticate(self, token: str, *, stamp_every: timedelta = _MINUTE) -> Statement[ApiToken | None]:
+    def authenticate(self, token: str, *, stamp_every: timedelta = _MINUTE) -> Steps[ApiToken | None]:
         """Return the live token with this secret and stamp its use, or None when there is none.
 
         *token* may be any text. A use is stamped unless one was less than *stamp_every* ago, so that many requests with
-        one token do not wait for each other. Authenticate outside of other transactions: there a stamp makes a change
-        of the token or a deletion of its dialog wait until the end; and a transaction that is read-only, or repeatable
-        read and older than another's stamp, cannot stamp and so not authenticate.
-        SQL: `sql/api_token/authenticate.sql`.
+        one token do not wait for each other. No use is stamped on a standby, in a read-only transaction, and in a
+        repeatable read or serializable one. Authenticate outside of other transactions: there a stamp makes a change
+        of the token or a deletion of its dialog wait until the end.
+        SQL: `sql/api_token/authenticate.sql`, `sql/api_token/stamp_use.sql`.
         """
-        return optional(
-            _AUTHENTICATE,
-            ApiToken,
-            token_digest=token_secrets.digest(token),
-            tenant_id=self._bound,
-            stamp_every=validate.seconds("stamp_every", stamp_every),
-        )
+        return self._found_and_stamped(_AUTHENTICATE, stamp_every, token_digest=token_secrets.digest(token))
 
     @operation
-    def authenticate_beta(self, beta: str, *, stamp_every: timedelta = _MINUTE) -> Statement[ApiToken | None]:
+    def authenticate_beta(self, beta: str, *, stamp_every: timedelta = _MINUTE) -> Steps[ApiToken | None]:
         """Return the live token with this beta and stamp its use, or None when there is none.
 
         For embedded pages, whose key is public: the caller decides what it allows. *beta* may be any text. A use is
-        stamped as in `authenticate`. SQL: `sql/api_token/authenticate_beta.sql`.
+        stamped as in `authenticate`. SQL: `sql/api_token/authenticate_beta.sql`, `sql/api_token/stamp_use.sql`.
         """
-        return optional(
-            _AUTHENTICATE_BETA,
-            ApiToken,
-            beta=token_secrets.sought(beta),
-            tenant_id=self._bound,
-            stamp_every=validate.seconds("stamp_every", stamp_every),
-        )
+        return self._found_and_stamped(_AUTHENTICATE_BETA, stamp_every, beta=token_secrets.sought(beta))
 
     @operation
     def used(self, token: str) -> Statement[int]:
@@ -207,25 +207,29 @@ class _ApiTokens(Methods):
         tenant_id: Id | None = None,
         grace: timedelta = _DAY,
         expire_date: Moment | None = None,
-    ) -> Statement[IssuedToken]:
+        token: str | None = None,
+    ) -> Steps[IssuedToken]:
         """Issue a successor to a tenant's live token, and let the old one expire after a grace period.
 
         Until then both authenticate. The successor has the same dialog and source, takes over the beta, and expires at
-        *expire_date*, by default when the old one was to; `.token` is its plain secret. A token is rotated once. Raises
-        `TokenNotFound` when the tenant has no such live token, or it was rotated already.
-        SQL: `sql/api_token/rotate.sql`.
+        *expire_date*, by default when the old one was to; `.token` is its plain secret. A token is rotated once, and
+        *token* is as for `issue`: repeated with the same secret, the call returns the same successor. Raises
+        `TokenNotFound` when the tenant has no such live token, or it was rotated already with another secret, and
+        `AlreadyExists` when the secret is another token's.
+        SQL: `sql/api_token/rotate.sql`, `sql/api_token/query.sql`.
         """
-        token = token_secrets.new_secret()
+        secret = token_secrets.new_or(token)
+        one = self._one_of(tenant_id, id)
         statement = optional(
             _ROTATE,
             ApiToken,
-            **self._one_of(tenant_id, id),
-            token_digest=token_secrets.digest(token),
-            hint=token_secrets.hint_of(token),
+            **one,
+            token_digest=secret.digest,
+            hint=secret.hint,
             grace=validate.seconds("grace", grace),
             expire_date=dates.optional_date("expire_date", expire_date),
         )
-        return then(then(statement, partial(_found, id)), _issued(token))
+        return Steps(_rotate(one, secret, statement))
 
     @operation
     def expire(self, id: int, *, tenant_id: Id | None = None, expire_date: Moment | None) -> Statement[int]:
@@ -274,6 +278,13 @@ class _ApiTokens(Methods):
         tenant = tenancy.needed(self._bound, tenant_id)
         return Steps(batches.delete_until_none(_DELETE_BY_TENANT_ID, tenant_id=tenant))
 
+    def _found_and_stamped(self, query: Query, stamp_every: timedelta, **key: object) -> Steps[ApiToken | None]:
+        """Describe how a token is looked for by its key, and its use is stamped where that is due."""
+        seconds = validate.seconds("stamp_every", stamp_every)
+        return Steps(
+            _find_and_stamp(optional(query, FoundToken, **key, tenant_id=self._bound, stamp_every=seconds), seconds)
+        )
+
     def _one_of(self, tenant_id: object, id: object) -> dict[str, object]:
         """Return the parameters that name one token of one tenant."""
         return {
@@ -292,22 +303,20 @@ class AsyncApiTokenRepository(_ApiTokens, AsyncRepository):
 
 def _save(
     tenant_id: str,
-    token: object,
+    secret: Secret,
     dialog_id: Id | None,
     source: str | None,
     beta: str | None,
     expire_date: Moment | None,
     create_date: Moment | None = None,
     update_date: Moment | None = None,
-) -> Statement[ApiToken]:
-    if not isinstance(token, str) or not token.strip():
-        raise token_secrets.not_a_token(token)
-    return one(
+) -> Statement[ApiToken | None]:
+    return optional(
         _SAVE,
         ApiToken,
         tenant_id=tenant_id,
-        token_digest=token_secrets.digest(token),
-        hint=token_secrets.hint_of(token),
+        token_digest=secret.digest,
+        hint=secret.hint,
         **{
             key: _CHANGES[key](key, value)
             for key, value in (("dialog_id", dialog_id), ("source", source), ("beta", beta))
@@ -318,11 +327,62 @@ def _save(
     )
 
 
-def _found(id: int, token: ApiToken | None) -> ApiToken:
+def _issue(
+    tenant_id: str, secret: Secret, save: Statement[ApiToken | None]
+) -> Generator[Statement[Any], Any, IssuedToken]:
+    token: ApiToken | None = yield save
     if token is None:
-        raise TokenNotFound(f"the tenant has no live token {id}, or it was rotated already")
+        # The secret is stored already: by this very call, whose answer was lost, or by another one.
+        asked = (None, save.params["dialog_id"], save.params["source"])
+        found: ApiToken | None = yield _with_secret(tenant_id, secret)
+        if found is not None and (found.predecessor_id, found.dialog_id, found.source) == asked:
+            token = found
+    return IssuedToken(_stored(token), secret.text)
+
+
+def _rotate(
+    one: Mapping[str, object], secret: Secret, rotate: Statement[ApiToken | None]
+) -> Generator[Statement[Any], Any, IssuedToken]:
+    # Twice: a token that is moved to another dialog at the same moment gives no row.
+    for _ in range(2):
+        token: ApiToken | None = yield rotate
+        if token is None:
+            # It was rotated already: by this very call, whose answer was lost, or by another one.
+            token = yield _with_secret(one["tenant_id"], secret)
+        if token is not None and token.predecessor_id == one["id"]:
+            return IssuedToken(token, secret.text)
+    raise _not_found(one["id"])
+
+
+def _with_secret(tenant_id: object, secret: Secret) -> Statement[ApiToken | None]:
+    """Describe how a tenant's token is looked for by its secret."""
+    statement = limited(_QUERY, ApiToken, 1, tenant_id=tenant_id, token_digest=secret.digest, dialog_id=None, beta=None)
+    return then(statement, lambda rows: next(iter(rows), None))
+
+
+def _find_and_stamp(
+    find: Statement[FoundToken | None], stamp_every: float
+) -> Generator[Statement[Any], Any, ApiToken | None]:
+    found: FoundToken | None = yield find
+    if found is None:
+        return None
+    stamped: ApiToken | None = None
+    if found.stamp_due:
+        stamped = yield optional(_STAMP_USE, ApiToken, id=found.id, tenant_id=found.tenant_id, stamp_every=stamp_every)
+    return stamped or found.to_token()
+
+
+def _stored(token: ApiToken | None) -> ApiToken:
+    if token is None:
+        raise AlreadyExists("this token is stored already")
     return token
 
 
-def _issued(token: str) -> Callable[[ApiToken], IssuedToken]:
-    return lambda row: IssuedToken(**{f.name: getattr(row, f.name) for f in fields(row)}, token=token)
+def _found(id: int, token: ApiToken | None) -> ApiToken:
+    if token is None:
+        raise _not_found(id)
+    return token
+
+
+def _not_found(id: object) -> TokenNotFound:
+    return TokenNotFound(f"the tenant has no live token {id}, or it was rotated already")

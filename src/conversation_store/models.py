@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from functools import cache
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, Final, Literal, NamedTuple, SupportsIndex, TypeAlias, TypeVar, cast
 
 R = TypeVar("R")
 
@@ -34,8 +34,8 @@ NOT_READ: Final = NotRead.NOT_READ
 
 
 @cache
-def _public_fields(row_class: Any) -> list[str]:
-    return [column.name for column in fields(row_class) if not column.metadata.get("secret")]
+def _names(row_class: Any) -> list[str]:
+    return [column.name for column in fields(row_class)]
 
 
 class LimitedList(list[R]):
@@ -55,11 +55,11 @@ class Row:
         """Return the row as a JSON value, under the names of its fields.
 
         Dates are ISO 8601 text with an offset; `create_time` and `update_time`, in milliseconds since 1970, stand
-        beside the dates. A secret and what was not read are left out. JSON values are those of the row, not copies.
+        beside the dates. What was not read is left out. JSON values are those of the row, not copies.
         """
         # Not asdict(), which copies every message.
         result: dict[str, Any] = {}
-        for name in _public_fields(cast(Any, type(self))):
+        for name in _names(cast(Any, type(self))):
             value = getattr(self, name)
             if value is not NOT_READ:
                 result[name] = value.isoformat() if isinstance(value, date) else value
@@ -180,7 +180,7 @@ class ApiToken(Dated):
     `hint` is the end of the secret, for people to recognise it by. `beta` is the public key of embedded chat pages.
     `update_date` is that of the last change or use, `use_date` that of the last use, None before the first;
     `expire_date` is when it expires, None for never; `rotate_date` is when it got a successor, and
-    `revoke_date` when it was revoked, None where that was not.
+    `revoke_date` when it was revoked, None where that was not. `predecessor_id` is the token that it succeeds, or None.
     """
 
     id: int
@@ -195,13 +195,35 @@ class ApiToken(Dated):
     expire_date: datetime | None
     rotate_date: datetime | None
     revoke_date: datetime | None
+    predecessor_id: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedToken(ApiToken):
-    """A token just issued: `token` is the plain secret, which cannot be read again; `to_dict` leaves it out."""
+    """A token just issued: `token` is the plain secret, which cannot be read again.
 
-    token: str = field(repr=False, metadata={"secret": True})
+    It is no field: `to_dict`, `dataclasses.asdict` and `repr` leave it out, and a copy, also by `pickle`, is an
+    `ApiToken`.
+    """
+
+    __slots__ = ("_token",)
+    _token: str
+
+    def __init__(self, row: ApiToken, token: str) -> None:
+        super().__init__(**_columns(row))
+        object.__setattr__(self, "_token", token)
+
+    @property
+    def token(self) -> str:
+        """The plain secret."""
+        return self._token
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        return ApiToken(**_columns(self)).__reduce_ex__(protocol)
+
+
+def _columns(token: ApiToken) -> dict[str, Any]:
+    """Return the columns of a token by their names."""
+    return {name: getattr(token, name) for name in _names(ApiToken)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +236,17 @@ class DeletedTenant(Row):
 
 
 # -- rows that repositories read and do not return --------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundToken(ApiToken):
+    """A token that authenticates, and whether its use is to be stamped."""
+
+    stamp_due: bool
+
+    def to_token(self) -> ApiToken:
+        """Return the token alone."""
+        return ApiToken(**_columns(self))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -178,12 +178,17 @@ def commit_when_waited_for(
     """Finish and commit a transaction as soon as a call waits for its locks; one of the calls made together."""
 
     def commit() -> None:
-        with psycopg.connect(db, autocommit=True) as connection:
-            waiting = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
-            deadline = time.monotonic() + 10
-            while connection.execute(waiting, [writer.info.backend_pid]).fetchone() == (0,):
-                assert time.monotonic() < deadline, "no call waits for the writer's locks"
+        wait_for(db, writer)
         finish()
         writer.commit()
 
     return commit() if isinstance(api, SyncApi) else asyncio.to_thread(commit)
+
+
+def wait_for(db: str, writer: psycopg.Connection[Any], number: int = 1) -> None:
+    """Return when as many calls wait for the locks of a transaction."""
+    waiting = "SELECT count(*) >= %s FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+    with psycopg.connect(db, autocommit=True) as connection:
+        deadline = time.monotonic() + 10
+        while connection.execute(waiting, [number, writer.info.backend_pid]).fetchone() != (True,):
+            assert time.monotonic() < deadline, "no call waits for the writer's locks"

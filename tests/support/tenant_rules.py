@@ -24,7 +24,7 @@ OWN_FUNCTIONS = (
     "appended_count entries entry_count fold force_custom_plan message_text pairs search_pattern search_text"
 )
 BUILTINS = """
-    avg cardinality clock_timestamp count generate_series json_agg json_array_elements json_array_length
+    avg cardinality clock_timestamp count current_setting generate_series json_agg json_array_elements json_array_length
     json_to_recordset make_interval max now row_number statement_timestamp strpos sum timezone unnest
 """
 

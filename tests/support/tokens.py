@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import string
 import uuid
+import zlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Literal
@@ -21,6 +23,28 @@ UNKNOWN = ["", " ", "unknown", "\0", "\ud800", "检索", "x" * 1_000_000, "'; DR
 
 def new_secret() -> str:
     return "secret-" + uuid.uuid4().hex
+
+
+def checksum(text: str) -> str:
+    """Return the last six characters of a new secret, as the rule in SECURITY.md gives them."""
+    digits = string.digits + string.ascii_uppercase + string.ascii_lowercase
+    number = zlib.crc32(text.encode())
+    return "".join(digits[number // 62**place % 62] for place in reversed(range(6)))
+
+
+_RANDOM = "cstk_" + "Ab3" * 14 + "x"
+WRONG_SECRETS = [
+    "",
+    "cstk_",
+    "secret-of-somebody-else-that-is-long",
+    _RANDOM,
+    _RANDOM + "000000",
+    _RANDOM + checksum(_RANDOM) + "\n",
+    _RANDOM[:-1] + checksum(_RANDOM[:-1]),
+    "CSTK_" + _RANDOM[5:] + checksum("CSTK_" + _RANDOM[5:]),
+    _RANDOM[:-1] + "é" + checksum(_RANDOM[:-1] + "é"),
+]
+"""Texts that `new_token` does not return."""
 
 
 def move_date(db: str, id: int, column: DateColumn, by: timedelta) -> None:

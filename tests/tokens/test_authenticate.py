@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from conversation_store import ApiToken, InvalidArgumentType
+from conversation_store import ApiToken, ConversationStore, InvalidArgumentType
 from support.both_apis import AsyncApi, SyncApi
 from support.statements import store_without_server
 from support.tokens import UNKNOWN, DateColumn, end, lock, move_date, new_secret
@@ -100,6 +100,69 @@ def test_a_token_that_ended_after_the_beginning_of_a_transaction_returns_none_in
         assert tx.tokens.authenticate(issued.token) is not None
         end(connection, issued.id, column)
         assert tx.tokens.authenticate(issued.token) is None
+
+
+def test_in_a_read_only_transaction_a_token_authenticates_without_a_stamp(store: Any, tenant: str) -> None:
+    issued = store.tokens.issue(tenant_id=tenant)
+    with store.transaction(read_only=True) as tx:
+        assert tx.tokens.authenticate(issued.token, stamp_every=timedelta(0)).use_date is None
+    assert store.tokens.authenticate(issued.token).use_date is not None
+
+
+def test_where_transactions_are_read_only_by_default_a_token_authenticates_without_a_stamp(
+    api: SyncApi | AsyncApi, db: str, store: Any, tenant: str
+) -> None:
+    issued = store.tokens.issue(tenant_id=tenant)
+    with api.store(make_conninfo(db, options="-c default_transaction_read_only=on")) as reading:
+        assert reading.tokens.authenticate(issued.token).use_date is None
+
+
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+def test_in_a_transaction_that_cannot_see_the_stamps_of_others_a_token_authenticates_without_a_stamp(
+    store: Any, db: str, tenant: str, isolation: str
+) -> None:
+    issued = store.tokens.issue(tenant_id=tenant)
+    with store.transaction(isolation=isolation) as tx:
+        tx.tokens.query(tenant_id=tenant)  # takes the snapshot
+        with psycopg.connect(db) as other:
+            ConversationStore(connection=other).tokens.used(issued.token)
+        found = tx.tokens.authenticate(issued.token, stamp_every=timedelta(0))
+        assert (found.id, found.use_date) == (issued.id, None)
+        tx.tokens.issue(tenant_id=tenant)  # it is not aborted
+
+
+def test_a_use_that_is_stamped_already_costs_one_read_and_one_that_is_due_two_statements(
+    api: SyncApi | AsyncApi, db: str, tenant: str
+) -> None:
+    names: list[str] = []
+    with api.store(db, on_statement=lambda name, *_: names.append(name)) as store:
+        issued = store.tokens.issue(tenant_id=tenant)
+        names.clear()
+        store.tokens.authenticate(issued.token)
+        assert names == ["api_token.authenticate", "api_token.stamp_use"]
+        names.clear()
+        store.tokens.authenticate(issued.token)
+        assert names == ["api_token.authenticate"]
+
+
+def test_a_use_that_another_stamps_meanwhile_is_not_stamped_again(
+    api: SyncApi | AsyncApi, db: str, store: Any, tenant: str
+) -> None:
+    issued = store.tokens.issue(tenant_id=tenant)
+
+    def stamp(name: str, *_: Any) -> None:
+        if name == "api_token.authenticate":
+            with psycopg.connect(db, autocommit=True) as other:
+                ConversationStore(connection=other).tokens.used(issued.token)
+
+    with api.store(db, on_statement=stamp) as stamping:
+        found = stamping.tokens.authenticate(issued.token)
+    # It read the token before the other stamp.
+    assert (found.id, found.use_date) == (issued.id, None)
+    (stored,) = store.tokens.query(tenant_id=tenant)
+    with api.store(db, on_statement=stamp) as stamping:
+        assert stamping.tokens.authenticate(issued.token) == stored
+    assert store.tokens.query(tenant_id=tenant)[0].use_date > stored.use_date
 
 
 def test_on_the_bound_store_of_its_tenant_the_token_is_returned_and_stamped(store: Any, tenant: str) -> None:

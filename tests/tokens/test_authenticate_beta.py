@@ -64,6 +64,12 @@ def test_a_locked_token_authenticates_without_a_stamp_and_without_waiting(
         assert store.tokens.authenticate_beta(tenant).use_date is not None
 
 
+def test_in_a_read_only_transaction_a_token_authenticates_without_a_stamp(store: Any, beta: str) -> None:
+    with store.transaction(read_only=True) as tx:
+        assert tx.tokens.authenticate_beta(beta, stamp_every=timedelta(0)).use_date is None
+    assert store.tokens.authenticate_beta(beta).use_date is not None
+
+
 def test_the_beta_of_an_expired_token_returns_none(store: Any, tenant: str) -> None:
     store.tokens.save(tenant_id=tenant, token=new_secret(), beta=tenant, expire_date="2024-01-01")
     assert store.tokens.authenticate_beta(tenant) is None
@@ -88,14 +94,14 @@ def test_on_the_bound_store_of_another_tenant_the_token_is_unknown_and_not_stamp
 def test_the_statement_differs_from_that_of_authenticate_only_in_its_condition_and_what_names_it() -> None:
     by_secret = lines_in_common("authenticate", "t.token_digest = :token_digest::bytea")
     assert lines_in_common("authenticate_beta", "t.beta = :beta::text") == by_secret
-    assert len(by_secret) > 50
+    assert len(by_secret) > 30
 
 
 def lines_in_common(name: str, condition: str) -> list[str]:
     """Return a file without its tag, its condition, and the lines of its header that name the key or the twin."""
     tag, *lines = (sql_directory() / f"api_token/{name}.sql").read_text("utf-8").splitlines()
     assert tag == f"/* api_token.{name} */"
-    assert lines.count(f"    WHERE {condition}") == 1
-    lines.remove(f"    WHERE {condition}")
+    assert lines.count(f"WHERE {condition}") == 1
+    lines.remove(f"WHERE {condition}")
     end = lines.index("")
     return [line for line in lines[:end] if not re.search("secret|digest|beta|authenticate", line)] + lines[end:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from conversation_store import ConversationStore, DialogNotFound, TokenNotFound
-from support.both_apis import AsyncApi, SyncApi
+from support.both_apis import AsyncApi, SyncApi, wait_for
 from support.races import call_behind
 
 # Calls on a token that is bound to a dialog, and another dialog; and what they come to when both dialogs go.
@@ -56,3 +57,54 @@ def test_a_change_without_a_new_dialog_waits_for_no_dialog(
     with api.store(make_conninfo(db, options="-c lock_timeout=5s")) as waiting, psycopg.connect(db) as other:
         other.execute(lock, [tenant])
         assert waiting.tokens.update_by_id(token, changes, tenant_id=tenant) == 1
+
+
+def test_a_rotation_does_not_wait_for_the_dialog_that_its_token_was_moved_to_while_it_holds_the_token(
+    api: SyncApi | AsyncApi, db: str, store: Any, tenant: str
+) -> None:
+    ids = [f"{tenant}{number}" for number in range(2)]
+    store.dialogs.insert_many([{"id": id, "tenant_id": tenant} for id in ids])
+    token = store.tokens.issue(tenant_id=tenant, dialog_id=ids[0]).id
+    deleted: list[int] = []
+
+    def delete() -> None:
+        with ConversationStore(db) as other:
+            deleted.append(other.dialogs.delete_by_id(ids[1], tenant_id=tenant))
+
+    deletion = threading.Thread(target=delete)
+
+    def begin_deletion(writer: psycopg.Connection[Any]) -> None:
+        # It waits for the dialog, and then for the token that was moved to it, behind the rotation.
+        deletion.start()
+        wait_for(db, writer, 2)
+
+    result = call_behind(
+        api,
+        db,
+        store,
+        lambda s: s.tokens.rotate(token, tenant_id=tenant),
+        first=lambda writer: ConversationStore(connection=writer).tokens.update_by_id(
+            token, {"dialog_id": ids[1]}, tenant_id=tenant
+        ),
+        then=begin_deletion,
+    )
+    deletion.join()
+    assert (type(result), deleted) == (TokenNotFound, [1])
+    assert store.tokens.query(tenant_id=tenant) == []
+
+
+def test_a_rotation_that_waits_while_its_token_is_moved_issues_a_successor_for_the_new_dialog(
+    api: SyncApi | AsyncApi, db: str, store: Any, tenant: str, dialog: str
+) -> None:
+    old = store.tokens.issue(tenant_id=tenant)
+    result = call_behind(
+        api,
+        db,
+        store,
+        lambda s: s.tokens.rotate(old.id, tenant_id=tenant),
+        first=lambda writer: ConversationStore(connection=writer).tokens.update_by_id(
+            old.id, {"dialog_id": dialog}, tenant_id=tenant
+        ),
+    )
+    assert (result.dialog_id, result.predecessor_id) == (dialog, old.id)
+    assert len(store.tokens.query(tenant_id=tenant)) == 2

@@ -5,12 +5,22 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
-from conversation_store import ConversationStore, IssuedToken, TokenNotFound
+from conversation_store import (
+    AlreadyExists,
+    ConversationStore,
+    InvalidArgument,
+    IssuedToken,
+    TokenNotFound,
+    new_token,
+)
 from support.both_apis import AsyncApi, SyncApi
+from support.proxy import Mode, proxy
 from support.races import call_behind
-from support.tokens import DateColumn, call_while_token_ends, move_date
+from support.statements import store_without_server
+from support.tokens import WRONG_SECRETS, DateColumn, call_while_token_ends, move_date
 
 HOUR = timedelta(hours=1)
 
@@ -167,3 +177,91 @@ def test_on_a_bound_store_only_a_token_of_its_tenant_is_rotated(store: Any, tena
     assert len(store.tokens.query(tenant_id=tenant)) == 1
     new = store.for_tenant(tenant).tokens.rotate(old.id)
     assert (new.tenant_id, new.dialog_id) == (tenant, dialog)
+
+
+# -- with a secret that the caller made --------------------------------------------------------------
+
+
+def test_a_secret_of_new_token_is_that_of_the_successor(store: Any, tenant: str) -> None:
+    old, token = store.tokens.issue(tenant_id=tenant), new_token()
+    new = store.tokens.rotate(old.id, tenant_id=tenant, token=token)
+    assert (new.token, new.predecessor_id) == (token, old.id)
+    assert store.tokens.authenticate(token).id == new.id
+
+
+@pytest.mark.parametrize("grace", [timedelta(0), HOUR], ids=["no grace", "grace"])
+def test_repeated_with_the_same_secret_the_call_returns_the_same_successor(
+    store: Any, tenant: str, dialog: str, grace: timedelta
+) -> None:
+    old, token = store.tokens.issue(tenant_id=tenant, dialog_id=dialog), new_token()
+    first = store.tokens.rotate(old.id, tenant_id=tenant, grace=grace, token=token)
+    again = store.tokens.rotate(old.id, tenant_id=tenant, grace=grace, expire_date="2100-01-01", token=token)
+    assert isinstance(again, IssuedToken)
+    assert (again, again.token) == (first, token)
+    assert len(store.tokens.query(tenant_id=tenant)) == 2
+
+
+def test_a_call_whose_answer_was_lost_is_repeated_and_the_caller_goes_on(
+    api: SyncApi | AsyncApi, db: str, store: Any, tenant: str
+) -> None:
+    old, token = store.tokens.issue(tenant_id=tenant), new_token()
+    with proxy(db) as before, api.store(before.conninfo) as far:
+        far.tokens.query(tenant_id=tenant)  # so that the connection is there
+        before.set(Mode.CUT_ANSWER, only="api_token.rotate")
+        with pytest.raises(psycopg.OperationalError):
+            far.tokens.rotate(old.id, tenant_id=tenant, token=token)
+        assert len(store.tokens.query(tenant_id=tenant)) == 2
+        new = far.tokens.rotate(old.id, tenant_id=tenant, token=token)
+    assert store.tokens.authenticate(new.token).id == new.id
+    assert len(store.tokens.query(tenant_id=tenant)) == 2
+
+
+def test_of_calls_at_once_with_the_same_secret_each_returns_the_same_successor(
+    api: SyncApi | AsyncApi, store: Any, tenant: str
+) -> None:
+    old, token = store.tokens.issue(tenant_id=tenant), new_token()
+    rotated = api.together(store, [lambda s: s.tokens.rotate(old.id, tenant_id=tenant, token=token)] * 4)
+    assert len({new.id for new in rotated}) == 1
+    assert len(store.tokens.query(tenant_id=tenant)) == 2
+
+
+def test_of_calls_at_once_with_different_secrets_one_succeeds_and_the_others_raise_token_not_found(
+    api: SyncApi | AsyncApi, store: Any, tenant: str
+) -> None:
+    old = store.tokens.issue(tenant_id=tenant)
+    results = api.together(store, [lambda s: s.tokens.rotate(old.id, tenant_id=tenant, token=new_token())] * 4)
+    assert [type(result) for result in results if not isinstance(result, IssuedToken)] == [TokenNotFound] * 3
+    assert len(store.tokens.query(tenant_id=tenant)) == 2
+
+
+@pytest.mark.parametrize("owner", ["", "other"], ids=["the same tenant", "another tenant"])
+def test_the_secret_of_another_token_raises_already_exists_and_the_old_one_is_not_rotated(
+    store: Any, tenant: str, owner: str
+) -> None:
+    token = store.tokens.issue(tenant_id=owner + tenant).token
+    old = store.tokens.issue(tenant_id=tenant)
+    with pytest.raises(AlreadyExists, match=r"^this token is stored already$"):
+        store.tokens.rotate(old.id, tenant_id=tenant, token=token)
+    assert store.tokens.authenticate(old.token).rotate_date is None
+
+
+def test_the_secret_of_the_successor_of_another_token_raises_token_not_found(store: Any, tenant: str) -> None:
+    token = new_token()
+    old, another = store.tokens.issue(tenant_id=tenant), store.tokens.issue(tenant_id=tenant)
+    store.tokens.rotate(another.id, tenant_id=tenant, token=token)
+    store.tokens.rotate(old.id, tenant_id=tenant)
+    with pytest.raises(TokenNotFound):
+        store.tokens.rotate(old.id, tenant_id=tenant, token=token)
+
+
+def test_on_the_bound_store_of_another_tenant_the_repeated_call_raises_token_not_found(store: Any, tenant: str) -> None:
+    old, token = store.tokens.issue(tenant_id=tenant), new_token()
+    store.tokens.rotate(old.id, tenant_id=tenant, token=token)
+    with pytest.raises(TokenNotFound):
+        store.for_tenant("other" + tenant).tokens.rotate(old.id, token=token)
+
+
+@pytest.mark.parametrize("token", WRONG_SECRETS)
+def test_a_secret_that_new_token_did_not_make_is_rejected_without_quoting_it(token: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"^token must be None or what new_token\(\) returned$"):
+        store_without_server().tokens.rotate(1, tenant_id="t", token=token)

@@ -7,8 +7,17 @@ from typing import Any
 
 import pytest
 
-from conversation_store import AlreadyExists, ApiToken, DialogNotFound, InvalidArgument, InvalidArgumentType
-from support.statements import store_without_server
+from conversation_store import (
+    AlreadyExists,
+    ApiToken,
+    ConversationStore,
+    DialogNotFound,
+    InvalidArgument,
+    InvalidArgumentType,
+)
+from support.both_apis import AsyncApi, SyncApi
+from support.races import call_behind
+from support.statements import NoServer, store_without_server
 from support.tokens import new_secret
 
 
@@ -43,7 +52,8 @@ def test_the_hint_is_the_end_of_a_long_secret(store: Any, tenant: str) -> None:
 
 
 def test_the_hint_of_a_short_secret_shows_nothing_of_it(store: Any, tenant: str) -> None:
-    assert store.tokens.save(tenant_id=tenant, token="short" + tenant[:8]).hint == "…"
+    assert store.tokens.save(tenant_id=tenant, token="short" + tenant[:8], allow_weak=True).hint == "…"
+    assert store.tokens.save(tenant_id=tenant, token="longer" + tenant[:13]).hint == "…"
 
 
 @pytest.mark.parametrize("owner", ["", "other"], ids=["the same tenant", "another tenant"])
@@ -55,6 +65,31 @@ def test_a_secret_that_is_stored_raises_already_exists_and_stays_with_its_tenant
     with pytest.raises(AlreadyExists, match="this token is stored already"):
         store.tokens.save(tenant_id=owner + tenant, token=token)
     assert store.tokens.query(token=token) == [saved]
+
+
+def test_after_already_exists_of_a_secret_a_callers_transaction_goes_on(store: Any, tenant: str) -> None:
+    token = new_secret()
+    store.tokens.save(tenant_id=tenant, token=token)
+    with store.transaction() as tx:
+        with pytest.raises(AlreadyExists):
+            tx.tokens.save(tenant_id=tenant, token=token)
+        tx.tokens.save(tenant_id=tenant, token=new_secret())
+    assert len(store.tokens.query(tenant_id=tenant)) == 2
+
+
+def test_a_call_that_waits_for_another_that_stores_the_secret_raises_already_exists(
+    api: SyncApi | AsyncApi, db: str, store: Any, tenant: str
+) -> None:
+    token = new_secret()
+    result = call_behind(
+        api,
+        db,
+        store,
+        lambda s: s.tokens.save(tenant_id=tenant, token=token),
+        first=lambda writer: ConversationStore(connection=writer).tokens.save(tenant_id="other" + tenant, token=token),
+    )
+    assert isinstance(result, AlreadyExists)
+    assert store.tokens.query(tenant_id=tenant) == []
 
 
 def test_on_a_bound_store_a_secret_of_another_tenant_raises_already_exists_too(store: Any, tenant: str) -> None:
@@ -90,10 +125,25 @@ def test_a_token_that_is_not_a_str_raises_an_error_that_does_not_quote_it(token:
         store_without_server().tokens.save(tenant_id="t", token=token)
 
 
-@pytest.mark.parametrize("token", ["", " \t"])
-def test_a_blank_token_is_rejected(token: str) -> None:
+@pytest.mark.parametrize("allow_weak", [False, True])
+@pytest.mark.parametrize("token", ["", " \t", " " * 16])
+def test_a_blank_token_is_rejected(token: str, allow_weak: bool) -> None:
     with pytest.raises(InvalidArgument, match=r"^token must not be blank$"):
-        store_without_server().tokens.save(tenant_id="t", token=token)
+        store_without_server().tokens.save(tenant_id="t", token=token, allow_weak=allow_weak)
+
+
+def test_a_token_of_fewer_than_16_characters_is_rejected_without_quoting_it() -> None:
+    message = r"^token must have at least 16 characters, unless allow_weak is True$"
+    with pytest.raises(InvalidArgument, match=message):
+        store_without_server().tokens.save(tenant_id="t", token="fifteen letters")
+    with pytest.raises(NoServer):
+        store_without_server().tokens.save(tenant_id="t", token="sixteen letters!")
+
+
+def test_a_short_token_that_is_allowed_authenticates(store: Any, tenant: str) -> None:
+    token = tenant[:15]
+    saved = store.tokens.save(tenant_id=tenant, token=token, allow_weak=True)
+    assert store.tokens.authenticate(token).id == saved.id
 
 
 @pytest.mark.parametrize(
@@ -108,4 +158,4 @@ def test_a_blank_token_is_rejected(token: str) -> None:
 )
 def test_a_beta_that_cannot_be_stored_is_rejected_without_quoting_it(beta: str, message: str) -> None:
     with pytest.raises(InvalidArgument, match=message):
-        store_without_server().tokens.save(tenant_id="t", token="x", beta=beta)
+        store_without_server().tokens.save(tenant_id="t", token=new_secret(), beta=beta)

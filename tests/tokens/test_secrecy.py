@@ -68,7 +68,7 @@ def test_neither_on_statement_nor_a_log_shows_a_secret_or_a_beta(
         store.tokens.authenticate(token)
         store.tokens.authenticate_beta(beta)
         store.tokens.query(token=token, beta=beta)
-    assert len(events) == 7
+    assert len(events) == 8
     assert_not_in(str(events) + caplog.text, token, beta, issued.token, rotated.token)
 
 

@@ -293,7 +293,7 @@ class _Import:
 
         def insert(tx: Any, some: list[Row]) -> Generator[Any, Any, None]:
             for token in some:
-                yield tx.tokens.save(**token.values)
+                yield tx.tokens.save(**token.values, allow_weak=True)
 
         yield from self._stored(table, [new], insert)
 
