@@ -24,6 +24,7 @@ def test_the_public_names_are_these() -> None:
             "migrate_async",
             "check_schema",
             "check_schema_async",
+            "new_token",
         ),
         *("ConversationRepository", "DialogRepository", "ApiTokenRepository"),
         *("AsyncConversationRepository", "AsyncDialogRepository", "AsyncApiTokenRepository"),
