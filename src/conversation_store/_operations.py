@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from functools import wraps
+from traceback import clear_frames
 from types import MethodType
 from typing import (
     Any,
@@ -118,11 +119,21 @@ def _signed(describe: Callable[..., Any], method: Callable[..., T], returns: Any
 
 
 class operation(_Method[P, T, Coroutine[Any, Any, T]]):  # noqa: N801  # used as a decorator
-    """Turn a method that describes one statement, or several, into one that runs them."""
+    """Turn a method that describes one statement, or several, into one that runs them.
+
+    A traceback may be shown with the local variables of its frames, and an argument may be the secret of a token. So
+    the arguments are dropped before anything is sent, and so are the variables of a description that fails.
+    """
 
     def __init__(self, describe: Callable[Concatenate[Any, P], Described[T]]) -> None:
         def sync(self: Repository, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            described, executor = describe(self, *args, **kwargs), _executor(self)
+            try:
+                described, executor = describe(self, *args, **kwargs), _executor(self)
+            except BaseException as error:
+                clear_frames(error.__traceback__)
+                raise
+            finally:
+                del args, kwargs
             if isinstance(described, Statement):
                 return executor.run(described)
             if not described.atomic:
@@ -133,7 +144,13 @@ class operation(_Method[P, T, Coroutine[Any, Any, T]]):  # noqa: N801  # used as
                 return drive(described.generator, nested.run)
 
         async def on_asyncio(self: AsyncRepository, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            described, executor = describe(self, *args, **kwargs), _async_executor(self)
+            try:
+                described, executor = describe(self, *args, **kwargs), _async_executor(self)
+            except BaseException as error:
+                clear_frames(error.__traceback__)
+                raise
+            finally:
+                del args, kwargs
             if isinstance(described, Statement):
                 return await executor.run(described)
             if not described.atomic:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
-from functools import cache
-from typing import Any, Final, Literal, NamedTuple, SupportsIndex, TypeAlias, TypeVar, cast
+from functools import cache, partial
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
 R = TypeVar("R")
 
@@ -217,8 +217,8 @@ class IssuedToken(ApiToken):
         """The plain secret."""
         return self._token
 
-    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
-        return ApiToken(**_columns(self)).__reduce_ex__(protocol)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(ApiToken, **_columns(self)), ()
 
 
 def _columns(token: ApiToken) -> dict[str, Any]:
