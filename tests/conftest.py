@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import uuid
 from collections.abc import Generator
+from contextlib import nullcontext
 from typing import Any
 
 import psycopg
@@ -16,6 +18,7 @@ from pytest_postgresql.executors import NoopExecutor
 from conversation_store import migrate
 from support import ragflow_layout
 from support.both_apis import AsyncApi, SyncApi
+from support.pooler import pooler
 from support.server import Server, random_name
 from support.server import database as new_database
 from support.server import server as running_server
@@ -81,8 +84,9 @@ def api(request: pytest.FixtureRequest) -> Generator[SyncApi | AsyncApi]:
 
 @pytest.fixture(scope="session")
 def store(api: SyncApi | AsyncApi, db: str) -> Generator[Any]:
-    """Give a store of each API on the shared database."""
-    with api.store(db) as store:
+    """Give a store of each API on the shared database, behind a pooler where $POOLER is set."""
+    address = pooler(db, default_pool_size=20) if os.environ.get("POOLER") else nullcontext(db)
+    with address as conninfo, api.store(conninfo) as store:
         yield store
 
 

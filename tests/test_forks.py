@@ -114,6 +114,52 @@ def test_what_the_caller_opened_before_the_fork_is_refused_and_stays_the_parents
         assert "of the parent process" in str(answer)
 
 
+@pytest.mark.parametrize("kind", ["pool", "connection", "open transaction"])
+def test_what_the_caller_opened_before_the_fork_is_refused_however_late_a_store_gets_it(
+    db: str, tenant: str, kind: str
+) -> None:
+    with (
+        # The pool sends a query on each connection that it gives.
+        ConnectionPool[Any](db, min_size=1, max_size=1, open=True, check=ConnectionPool.check_connection) as pool,
+        psycopg.connect(db, autocommit=kind == "connection") as connection,
+        psycopg.connect(db, autocommit=True) as watching,
+    ):
+        pool.wait()
+        with pool.connection() as given:
+            pids = [given.info.backend_pid, connection.info.backend_pid]
+        if kind == "open transaction":
+            connection.execute("SELECT 1")
+
+        def child() -> int:
+            store = ConversationStore(pool=pool) if kind == "pool" else ConversationStore(connection=connection)
+            return len(store.dialogs.query(tenant_id=tenant))
+
+        last = "SELECT query, state_change FROM pg_stat_activity WHERE pid = ANY(%s) ORDER BY pid"
+        before = watching.execute(last, [pids]).fetchall()
+        answer = in_child(child)()
+        assert isinstance(answer, ForkedConnection), answer
+        assert watching.execute(last, [pids]).fetchall() == before
+        assert child() == 0
+
+
+def test_a_connection_that_the_child_opens_is_its_own_though_it_has_the_number_of_a_closed_one(
+    db: str, tenant: str
+) -> None:
+    with psycopg.connect(db, autocommit=True) as connection:
+        number = connection.fileno()
+
+        def child() -> tuple[bool, int]:
+            os.close(number)
+            with psycopg.connect(db, autocommit=True) as own:
+                return own.fileno() == number, len(ConversationStore(connection=own).dialogs.query(tenant_id=tenant))
+
+        assert in_child(child)() == (True, 0)
+
+
+def _same(store: AsyncConversationStore) -> AsyncConversationStore:
+    return store
+
+
 def test_on_asyncio_what_the_caller_opened_before_the_fork_is_refused(db: str, tenant: str) -> None:
     async def parent() -> list[Any]:
         async with (
@@ -121,13 +167,21 @@ def test_on_asyncio_what_the_caller_opened_before_the_fork_is_refused(db: str, t
             await psycopg.AsyncConnection.connect(db, autocommit=True) as connection,
         ):
             answers: list[Any] = []
-            for store in (AsyncConversationStore(pool=pool), AsyncConversationStore(connection=connection)):
+            await pool.wait()
+            for late in (
+                partial(AsyncConversationStore, pool=pool),
+                partial(AsyncConversationStore, connection=connection),
+            ):
+                early = late()
+                for get in (partial(_same, early), late):
 
-                def child(store: AsyncConversationStore = store) -> Any:
-                    # The child has a copy of the running loop: a step of the coroutine shows what it does first.
-                    return store.dialogs.query(tenant_id=tenant).send(None)
+                    def child(get: Callable[[], AsyncConversationStore] = get) -> Any:
+                        # The child has a copy of the running loop: a step of the coroutine shows what it does first.
+                        return get().dialogs.query(tenant_id=tenant).send(None)
 
-                answers.append(in_child(child)())
+                    answers.append(in_child(child)())
             return answers
 
-    assert all(isinstance(answer, ForkedConnection) for answer in asyncio.run(parent()))
+    answers = asyncio.run(parent())
+    assert len(answers) == 4
+    assert all(isinstance(answer, ForkedConnection) for answer in answers), answers

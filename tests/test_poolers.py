@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 from threading import Barrier
 from typing import Any
 
@@ -14,17 +15,33 @@ import pytest
 from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool
 
-from conversation_store import AsyncConversationStore, ConversationStore, InvalidArgument, migrate
+from conversation_store import AsyncConversationStore, ConversationStore, InvalidArgument, RoundConflict, migrate
 from conversation_store._connections import may_prepare
 from conversation_store._waiting import drive
-from support.pooler import PROGRAM, pooler
+from operations import OPERATIONS
+from support.both_apis import AsyncApi, SyncApi
+from support.commands import call
+from support.operation import check_all
+from support.pooler import PROGRAM, keeps_prepared_apart, pooler
+from support.ragflow_rows import import_and_report, source_database
+from support.schema import NAMES
+from support.server import Server
+
+Api = SyncApi | AsyncApi
 
 needs_pgbouncer = pytest.mark.skipif(PROGRAM is None, reason="PgBouncer is not installed")
+needs_newer = pytest.mark.skipif(not keeps_prepared_apart(), reason="PgBouncer is older than 1.21, or not installed")
 
 
 @pytest.fixture(scope="module")
 def behind(db: str) -> Generator[str]:
     with pooler(db) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def kept_apart(db: str) -> Generator[str]:
+    with pooler(db, prepared=True) as address:
         yield address
 
 
@@ -57,6 +74,44 @@ class OfConnection:
         self._connection.close()
 
 
+@contextmanager
+def any_store(api: Api, address: str, way: str, prepare: bool | None = None) -> Generator[Any]:
+    """Give a store of its own pool, or of a pool, a connection or an open transaction of the caller."""
+    with ExitStack() as stack:
+        if way == "its own pool":
+            source: dict[str, Any] = {"conninfo": address}
+        elif way == "a pool":
+            source = {"pool": stack.enter_context(api.pool(address))}
+        else:
+            autocommit = way == "a connection"
+            source = {"connection": stack.enter_context(api.connect(address, autocommit=autocommit))}
+        yield stack.enter_context(api.store(**source, prepare=prepare))
+
+
+WAYS = ["its own pool", "a pool", "a connection", "a connection in a transaction"]
+
+
+def state(address: str) -> list[Any]:
+    """Return what the server behind a pooler of one server keeps for a session, beside the process itself."""
+    with psycopg.connect(address, prepare_threshold=None, autocommit=True) as connection:
+        return [
+            connection.execute(text).fetchall()
+            for text in (
+                "SELECT pg_backend_pid()",
+                # PgBouncer itself sets the first of these as each client has them; the others are of the transaction.
+                "SELECT name, setting FROM pg_settings WHERE source = 'session' AND name NOT IN"
+                " ('application_name', 'client_encoding', 'DateStyle', 'TimeZone', 'standard_conforming_strings')"
+                " AND name !~ '^transaction_'",
+                "SELECT current_setting('TimeZone'), current_setting('DateStyle'), current_setting('search_path')",
+                "SELECT locktype, mode FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory'",
+                "SELECT statement FROM pg_prepared_statements WHERE statement !~ 'pg_prepared_statements'",
+                "SELECT relname FROM pg_class WHERE relpersistence = 't'",
+                "SELECT name FROM pg_cursors WHERE name <> ''",
+                "SELECT pg_listening_channels()",
+            )
+        ]
+
+
 def prepared(connection: psycopg.Connection[Any]) -> list[Any]:
     return connection.execute("SELECT statement FROM pg_prepared_statements WHERE name LIKE '\\_pg3\\_%'").fetchall()
 
@@ -86,6 +141,79 @@ def test_a_reader_beside_a_deleter_deletes_nothing(
             reading, deleting = executor.submit(read), executor.submit(delete)
             assert (reading.result(), deleting.result()) == (number, 0)
         assert direct.conversations.count(tenant_id=tenant) == number
+
+
+@needs_pgbouncer
+@pytest.mark.parametrize("way", WAYS)
+def test_every_operation_returns_what_the_table_says_and_leaves_nothing_in_the_session(
+    api: Api, behind: str, way: str
+) -> None:
+    before = state(behind)
+    with any_store(api, behind, way) as store:
+        check_all(OPERATIONS, store)
+    assert state(behind) == before
+
+
+@needs_newer
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("prepare", [None, True])
+def test_every_operation_works_behind_a_pooler_that_keeps_apart_what_is_prepared(
+    api: Api, kept_apart: str, way: str, prepare: bool | None
+) -> None:
+    with any_store(api, kept_apart, way, prepare) as store:
+        check_all(OPERATIONS, store)
+
+
+@needs_newer
+@pytest.mark.parametrize("prepare", [None, True])
+def test_only_prepare_true_prepares_there(api: Api, db: str, tenant: str, prepare: bool | None) -> None:
+    with pooler(db, prepared=True) as address:
+        with (
+            any_store(api, address, "its own pool", prepare) as first,
+            any_store(api, address, "a pool", prepare) as second,
+        ):
+            for _ in range(12):
+                for store in (first, second):
+                    assert store.conversations.count(tenant_id=tenant) == 0
+        found = str(state(address))
+    assert ("/* conversation.count */" in found) is (prepare is True)
+
+
+@needs_pgbouncer
+def test_commands_and_imports_work_and_leave_nothing_in_the_session(
+    api: Api, server: Server, empty_database: str, tmp_path: Path
+) -> None:
+    with source_database(server) as source, pooler(source) as old, pooler(empty_database) as new:
+        before = state(old), state(new)
+        assert call("migrate", database=new).code == 0
+        import_and_report(api, old, new)
+        lines = tmp_path / "all.jsonl"
+        assert call("export", "-o", lines, database=new).code == 0
+        assert call("import", lines, "--rejected", tmp_path / "rejected.jsonl", database=new).code == 3
+        assert (state(old), state(new)) == before
+
+
+@needs_pgbouncer
+def test_migrations_that_run_at_once_apply_each_file_once(empty_database: str) -> None:
+    with pooler(empty_database, default_pool_size=4) as address, ThreadPoolExecutor(4) as executor:
+        applied = executor.map(migrate, [address] * 4)
+        assert sorted(name for names in applied for name in names) == NAMES
+
+
+@needs_pgbouncer
+def test_transactions_of_many_clients_are_kept_apart(api: Api, db: str, tenant: str) -> None:
+    with pooler(db, default_pool_size=2) as address, api.store(address, max_size=8) as store:
+        store.dialogs.save(id="d", tenant_id=tenant)
+        id = store.conversations.save(dialog_id="d", tenant_id=tenant).id
+        appends = [lambda s, n=n: s.conversations.append_round(id, [n], tenant_id=tenant) for n in range(40)]
+        assert sorted(api.together(store, appends)) == list(range(1, 41))
+        with pytest.raises(RoundConflict), store.transaction(isolation="serializable") as tx:
+            tx.dialogs.save(id="gone", tenant_id=tenant)
+            tx.conversations.append_round(id, ["x"], expected_round=1, tenant_id=tenant)
+        assert store.dialogs.get_by_id("gone", tenant_id=tenant) is None
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), store.transaction(read_only=True) as tx:
+            tx.dialogs.save(id="gone", tenant_id=tenant)
+        store.dialogs.save(id="kept", tenant_id=tenant)  # no setting of a transaction before is left
 
 
 @needs_pgbouncer

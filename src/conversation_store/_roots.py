@@ -13,7 +13,8 @@ from weakref import WeakSet
 from psycopg import AsyncConnection, Connection
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-from conversation_store._scope import AsyncScope, SyncScope, check_not_forked
+from conversation_store._forks import check_not_forked, process_of
+from conversation_store._scope import AsyncScope, SyncScope
 from conversation_store.errors import OutsideTransaction
 
 
@@ -48,6 +49,11 @@ def _check_outside(root: object) -> None:
         )
 
 
+def _idle(pool: Any) -> list[Any]:
+    # A pool does not show its connections, and may send a query of its own on each that it gives.
+    return list(getattr(pool, "_pool", ()))
+
+
 class PoolRoot:
     """The connections of a caller's pool."""
 
@@ -55,7 +61,7 @@ class PoolRoot:
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self._pool = pool
-        self._pid = os.getpid()
+        self._pid = process_of(_idle(pool))
 
     @contextmanager
     def statement(self) -> Generator[Connection[Any]]:
@@ -79,7 +85,7 @@ class AsyncPoolRoot:
 
     def __init__(self, pool: AsyncConnectionPool[Any]) -> None:
         self._pool = pool
-        self._pid = os.getpid()
+        self._pid = process_of(_idle(pool))
 
     @asynccontextmanager
     async def statement(self) -> AsyncGenerator[AsyncConnection[Any]]:

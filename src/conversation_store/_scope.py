@@ -19,7 +19,6 @@ On asyncio there is no lock: a state changes only between two awaits, and psycop
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -28,18 +27,10 @@ from typing import Any, Generic, TypeVar
 
 from psycopg import AsyncConnection, Connection
 
-from conversation_store.errors import ForkedConnection, OutsideTransaction
+from conversation_store._forks import check_not_forked, process_of
+from conversation_store.errors import OutsideTransaction
 
 ConnectionT = TypeVar("ConnectionT", bound="Connection[Any] | AsyncConnection[Any]")
-
-
-def check_not_forked(pid: int, what: str) -> None:
-    """Raise an error in another process than *pid*, whose sockets a forked child shares."""
-    if os.getpid() != pid:
-        raise ForkedConnection(
-            f"this {what} is of the parent process, which would get the answers: open one in the child, or give the"
-            " store a conninfo, whose pool it opens anew after a fork"
-        )
 
 
 class State(Enum):
@@ -58,7 +49,7 @@ class Scope(Generic[ConnectionT]):
         self.connection = connection
         self.parent = parent
         self.state = State.OPEN
-        self._pid = os.getpid()
+        self._pid = process_of([connection])
 
     def _check(self) -> None:
         check_not_forked(self._pid, "connection")

@@ -1,8 +1,9 @@
-"""A PgBouncer in transaction mode before a server."""
+"""A PgBouncer in transaction mode before a server: $PGBOUNCER, or what is installed."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -17,17 +18,29 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from support.server import server_account
 
-PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+PROGRAM = os.environ.get("PGBOUNCER") or shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
+def keeps_prepared_apart() -> bool:
+    """Return whether there is a PgBouncer that can keep apart what its clients prepare."""
+    if PROGRAM is None:
+        return False
+    shown = subprocess.check_output([PROGRAM, "--version"], text=True)
+    version = re.search(r"PgBouncer (\d+)\.(\d+)", shown)
+    return version is not None and (int(version[1]), int(version[2])) >= (1, 21)
 
 
 @contextmanager
-def pooler(conninfo: str, **settings: str | int) -> Generator[str]:
-    """Give the address of a database behind a PgBouncer of our own, which hands one server to all clients."""
+def pooler(conninfo: str, *, prepared: bool = False, **settings: str | int) -> Generator[str]:
+    """Give the address of a database behind a PgBouncer of our own, which hands one server to all clients.
+
+    Where *prepared*, it keeps apart what they prepare.
+    """
     assert PROGRAM is not None
     base = Path(tempfile.mkdtemp(prefix="conversation-store-pooler-", dir="/tmp"))
     parts = conninfo_to_dict(conninfo)
     user = f"user={parts['user']}" + (f" password={parts['password']}" if parts.get("password") else "")
-    own = {
+    own: dict[str, object] = {
         "listen_addr": "",
         "listen_port": 6432,
         "unix_socket_dir": base,
@@ -37,6 +50,8 @@ def pooler(conninfo: str, **settings: str | int) -> Generator[str]:
         "max_client_conn": 100,
         "ignore_startup_parameters": "extra_float_digits",
     }
+    if keeps_prepared_apart():
+        own["max_prepared_statements"] = 200 if prepared else 0
     lines = [f"{key} = {value}" for key, value in {**own, **settings}.items()]
     (base / "ini").write_text(
         f"[databases]\nbehind = host={parts['host']} port={parts['port']} dbname={parts['dbname']} {user}\n"
