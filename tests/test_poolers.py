@@ -237,6 +237,8 @@ def test_transactions_migrations_and_loads_work_and_prepare_nothing(behind: str,
         for n in range(12):
             with store.transaction() as tx:
                 tx.dialogs.save(id=f"d{n}", tenant_id=tenant)
+            with store.transaction(isolation="serializable", read_only=True) as tx:
+                tx.dialogs.query(tenant_id=tenant)
         store.conversations.insert_many({"dialog_id": "d1", "tenant_id": tenant, "message": [n]} for n in range(3_000))
         assert store.conversations.count(tenant_id=tenant) == 3_000
     with psycopg.connect(behind, prepare_threshold=None) as connection:

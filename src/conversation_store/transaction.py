@@ -35,12 +35,12 @@ def begin(executor: Executor, isolation: Isolation | None = None, read_only: boo
         drive(may_prepare(connection, executor.prepare))
         before, after = _opening(connection, parent, isolation, read_only)
         for text in before:
-            connection.execute(text)
+            connection.execute(text, prepare=False)
         scope = SyncScope(connection, parent)
         with connection.transaction():
             with scope.block():
                 for text in after:
-                    connection.execute(text)
+                    connection.execute(text, prepare=False)
                 yield replace(executor, source=scope)
             _check_commits(connection)
 
@@ -54,12 +54,12 @@ async def begin_async(
         await drive_async(may_prepare(connection, executor.prepare))
         before, after = _opening(connection, parent, isolation, read_only)
         for text in before:
-            await connection.execute(text)
+            await connection.execute(text, prepare=False)
         scope = AsyncScope(connection, parent)
         async with connection.transaction():
             async with scope.block():
                 for text in after:
-                    await connection.execute(text)
+                    await connection.execute(text, prepare=False)
                 yield replace(executor, source=scope)
             # The lock: a statement of another task may run still, and COMMIT waits for it too.
             async with connection.lock:
