@@ -90,8 +90,8 @@ def test_the_server_returns_the_columns_of_the_row_class(name: str, db: str) -> 
         optional = isinstance(hint, types.UnionType) and type(None) in hint.__args__
         bare = hint.__args__[0] if optional else hint
         assert bare is PYTHON_TYPES[kind], f"{column} is {kind}, the row class says {hint}"
-        # dsl may be left out on request; what an outer join may leave empty has no other origin either.
-        if not_null is not None and bare is not Any and name != "conversation.append_round":
+        # dsl may be left out on request.
+        if not_null is not None and bare is not Any:
             assert optional != not_null, f"{column}: NOT NULL is {not_null}, the row class says {hint}"
 
 

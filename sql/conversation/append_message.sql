@@ -161,6 +161,5 @@ removed_reference AS (
 
 SELECT
     l.revision AS current_revision,
-    u.id IS NOT NULL AS changed
-FROM locked AS l
-LEFT JOIN updated AS u ON l.id = u.id;
+    (SELECT u.id FROM updated AS u) IS NOT NULL AS changed
+FROM locked AS l;

@@ -108,6 +108,5 @@ SELECT
     l.round AS current_round,
     l.revision AS current_revision,
     l.message_count IS NOT NULL AND l.reference_count IS NOT NULL AS appendable,
-    a.round AS new_round
-FROM locked AS l
-LEFT JOIN appended AS a ON l.id = a.id;
+    (SELECT a.round FROM appended AS a) AS new_round
+FROM locked AS l;

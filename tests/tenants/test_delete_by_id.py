@@ -57,11 +57,13 @@ def test_on_progress_is_called_after_each_batch_tokens_first(store: Any, tenant:
     assert all(b[0] - a[0] <= batch_size and b[1] - a[1] <= batch_size for a, b in pairwise(steps))
 
 
-def test_entries_are_deleted_too(store: Any, tenant: str, db: str) -> None:
+def test_entries_and_turns_are_deleted_too(store: Any, tenant: str, db: str) -> None:
     fill(store, tenant)
+    for conversation in store.conversations.iter(tenant_id=tenant):
+        store.conversations.append_round(conversation.id, [1], tenant_id=tenant, turn_id="t")
     store.tenants.delete_by_id(tenant)
     with psycopg.connect(db) as connection:
-        for table in ("conversation_message", "conversation_reference"):
+        for table in ("conversation_message", "conversation_reference", "conversation_turn"):
             count = f"SELECT count(*) FROM conversation_store.{table} WHERE tenant_id = %s"
             assert connection.execute(count, [tenant]).fetchone() == (0,)
 
