@@ -34,6 +34,7 @@ BATCHED = {
 PYTHON_TYPES: dict[str, Any] = {
     "bigint": int,
     "integer": int,
+    "numeric": int,  # a sum
     "double precision": float,
     "boolean": bool,
     "date": date,

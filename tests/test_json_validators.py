@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from conversation_store import NOT_READ, InvalidArgument
 from conversation_store import _json as json_values
+from conversation_store._json_writer import JsonWriter
 from support.validators import WRONG, WRONG_TYPE, Bad, Tables, Validator, accepted, assert_rejects, rejected
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -52,8 +53,8 @@ JSON_ERRORS: Bad = [
 ]
 
 VALIDATORS: Tables = {
-    "json_text": (
-        partial(json_values.json_text, "x"),
+    "text": (
+        partial(JsonWriter().text, "x"),
         [
             (None, "null"),
             (True, "true"),
@@ -71,8 +72,8 @@ VALIDATORS: Tables = {
             (Decimal(1), WRONG_TYPE, "x must be a JSON value, not Decimal"),
         ],
     ),
-    "json_entries": (
-        partial(json_values.json_entries, "x"),
+    "entries": (
+        partial(JsonWriter().entries, "x"),
         [([], []), (({"a": 1}, "b"), ['{"a":1}', '"b"']), ({"a": []}, '{"a":[]}'), ("a", '"a"'), (None, "null")],
         [
             *JSON_ERRORS,
@@ -80,8 +81,8 @@ VALIDATORS: Tables = {
             ("\0", WRONG, r"x must not contain U\+0000"),
         ],
     ),
-    "json_list": (
-        partial(json_values.json_list, "x"),
+    "array": (
+        partial(JsonWriter().array, "x"),
         [([], "[]"), ((1, [2]), "[1,[2]]")],
         [
             *JSON_ERRORS,
@@ -115,7 +116,7 @@ def test_any_other_value_raises_an_error_that_names_the_argument_and_what_is_all
 )
 def test_any_value_is_either_written_as_json_that_reads_back_as_it_was_or_rejected(value: Any) -> None:
     try:
-        written = json_values.json_text("value", value)
+        written = JsonWriter().text("value", value)
     except InvalidArgument as error:
         assert str(error).startswith(("value", "a key of value"))
     else:
@@ -124,7 +125,7 @@ def test_any_value_is_either_written_as_json_that_reads_back_as_it_was_or_reject
 
 def test_loads_reports_each_key_that_an_object_has_more_than_once() -> None:
     duplicates: list[str] = []
-    assert json_values.loads('{"b": 1, "a": [{"c": 1, "c": 2}], "b": 3, "b": 4}', duplicates) == {
+    assert json_values.loads_and_report('{"b": 1, "a": [{"c": 1, "c": 2}], "b": 3, "b": 4}', duplicates) == {
         "b": 4,
         "a": [{"c": 2}],
     }

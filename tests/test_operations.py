@@ -29,6 +29,8 @@ SUBJECTS = {
     "conversations/test_keyword_search.py",
     "conversations/test_entries.py",
     "conversations/test_expected_revision.py",
+    "conversations/test_json_repair.py",
+    "conversations/test_limits.py",
     "conversations/test_session_settings.py",
     "conversations/test_turn_ids.py",
     "tokens/test_lock_order.py",

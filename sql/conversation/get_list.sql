@@ -11,7 +11,8 @@
 --
 -- list_after is this statement too: its page begins after a position, the sort key and the
 -- id of the last row before, where those of get_list begin at an offset. The position is a
--- row value in the order of the index, so that a page costs the same wherever it is.
+-- row value in the order of the index, so that a page costs the same wherever it is. Of a
+-- name its first 200 characters are the key, so that a position is never long.
 -- returns: many
 -- plan: custom
 
@@ -57,7 +58,7 @@ WITH found AS MATERIALIZED (
 matching AS NOT MATERIALIZED (
     SELECT
         c.id,
-        c.name,
+        left(coalesce(c.name, ''), 200) AS start_of_name,
         c.tokens,
         c.duration,
         c.round,
@@ -105,9 +106,9 @@ page AS (
                 WHEN :orderby::text = 'id'
                     THEN m.id > :after_id::text
                 WHEN :orderby::text = 'name' AND :desc::boolean
-                    THEN (coalesce(m.name, ''), m.id) < (:after_key::text, :after_id::text)
+                    THEN (m.start_of_name, m.id) < (:after_key::text, :after_id::text)
                 WHEN :orderby::text = 'name'
-                    THEN (coalesce(m.name, ''), m.id) > (:after_key::text, :after_id::text)
+                    THEN (m.start_of_name, m.id) > (:after_key::text, :after_id::text)
                 WHEN :orderby::text = 'create_date' AND :desc::boolean
                     THEN (m.create_date, m.id) < (:after_key::text::timestamptz, :after_id::text)
                 WHEN :orderby::text = 'create_date'
@@ -134,8 +135,8 @@ page AS (
                     THEN (m.thumb_up, m.id) > (:after_key::text::integer, :after_id::text)
             END
         ORDER BY
-            CASE WHEN :orderby::text = 'name' AND :desc::boolean THEN coalesce(m.name, '') END DESC,
-            CASE WHEN :orderby::text = 'name' AND NOT :desc::boolean THEN coalesce(m.name, '') END,
+            CASE WHEN :orderby::text = 'name' AND :desc::boolean THEN m.start_of_name END DESC,
+            CASE WHEN :orderby::text = 'name' AND NOT :desc::boolean THEN m.start_of_name END,
             CASE WHEN :orderby::text = 'create_date' AND :desc::boolean THEN m.create_date END DESC,
             CASE WHEN :orderby::text = 'create_date' AND NOT :desc::boolean THEN m.create_date END,
             CASE WHEN :orderby::text = 'update_date' AND :desc::boolean THEN m.update_date END DESC,

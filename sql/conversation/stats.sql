@@ -27,7 +27,7 @@ CROSS JOIN
         SELECT
             count(*) AS pv,
             count(DISTINCT c.user_id) AS uv,
-            coalesce(sum(c.tokens), 0)::bigint AS tokens,
+            coalesce(sum(c.tokens), 0) AS tokens,
             coalesce(sum(c.duration), 0) AS duration,
             coalesce(avg(c.round), 0)::double precision AS round,
             coalesce(sum(c.thumb_up), 0)::bigint AS thumb_up

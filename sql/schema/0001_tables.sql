@@ -17,7 +17,8 @@ CREATE TABLE conversation_store.dialog (
     -- and read the rows of every tenant that has the id.
     CONSTRAINT dialog_pkey PRIMARY KEY (id, tenant_id),
     CONSTRAINT dialog_id_check CHECK (char_length(id) BETWEEN 1 AND 128),
-    CONSTRAINT dialog_tenant_id_check CHECK (char_length(tenant_id) BETWEEN 1 AND 128)
+    CONSTRAINT dialog_tenant_id_check CHECK (char_length(tenant_id) BETWEEN 1 AND 128),
+    CONSTRAINT dialog_name_check CHECK (char_length(name) <= 1000)
 );
 
 -- A small row: what a conversation says is in the two tables below, so that an
@@ -57,7 +58,10 @@ CREATE TABLE conversation_store.conversation (
     CONSTRAINT conversation_user_id_check CHECK (char_length(user_id) <= 255),
     CONSTRAINT conversation_exp_user_id_check CHECK (char_length(exp_user_id) <= 255),
     CONSTRAINT conversation_source_check CHECK (char_length(source) <= 64),
-    CONSTRAINT conversation_duration_check CHECK (duration > '-Infinity' AND duration < 'Infinity'),
+    CONSTRAINT conversation_name_check CHECK (char_length(name) <= 1000),
+    CONSTRAINT conversation_version_title_check CHECK (char_length(version_title) <= 1000),
+    -- NaN and infinities are not in it, and no sum of so small numbers overflows.
+    CONSTRAINT conversation_duration_check CHECK (duration BETWEEN -1e15 AND 1e15),
     CONSTRAINT conversation_message_count_check CHECK (message_count >= -3),
     CONSTRAINT conversation_reference_count_check CHECK (reference_count >= -3)
 );

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar, cast
@@ -11,7 +10,10 @@ import psycopg
 from psycopg import AsyncRawCursor, RawCursor
 from psycopg.adapt import AdaptersMap, Buffer, Loader
 from psycopg.pq import Format
+from psycopg.types.numeric import NumericBinaryLoader
 from psycopg.types.string import StrDumperUnknown
+
+from conversation_store._json import loads
 
 R = TypeVar("R")
 
@@ -31,12 +33,19 @@ class _InstantLoader(Loader):
 
 
 class _JsonLoader(Loader):
-    """Load json with Python's own reader, whatever reader was set for the process."""
+    """Load json with Python's own reader, whatever reader was set for the process, and however deep the stack is."""
 
     format = Format.BINARY
 
     def load(self, data: Buffer) -> object:
-        return json.loads(bytes(data))
+        return loads(bytes(data))
+
+
+class _SumLoader(NumericBinaryLoader):
+    """Load numeric as an int: it is only sums of integers, which overflow nothing."""
+
+    def load(self, data: Buffer) -> int:  # type: ignore[override]
+        return int(super().load(data))
 
 
 def _adapters() -> AdaptersMap:
@@ -46,6 +55,7 @@ def _adapters() -> AdaptersMap:
     adapters.register_dumper(str, StrDumperUnknown)
     adapters.register_loader("timestamptz", _InstantLoader)
     adapters.register_loader("json", _JsonLoader)
+    adapters.register_loader("numeric", _SumLoader)
     return adapters
 
 

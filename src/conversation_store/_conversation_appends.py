@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from conversation_store import _json as json_values
 from conversation_store import _tenancy as tenancy
 from conversation_store import _validation as validate
+from conversation_store._json import dumps, loads
 from conversation_store._operations import Methods, operation
 from conversation_store._sql_loader import load
 from conversation_store._statement import Described, Statement, Steps, optional, then
@@ -69,11 +68,11 @@ class ConversationAppends(Methods):
         text = validate.identifier("id", id)
         dialog = validate.optional_filter("dialog_id", dialog_id)
         content: dict[str, object] = {
-            "messages": json_values.json_list("messages", messages),
-            "reference": json_values.json_list("reference", reference),
+            "messages": self._settings.json.array("messages", messages),
+            "reference": self._settings.json.array("reference", reference),
             "tokens": validate.bigint("tokens", tokens),
-            "duration": validate.number("duration", duration),
-            "errors": validate.optional_text("errors", errors),
+            "duration": validate.duration("duration", duration),
+            "errors": validate.optional_text("errors", errors, maximum=validate.MAX_ERRORS),
         }
         turn = validate.optional_filter("turn_id", turn_id)
         expected = None if expected_round is None else validate.integer("expected_round", expected_round)
@@ -121,5 +120,5 @@ class ConversationAppends(Methods):
 
 def _digest(content: dict[str, object]) -> bytes:
     """Return the SHA-256 of what a turn appends, which does not depend on the order of the keys of an object."""
-    values = {**content, **{name: json.loads(str(content[name])) for name in ("messages", "reference")}}
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).digest()
+    values = {**content, **{name: loads(str(content[name])) for name in ("messages", "reference")}}
+    return hashlib.sha256(dumps(values, sort_keys=True).encode()).digest()

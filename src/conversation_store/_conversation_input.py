@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from conversation_store import _dates as dates
-from conversation_store import _json as json_values
 from conversation_store import _tenancy as tenancy
 from conversation_store import _validation as validate
+from conversation_store._json import dumps
+from conversation_store._json_writer import JsonWriter
 from conversation_store.errors import InvalidArgument
 from conversation_store.models import NOT_READ
 
 SCALARS: Mapping[str, Callable[[str, object], object]] = {
-    "name": validate.optional_text,
+    "name": validate.optional_name,
     "user_id": lambda name, value: validate.optional_identifier(name, value, maximum=validate.MAX_USER_ID) or "",
     "exp_user_id": lambda name, value: validate.optional_identifier(name, value, maximum=validate.MAX_USER_ID),
     "tokens": validate.bigint,
     "source": lambda name, value: validate.optional_text(name, value, maximum=validate.MAX_SOURCE),
-    "duration": validate.number,
+    "duration": validate.duration,
     "thumb_up": validate.integer,
-    "errors": validate.optional_text,
-    "version_title": validate.optional_text,
+    "errors": lambda name, value: validate.optional_text(name, value, maximum=validate.MAX_ERRORS),
+    "version_title": validate.optional_name,
 }
 DOCUMENTS = ("message", "reference", "dsl")
 # A whole row as it was read may be given for a change; these of its fields are ignored.
@@ -34,7 +34,7 @@ _NEW = (*SCALARS, *DOCUMENTS, *PAST)
 
 
 def read_changes(
-    name: str, id: str, tenant: str | None, conversation: object
+    name: str, id: str, tenant: str | None, conversation: object, json: JsonWriter
 ) -> tuple[str | None, dict[str, object], dict[str, str]]:
     """Return the tenant, the scalar fields to change and the JSON texts of the documents to change.
 
@@ -43,21 +43,19 @@ def read_changes(
     given = validate.changes(name, conversation, (*SCALARS, *DOCUMENTS, *PAST))
     if "id" in given and validate.identifier(f"{name}['id']", given["id"]) != id:
         raise InvalidArgument(f"{name}['id'] must be the id of the conversation or be left out")
-    documents = {
-        field: json_values.json_text(f"{name}[{field!r}]", given[field]) for field in DOCUMENTS if field in given
-    }
+    documents = {field: json.text(f"{name}[{field!r}]", given[field]) for field in DOCUMENTS if field in given}
     scalars = {
         field: checked(f"{name}[{field!r}]", given[field]) for field, checked in SCALARS.items() if field in given
     }
     return tenancy.same(name, tenant, given), scalars, documents
 
 
-def read_update(name: str, tenant: str | None, conversation: object) -> tuple[str, str | None, str]:
+def read_update(name: str, tenant: str | None, conversation: object, json: JsonWriter) -> tuple[str, str | None, str]:
     """Return the id and the tenant of a conversation to change, and what `update_many_by_id` sends of it."""
     given = validate.keys(name, conversation, (*SCALARS, *DOCUMENTS, *PAST))
     id = validate.identifier(f"{name}['id']", given.get("id"))
-    owner, scalars, documents = read_changes(name, id, tenant, given)
-    members = {"id": json.dumps(id), "changes": json.dumps(scalars, ensure_ascii=False), **documents}
+    owner, scalars, documents = read_changes(name, id, tenant, given, json)
+    members = {"id": dumps(id), "changes": dumps(scalars), **documents}
     return id, owner, "{" + ",".join(f'"{key}":{text}' for key, text in members.items()) + "}"
 
 
@@ -85,7 +83,7 @@ class NewConversation(NamedTuple):
         return self.id, tenant_id, self.dialog_id, *self.scalars, *counts, self.revision
 
 
-def read_new(name: str, conversation: object) -> NewConversation:
+def read_new(name: str, conversation: object, json: JsonWriter) -> NewConversation:
     """Check a conversation to load: any of the arguments of `save`, or a row as `to_dict` gives it.
 
     One that was checked before is returned as it is.
@@ -110,7 +108,7 @@ def read_new(name: str, conversation: object) -> NewConversation:
         None if tenant_id is None else validate.identifier(field("tenant_id"), tenant_id),
         (
             *(scalars[key] for key in ("name", "user_id", "exp_user_id", "tokens", "source")),
-            json_values.json_text(field("dsl"), given.get("dsl", {})),
+            json.text(field("dsl"), given.get("dsl", {})),
             scalars["duration"],
             validate.integer(field("round"), given.get("round", 0)),
             *(scalars[key] for key in ("thumb_up", "errors", "version_title")),
@@ -118,8 +116,8 @@ def read_new(name: str, conversation: object) -> NewConversation:
             update_date or created,
         ),
         validate.integer(field("revision"), given.get("revision", 0), minimum=0, maximum=validate.MAX_BIGINT),
-        json_values.json_entries(field("message"), given.get("message", [])),
-        json_values.json_entries(field("reference"), given.get("reference", [])),
+        json.entries(field("message"), given.get("message", [])),
+        json.entries(field("reference"), given.get("reference", [])),
     )
 
 

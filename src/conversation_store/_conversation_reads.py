@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator, Iterable
 from itertools import chain
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ from conversation_store import _dates as dates
 from conversation_store import _tenancy as tenancy
 from conversation_store import _validation as validate
 from conversation_store._dates import Moment
+from conversation_store._json import dumps
 from conversation_store._operations import Methods, operation, stream
 from conversation_store._sql_loader import load
 from conversation_store._statement import Described, Statement, many, optional, scalar, then
@@ -122,7 +122,7 @@ class ConversationReads(Methods):
             tenancy.known(self._bound, tenant_id),
             dialog_id,
             batch_size,
-            lambda rows: [json.dumps(row.to_dict(), ensure_ascii=False) + "\n" for row in rows],
+            lambda rows: [dumps(row.to_dict()) + "\n" for row in rows],
         )
 
     @operation

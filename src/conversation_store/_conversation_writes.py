@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,11 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from conversation_store import _batches as batches
 from conversation_store import _conversation_input as conversation_input
 from conversation_store import _dates as dates
-from conversation_store import _json as json_values
 from conversation_store import _tenancy as tenancy
 from conversation_store import _validation as validate
 from conversation_store._batches import OnProgress
 from conversation_store._dates import Moment
+from conversation_store._json import dumps
+from conversation_store._json_writer import JsonWriter
 from conversation_store._operations import Methods, operation
 from conversation_store._sql_loader import load
 from conversation_store._statement import Described, Statement, Steps, many, one, optional, then
@@ -71,14 +71,14 @@ class ConversationWrites(Methods):
             "errors": errors,
             "version_title": version_title,
         }
-        dialog = validate.identifier("dialog_id", dialog_id)
+        dialog, json = validate.identifier("dialog_id", dialog_id), self._settings.json
         params: dict[str, object] = {
             "id": uuid.uuid4().hex if id is None else validate.identifier("id", id),
             "dialog_id": dialog,
             **{field: conversation_input.SCALARS[field](field, value) for field, value in scalars.items()},
-            "message": json_values.json_text("message", message),
-            "reference": json_values.json_text("reference", reference),
-            "dsl": json_values.json_text("dsl", dsl),
+            "message": json.text("message", message),
+            "reference": json.text("reference", reference),
+            "dsl": json.text("dsl", dsl),
             "round": validate.integer("round", round),
             "create_date": dates.optional_date("create_date", create_date),
             "update_date": dates.optional_date("update_date", update_date),
@@ -111,11 +111,9 @@ class ConversationWrites(Methods):
         """
         validate.callback("on_progress", on_progress)
         tenant = tenancy.known(self._bound, tenant_id)
-        given = enumerate(validate.rows("conversations", conversations))
-        news = (
-            conversation_input.of_tenant(conversation_input.read_new(f"conversations[{index}]", conversation), tenant)
-            for index, conversation in given
-        )
+        given, json = validate.rows("conversations", conversations), self._settings.json
+        read = (conversation_input.read_new(f"conversations[{index}]", row, json) for index, row in enumerate(given))
+        news = (conversation_input.of_tenant(new, tenant) for new in read)
         return Steps(batches.insert_conversations(news, tenant, on_progress), atomic=True)
 
     @operation
@@ -140,7 +138,7 @@ class ConversationWrites(Methods):
         first; raises `AmbiguousId` when two have it. SQL: `sql/conversation/append_message.sql`.
         """
         tenant = tenancy.known(self._bound, tenant_id)
-        return _change(tenant, id, conversation, expected_revision, dialog_id, increment=1)
+        return _change(tenant, id, conversation, expected_revision, dialog_id, self._settings.json, increment=1)
 
     @operation
     def update_by_id(
@@ -158,7 +156,7 @@ class ConversationWrites(Methods):
         SQL: `sql/conversation/append_message.sql`.
         """
         tenant = tenancy.known(self._bound, tenant_id)
-        return _change(tenant, id, conversation, expected_revision, dialog_id, increment=0)
+        return _change(tenant, id, conversation, expected_revision, dialog_id, self._settings.json, increment=0)
 
     @operation
     def update_many_by_id(
@@ -180,13 +178,13 @@ class ConversationWrites(Methods):
         owners: defaultdict[str, set[str | None]] = defaultdict(set)
         for index, conversation in enumerate(validate.rows("conversations", conversations)):
             name = f"conversations[{index}]"
-            id, owner, update = conversation_input.read_update(name, tenant, conversation)
+            if index == validate.MAX_IDS:
+                raise InvalidArgument(f"conversations must have at most {validate.MAX_IDS} members")
+            id, owner, update = conversation_input.read_update(name, tenant, conversation, self._settings.json)
             if owners[id] & {owner, None} or (owner is None and owners[id]):
                 raise InvalidArgument(f"{name} has the duplicate id {id!r}: each id may be given once")
             owners[id].add(owner)
             updates[owner, id] = update
-        if len(updates) > validate.MAX_IDS:
-            raise InvalidArgument(f"conversations must have at most {validate.MAX_IDS} members, not {len(updates)}")
         dialog = validate.optional_filter("dialog_id", dialog_id)
         named: defaultdict[str, list[str]] = defaultdict(list)
         for owner, id in updates:
@@ -224,17 +222,18 @@ def _change(
     conversation: object,
     expected_revision: object,
     dialog_id: object,
+    json: JsonWriter,
     *,
     increment: int,
 ) -> Described[int]:
     text = validate.identifier("id", id)
     dialog = validate.optional_filter("dialog_id", dialog_id)
-    owner, scalars, documents = conversation_input.read_changes("conversation", text, tenant, conversation)
+    owner, scalars, documents = conversation_input.read_changes("conversation", text, tenant, conversation, json)
     expected = validate.optional_revision("expected_revision", expected_revision)
     params: dict[str, object] = {
         "id": text,
         "dialog_id": dialog,
-        "changes": json.dumps(scalars, ensure_ascii=False),
+        "changes": dumps(scalars),
         "increment": increment,
         "expected_revision": expected,
         **{field: documents.get(field) for field in conversation_input.DOCUMENTS},

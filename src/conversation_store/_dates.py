@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 import zoneinfo
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from functools import cache
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
-from conversation_store._validation import integer, text
+from conversation_store._validation import integer, is_a, shown, text
 from conversation_store.errors import InvalidArgument, InvalidArgumentType
 
 Moment: TypeAlias = date | datetime | str
@@ -22,68 +22,95 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MIN_TIME, _MAX_TIME = -62_135_596_800_000, 253_402_300_799_999  # the years 1 to 9999
 
 
+_MAX_ZONE = 64
+# Names in the tables that are no zones of people: the machine's own zone, and rules that stand for others.
+_PLAIN_ZONE = re.compile(r"UTC|GMT|[A-Za-z_]+(/[A-Za-z_-]+)+|Etc/GMT[+-]\d{1,2}", re.ASCII)
+_NO_ZONES = {"localtime", "Factory", "posixrules"}
+
+
 def time_zone(name: str, value: object) -> str:
     """Return the name of an IANA time zone; an offset or an abbreviation raises `InvalidArgument`."""
-    if not _is_time_zone(text(name, value)):
+    zone = text(name, value, maximum=_MAX_ZONE)
+    # Where Python has no tables at all, a name that can be nothing else is left to the server. That would also take
+    # POSIX rules, in which 'UTC+8' lies west of Greenwich, and abbreviations.
+    if zone not in _zones() if _zones() else not _PLAIN_ZONE.fullmatch(zone):
         raise InvalidArgument(
-            f"{name} must be the name of an IANA time zone, such as 'Europe/Paris' or 'UTC', not {value!r}"
+            f"{name} must be the name of an IANA time zone, such as 'Europe/Paris' or 'UTC', not {shown(zone)}"
         )
-    return cast(str, value)
+    return zone
 
 
 @cache
-def _is_time_zone(value: str) -> bool:
-    # The server would also take POSIX rules, in which 'UTC+8' lies west of Greenwich, and abbreviations.
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*", value):
-        return False
-    try:
-        zoneinfo.ZoneInfo(value)
-    except (zoneinfo.ZoneInfoNotFoundError, OSError):
-        # Where Python has no tables at all, a name that can be nothing else is left to the server.
-        plain = re.fullmatch(r"UTC|GMT|[A-Za-z_]+(/[A-Za-z_-]+)+|Etc/GMT[+-]\d{1,2}", value) is not None
-        return plain and not zoneinfo.available_timezones()
-    return True
+def _zones() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones() - _NO_ZONES)
 
 
 def moment(name: str, value: object) -> date | datetime:
     """Return a date for a whole day and a datetime for an instant, in UTC where it has an offset."""
-    if isinstance(value, datetime):
-        return _in_utc(name, value)
-    if isinstance(value, date):
-        return value
-    if not isinstance(value, str):
+    if is_a(value, date):
+        return _exact(name, value)
+    if not is_a(value, str):
         raise InvalidArgumentType(f"{name} must be a date, a datetime or ISO 8601 text, not {type(value).__name__}")
+    written = str.__str__(value)
     try:
-        return date.fromisoformat(value)
+        return date.fromisoformat(written)
     except ValueError:
         pass
     instant = None
     try:
         # Python takes any character between date and time, ISO 8601 a T, and people a blank.
-        if re.fullmatch(r"[0-9W-]+[T ][0-9:.,Z+-]+", value, re.ASCII):
-            instant = datetime.fromisoformat(value)
+        if re.fullmatch(r"[0-9W-]+[T ][0-9:.,Z+-]+", written, re.ASCII):
+            instant = datetime.fromisoformat(written)
     except ValueError:
         pass
     if instant is not None:
-        return _in_utc(name, instant)
+        return _exact(name, instant)
     raise InvalidArgument(
-        f"{name} must be ISO 8601, such as '2024-01-31' or '2024-01-31T12:00:00+01:00', not {value!r}"
+        f"{name} must be ISO 8601, such as '2024-01-31' or '2024-01-31T12:00:00+01:00', not {shown(written)}"
     )
 
 
 def needed(name: str, value: object) -> date | datetime:
     """Return the day or instant of an argument that has no default."""
-    if value is None or value == "":
+    if value is None or is_empty(value):
         raise InvalidArgument(f"{name} must be given")
     return moment(name, value)
 
 
-def _in_utc(name: str, instant: datetime) -> datetime:
+def is_empty(value: object) -> bool:
+    """Return whether a value is the empty text; others may not know how to compare themselves with it."""
+    return is_a(value, str) and not str.__len__(value)
+
+
+def _exact(name: str, value: date) -> date | datetime:
+    """Return a date or an instant in no class of a caller, and in UTC where it has an offset."""
+    try:
+        exact = exact_date(value)
+        offset = exact.utcoffset() if isinstance(exact, datetime) else None
+    except Exception as error:  # of a class of the caller, or of its time zone
+        raise InvalidArgument(f"{name} must be a date that can be read; it raised {type(error).__name__}") from error
+    if not isinstance(exact, datetime):
+        return exact
+    local = exact.replace(tzinfo=None)
+    if offset is None:
+        return local
     # The server knows fewer offsets than Python, and Python fewer years.
     try:
-        return instant if instant.utcoffset() is None else instant.astimezone(UTC)
+        return (local - offset).replace(tzinfo=UTC)
     except OverflowError:
-        raise InvalidArgument(f"{name} must lie in the years 1 to 9999 in UTC, not {instant.isoformat()}") from None
+        far = local.replace(tzinfo=timezone(offset)).isoformat()
+        raise InvalidArgument(f"{name} must lie in the years 1 to 9999 in UTC, not {far}") from None
+
+
+def exact_date(value: date) -> date | datetime:
+    """Return a date or a datetime as exactly that, of a subclass too.
+
+    Raises `ValueError` when the subclass says of itself that it is another day: such as one that stands for no time.
+    """
+    day = date.fromordinal(date.toordinal(value))
+    if (value.year, value.month, value.day) != (day.year, day.month, day.day):
+        raise ValueError("a date must be what it says")
+    return datetime.combine(day, datetime.timetz(value)) if isinstance(value, datetime) else day
 
 
 def optional_date(name: str, value: object) -> str | None:

@@ -22,6 +22,7 @@ from typing import (
 )
 
 from conversation_store._executor import AsyncExecutor, Executor
+from conversation_store._json_writer import JsonWriter
 from conversation_store._statement import Described, Statement, Steps
 from conversation_store._waiting import drive, drive_async, each, each_async
 from conversation_store.transaction import begin, begin_async, keeps_locks
@@ -33,10 +34,11 @@ A = TypeVar("A")
 
 
 class Settings(NamedTuple):
-    """What a store passes to its repositories: the tenant that it is bound to, or None, and the limits."""
+    """What a store passes to its repositories: the tenant that it is bound to, or None, limits, how JSON is written."""
 
     tenant_id: str | None = None
     max_items_per_page: int = 1_000
+    json: JsonWriter = JsonWriter()
 
 
 class Methods:
@@ -63,6 +65,11 @@ class AsyncRepository:
     def __init__(self, executor: AsyncExecutor, settings: Settings = Settings()) -> None:  # noqa: B008
         self._executor = executor
         self._settings = settings
+
+
+def settings_of(repositories: Any) -> Settings:
+    """Return what a store, or a transaction, passes to its repositories."""
+    return cast(Settings, repositories._settings)
 
 
 def _executor(repository: Repository) -> Executor:

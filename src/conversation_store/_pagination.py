@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -90,7 +89,7 @@ class ListFilters:
             "id": validate.optional_identifier("id", self.id) or None,
             "user_id": user_id or None,
             "exp_user_id": exp_user_id or None,
-            "keywords": validate.optional_text("keywords", self.keywords) or None,
+            "keywords": validate.optional_text("keywords", self.keywords, maximum=validate.MAX_KEYWORDS) or None,
             "date_field": validate.choice("date_field", self.date_field, ("create_date", "update_date")),
             "from_date": None if since is None else dates.start(since, zone),
             "before_date": None if until is None else dates.end(until, zone),
@@ -124,11 +123,11 @@ def page_after(
             return CursorPage(sessions, None)
         last = sessions[items_per_page - 1]
         key = getattr(last, order)
-        text = key.isoformat() if isinstance(key, datetime) else "" if key is None else str(key)
+        text = key.isoformat() if isinstance(key, datetime) else str("" if key is None else key)[:_SORTED_CHARACTERS]
         return CursorPage(sessions[:items_per_page], _encode(order, params, Position(text, last.id)))
 
     # An empty cursor is no cursor, as an empty filter is no filter.
-    position = None if cursor is None or cursor == "" else _decode(order, params, cursor)
+    position = None if cursor is None or dates.is_empty(cursor) else _decode(order, params, cursor)
     return _listed(order, params, read, limit=items_per_page + 1, include_dsl=include_dsl, after=position)
 
 
@@ -169,7 +168,7 @@ def _listed(
 
 
 def _filter_date(name: str, value: object) -> date | datetime | None:
-    return None if value is None or value == "" else dates.moment(name, cast(Moment, value))
+    return None if value is None or dates.is_empty(value) else dates.moment(name, cast(Moment, value))
 
 
 # -- cursors: a position in one order of one list, as opaque text -----------------------------------
@@ -182,6 +181,10 @@ class Position(NamedTuple):
     id: str
 
 
+# A list is ordered by so many characters of a name, so that a cursor fits into an address.
+_SORTED_CHARACTERS = 200
+_MAX_CURSOR = 2_000
+
 # How the text of each sort key is read and written again. A cursor comes from outside: a key that reads differently
 # from how it is written was not made here.
 _KEYS: Mapping[str, Callable[[str], object]] = {
@@ -190,7 +193,7 @@ _KEYS: Mapping[str, Callable[[str], object]] = {
     "create_date": lambda text: datetime.fromisoformat(text).astimezone(UTC).isoformat(),
     "update_date": lambda text: datetime.fromisoformat(text).astimezone(UTC).isoformat(),
     "tokens": lambda text: validate.bigint("key", int(text)),
-    "duration": lambda text: validate.number("key", float(text)),
+    "duration": lambda text: validate.duration("key", float(text)),
     "round": lambda text: validate.integer("key", int(text)),
     "thumb_up": lambda text: validate.integer("key", int(text)),
 }
@@ -198,19 +201,23 @@ _NOT_MADE_HERE = "cursor must be a next_cursor, unchanged: this cursor was not m
 
 
 def _encode(order: str, filters: Mapping[str, object], position: Position) -> str:
-    value = [_fingerprint(order, filters), *position]
-    return base64.urlsafe_b64encode(json.dumps(value, ensure_ascii=False).encode()).decode().rstrip("=")
+    # U+0000 is in no text, and needs no escapes that would make a cursor longer.
+    value = "\0".join((_fingerprint(order, filters), *position))
+    return base64.urlsafe_b64encode(value.encode()).decode().rstrip("=")
 
 
 def _decode(order: str, filters: Mapping[str, object], cursor: object) -> Position:
-    if not isinstance(cursor, str):
+    if not validate.is_a(cursor, str):
         raise InvalidArgumentType(f"cursor must be a str or None, not {type(cursor).__name__}")
+    text = str.__str__(cursor)
     try:
-        found = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
-        fingerprint, key, id = (cast(str, part) for part in found)
-        validate.text("key", key)
-        validate.identifier("id", validate.text("id", id))
-    except (ValueError, TypeError, binascii.Error, RecursionError):
+        if len(text) > _MAX_CURSOR:
+            raise ValueError
+        found = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
+        fingerprint, key, id = found.split("\0")
+        validate.text("key", key, maximum=_SORTED_CHARACTERS)
+        validate.identifier("id", id)
+    except ValueError:  # of base64, of UTF-8, of the number of parts, or of one of them
         raise InvalidArgument(_NOT_MADE_HERE) from None
     if fingerprint != _fingerprint(order, filters):
         raise InvalidArgument("cursor must be used with the dialog, the order and the filters that it was made for")

@@ -6,11 +6,13 @@ import inspect
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeGuard, TypeVar, cast
 from uuid import UUID
 
 from conversation_store.errors import InvalidArgument, InvalidArgumentType
 from conversation_store.models import NOT_READ
+
+T = TypeVar("T")
 
 Id: TypeAlias = str | int | UUID
 """An id: text, an int, which stands for its decimal text, or a UUID, which stands for its 32 hex digits."""
@@ -22,23 +24,49 @@ MAX_BETA = 255
 MAX_INTEGER = 2**31 - 1
 MAX_BIGINT = 2**63 - 1
 MAX_IDS = 10_000
+MAX_NAME = 1_000
+MAX_KEYWORDS = 1_000
+MAX_ERRORS = 1_000_000
+MAX_DURATION = 1e15
+# Python reads and writes no longer numbers as text; what has so many bits has no more digits.
+MAX_DIGITS = 4_298
+MAX_BITS = 14_281
+
+
+def is_a(value: object, kind: type[T] | tuple[type[T], ...]) -> TypeGuard[T]:
+    """Return whether a value is of a type, and does not only say so, as a mock does."""
+    return issubclass(type(value), kind)
+
+
+def shown(value: object) -> str:
+    """Return a value as an error quotes it: in bounded length, whatever its class does."""
+    try:
+        text = repr(value)
+    except Exception:
+        return f"a value of the type {type(value).__name__}"
+    return text if len(text) <= 100 else text[:100] + "…"
 
 
 def text(name: str, value: object, *, maximum: int | None = None) -> str:
     """Return *value* when PostgreSQL can store it as text."""
-    if not isinstance(value, str):
+    if not is_a(value, str):
         raise InvalidArgumentType(f"{name} must be a str, not {type(value).__name__}")
-    value = str.__str__(value)  # of a subclass too, whose own methods may say something else than what is sent
-    if (reason := unstorable(value)) is not None:
+    exact = str.__str__(value)  # of a subclass too, whose own methods may say something else than what is sent
+    if (reason := unstorable(exact)) is not None:
         raise InvalidArgument(f"{name} must not contain {reason}")
-    if maximum is not None and len(value) > maximum:
-        raise InvalidArgument(f"{name} must have at most {maximum} characters, not {len(value)}")
-    return value
+    if maximum is not None and len(exact) > maximum:
+        raise InvalidArgument(f"{name} must have at most {maximum} characters, not {len(exact)}")
+    return exact
 
 
 def optional_text(name: str, value: object, *, maximum: int | None = None) -> str | None:
     """Return text, or None for None."""
     return None if value is None else text(name, value, maximum=maximum)
+
+
+def optional_name(name: str, value: object) -> str | None:
+    """Return the name of something, or None for None."""
+    return optional_text(name, value, maximum=MAX_NAME)
 
 
 def identifier(name: str, value: object, *, maximum: int = MAX_ID) -> str:
@@ -51,11 +79,13 @@ def identifier(name: str, value: object, *, maximum: int = MAX_ID) -> str:
 
 def optional_identifier(name: str, value: object, *, maximum: int = MAX_ID) -> str | None:
     """Return an id, which may be empty, as its text, or None for None."""
-    if isinstance(value, UUID):
-        value = f"{value.int:032x}"
-    elif isinstance(value, int) and not isinstance(value, bool):
-        value = int.__repr__(value)  # of a subclass too, such as an IntEnum
-    elif value is not None and not isinstance(value, str):
+    if is_a(value, UUID):
+        return text(name, f"{int(value.int):032x}", maximum=maximum)
+    if is_a(value, int) and not is_a(value, bool):
+        if int.bit_length(value) > MAX_BITS:  # which Python does not write
+            raise InvalidArgument(f"{name} must have at most {maximum} characters")
+        return text(name, int.__repr__(value), maximum=maximum)  # of a subclass too, such as an IntEnum
+    if value is not None and not is_a(value, str):
         raise InvalidArgumentType(f"{name} must be a str, an int or a UUID, not {type(value).__name__}")
     return optional_text(name, value, maximum=maximum)
 
@@ -67,10 +97,12 @@ def optional_filter(name: str, value: object, *, maximum: int = MAX_ID) -> str |
 
 def identifiers(name: str, value: object) -> list[str]:
     """Return the ids of a list, each once, in order; a text raises `InvalidArgumentType`."""
-    members = list(_members(name, value, "a list of ids"))
-    if len(members) > MAX_IDS:
-        raise InvalidArgument(f"{name} must have at most {MAX_IDS} ids, not {len(members)}")
-    return sorted({identifier(f"{name}[{index}]", member) for index, member in enumerate(members)})
+    ids: set[str] = set()
+    for index, member in enumerate(_members(name, value, "a list of ids")):
+        if index == MAX_IDS:  # the rest may have no end
+            raise InvalidArgument(f"{name} must have at most {MAX_IDS} ids")
+        ids.add(identifier(f"{name}[{index}]", member))
+    return sorted(ids)
 
 
 def rows(name: str, value: object) -> Iterable[object]:
@@ -80,18 +112,19 @@ def rows(name: str, value: object) -> Iterable[object]:
 
 def _members(name: str, value: Any, wanted: str) -> Iterable[object]:
     # A text and a mapping can be iterated over too, but are never meant.
-    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
-        raise InvalidArgumentType(f"{name} must be {wanted}, not {type(cast(object, value)).__name__}")
+    if issubclass(type(value), (str, bytes, Mapping)) or not issubclass(type(value), Iterable):
+        raise InvalidArgumentType(f"{name} must be {wanted}, not {type(value).__name__}")
     return cast(Iterable[object], value)
 
 
 def seconds(name: str, value: object) -> float:
     """Return a timedelta that is not negative in seconds."""
-    if not isinstance(value, timedelta):
+    if not is_a(value, timedelta):
         raise InvalidArgumentType(f"{name} must be a timedelta, not {type(value).__name__}")
-    if not timedelta(0) <= value <= timedelta(days=36_600):
-        raise InvalidArgument(f"{name} must be between 0 and 36600 days, not {value}")
-    return value.total_seconds()
+    exact = timedelta.__pos__(value)  # of a subclass too
+    if not timedelta(0) <= exact <= timedelta(days=36_600):
+        raise InvalidArgument(f"{name} must be between 0 and 36600 days, not {exact}")
+    return exact.total_seconds()
 
 
 def callback(name: str, value: object) -> None:
@@ -101,14 +134,15 @@ def callback(name: str, value: object) -> None:
 
 
 def integer(name: str, value: object, *, minimum: int = -MAX_INTEGER - 1, maximum: int = MAX_INTEGER) -> int:
-    """Return an int within its limits; a bool raises `InvalidArgumentType`."""
-    if not isinstance(value, int) or isinstance(value, bool):
+    """Return an int within its limits, of a subclass too; a bool raises `InvalidArgumentType`."""
+    if not is_a(value, int) or is_a(value, bool):
         raise InvalidArgumentType(f"{name} must be an int, not {type(value).__name__}")
-    if value < minimum:
-        raise InvalidArgument(f"{name} must be at least {minimum}, not {value}")
-    if value > maximum:
-        raise InvalidArgument(f"{name} must be at most {maximum}, not {value}")
-    return value
+    exact = int.__int__(value)
+    if exact < minimum:
+        raise InvalidArgument(f"{name} must be at least {minimum}, not {shown(exact)}")
+    if exact > maximum:
+        raise InvalidArgument(f"{name} must be at most {maximum}, not {shown(exact)}")
+    return exact
 
 
 def bigint(name: str, value: object) -> int:
@@ -123,10 +157,10 @@ def optional_revision(name: str, value: object) -> int | None:
 
 def number(name: str, value: object) -> float:
     """Return a finite float."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
+    if not is_a(value, (int, float)) or is_a(value, bool):
         raise InvalidArgumentType(f"{name} must be a float, not {type(value).__name__}")
     try:
-        result = float(value)
+        result = float.__float__(value) if is_a(value, float) else int.__float__(cast(int, value))
     except OverflowError:
         result = math.inf
     if not math.isfinite(result):
@@ -134,30 +168,42 @@ def number(name: str, value: object) -> float:
     return result
 
 
+def duration(name: str, value: object) -> float:
+    """Return a number of seconds, of which any number can be added up."""
+    result = number(name, value)
+    if abs(result) > MAX_DURATION:
+        raise InvalidArgument(f"{name} must be between -1e15 and 1e15 seconds, not {result}")
+    return result
+
+
 def boolean(name: str, value: object) -> bool:
     """Return True or False; any other type raises `InvalidArgumentType`."""
-    if not isinstance(value, bool):
+    if not is_a(value, bool):
         raise InvalidArgumentType(f"{name} must be a bool, not {type(value).__name__}")
     return value
 
 
 def choice(name: str, value: object, allowed: Sequence[str]) -> str:
     """Return *value* when it is one of the closed list."""
-    if not isinstance(value, str) or (exact := str.__str__(value)) not in allowed:
-        raise InvalidArgument(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+    if not is_a(value, str) or (exact := str.__str__(value)) not in allowed:
+        raise InvalidArgument(f"{name} must be one of {', '.join(allowed)}, not {shown(value)}")
     return exact
 
 
-def keys(name: str, value: object, allowed: Sequence[str]) -> Mapping[str, object]:
-    """Return a mapping that has no other keys than the allowed ones."""
-    if not isinstance(value, Mapping):
+def keys(name: str, value: object, allowed: Sequence[str]) -> dict[str, object]:
+    """Return what is in a mapping that has no other keys than the allowed ones, read once."""
+    if not issubclass(type(value), Mapping):
         raise InvalidArgumentType(f"{name} must be a mapping, not {type(value).__name__}")
-    mapping = cast(Mapping[str, object], value)
-    if unknown := [key for key in mapping if key not in allowed]:
-        raise InvalidArgument(
-            f"{name} must have keys among {', '.join(allowed)}; unknown: {', '.join(map(repr, unknown))}"
-        )
-    return mapping
+    given: dict[str, object] = {}
+    unknown: list[str] = []
+    for key, member in cast(Mapping[object, object], value).items():
+        if is_a(key, str) and (exact := str.__str__(key)) in allowed:
+            given[exact] = member
+        elif len(unknown) < 10:
+            unknown.append(shown(key))
+    if unknown:
+        raise InvalidArgument(f"{name} must have keys among {', '.join(allowed)}; unknown: {', '.join(unknown)}")
+    return given
 
 
 def changes(name: str, value: object, allowed: Sequence[str]) -> Mapping[str, object]:

@@ -48,7 +48,7 @@ class _Dialogs(Methods):
             Dialog,
             id=validate.identifier("id", id),
             tenant_id=tenancy.needed(self._bound, tenant_id),
-            name=validate.optional_text("name", name),
+            name=validate.optional_name("name", name),
         )
 
     @operation
@@ -63,10 +63,10 @@ class _Dialogs(Methods):
         tenant = tenancy.known(self._bound, tenant_id)
         by_tenant: defaultdict[str, list[Mapping[str, object]]] = defaultdict(list)
         for index, dialog in enumerate(validate.rows("dialogs", dialogs)):
+            if index == validate.MAX_IDS:
+                raise InvalidArgument(f"dialogs must have at most {validate.MAX_IDS} members")
             row = checked_dialog(f"dialogs[{index}]", dialog, tenant)
             by_tenant[row["tenant_id"]].append(row)
-        if (number := sum(map(len, by_tenant.values()))) > validate.MAX_IDS:
-            raise InvalidArgument(f"dialogs must have at most {validate.MAX_IDS} members, not {number}")
         if len(by_tenant) <= 1:
             owner = next(iter(by_tenant), tenant or "")
             return _insert(owner, by_tenant[owner])
@@ -153,7 +153,7 @@ class _Dialogs(Methods):
         given = validate.changes("dialog", dialog, _FIELDS)
         if "id" in given and validate.identifier("dialog['id']", given["id"]) != text:
             raise InvalidArgument("dialog['id'] must be the id of the dialog or be left out")
-        changes = {"name": validate.optional_text("dialog['name']", given["name"])} if "name" in given else {}
+        changes = {"name": validate.optional_name("dialog['name']", given["name"])} if "name" in given else {}
         written = json.dumps(changes, ensure_ascii=False)
         return tenancy.for_one(
             tenancy.same("dialog", tenancy.known(self._bound, tenant_id), given),
@@ -226,7 +226,7 @@ def checked_dialog(name: str, dialog: object, tenant_id: str | None = None) -> d
     return {
         "id": validate.identifier(f"{name}['id']", given.get("id")),
         "tenant_id": validate.identifier(f"{name}['tenant_id']", tenancy.same(name, tenant_id, given)),
-        "name": validate.optional_text(f"{name}['name']", given.get("name")),
+        "name": validate.optional_name(f"{name}['name']", given.get("name")),
         "create_date": dates.date_or_time(name, given, "create"),
         "update_date": dates.date_or_time(name, given, "update"),
     }

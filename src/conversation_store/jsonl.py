@@ -17,7 +17,8 @@ from conversation_store import _conversation_input as conversation_input
 from conversation_store import _tenancy as tenancy
 from conversation_store import _validation as validate
 from conversation_store._conversation_input import NewConversation
-from conversation_store._json import loads
+from conversation_store._json import dumps, loads_and_report
+from conversation_store._operations import settings_of
 from conversation_store._waiting import transact, transact_async
 from conversation_store.dialogs import checked_dialog
 from conversation_store.errors import AmbiguousId, InvalidArgument, InvalidArgumentType
@@ -114,7 +115,7 @@ def _exporting(
     """Give the rows of an export, sync or async iterators as *source* has them, each with what writes their line."""
     yield (
         source.dialogs.iter(tenant_id=tenant_id, id=dialog_id),
-        lambda dialog: (json.dumps({"dialog": dialog.to_dict()}, ensure_ascii=False) + "\n", 0),
+        lambda dialog: (dumps({"dialog": dialog.to_dict()}) + "\n", 0),
     )
     yield source.conversations.export(tenant_id=tenant_id, dialog_id=dialog_id), lambda line: (line, 1)
 
@@ -175,6 +176,7 @@ class _Import:
     def __init__(self, tx: Any, tenant_id: str | None, on_rejected: Callable[[RejectedLine], object] | None) -> None:
         self.imported = Imported()
         self._tx = tx
+        self._json = settings_of(tx).json
         self._tenant_id = tenant_id
         self._on_rejected = on_rejected
         self._lines: dict[_Key, int] = {}  # of the dialogs of this batch
@@ -200,7 +202,7 @@ class _Import:
     def _parse(self, line: _Line) -> None:
         try:
             duplicates: list[str] = []
-            value = loads(line.line.decode("utf-8-sig" if line.number == 1 else "utf-8"), duplicates)
+            value = loads_and_report(line.line.decode("utf-8-sig" if line.number == 1 else "utf-8"), duplicates)
             if duplicates:
                 raise InvalidArgument(f"has the duplicate key {duplicates[0]!r} in one object")
             if _is_dialog(value):
@@ -209,7 +211,9 @@ class _Import:
                     dialog = {"tenant_id": self._tenant_id, **cast("dict[str, Any]", dialog)}
                 line.dialog = checked_dialog("dialog", dialog)
             else:
-                line.conversation = conversation_input.read_new("conversation", value)
+                line.conversation = conversation_input.read_new(
+                    "conversation", value, self._json.within(f"line {line.number}")
+                )
         except UnicodeDecodeError:
             line.reasons.append("is not UTF-8")
         except RecursionError:

@@ -13,6 +13,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 from conversation_store import _validation as validate
 from conversation_store._connections import check_prepare
 from conversation_store._executor import AsyncExecutor, Executor, OnStatement
+from conversation_store._json_writer import LARGEST_JSON, MAX_JSON_BYTES, JsonWriter, OnRepair
 from conversation_store._operations import Settings
 from conversation_store._roots import (
     AsyncConnectionRoot,
@@ -113,6 +114,13 @@ class ConversationStore(Transaction):
       pooler, which each connection is asked about once: it may mix up the prepared statements of its clients. True
       prepares there too, for a pooler that keeps them apart; it needs libpq 17. False never prepares.
     - *max_items_per_page*: the largest page that a list gives.
+    - *max_json_bytes*: how large a message list, a reference or a `dsl` may be in one call, as JSON text in UTF-8; at
+      most 1,000,000,000.
+    - *repair_json*: whether JSON values that the store cannot hold are repaired; by default they raise. NaN and
+      infinities become null, U+0000 and lone surrogates U+FFFD; keys that are numbers, bools or None, and dates,
+      timedeltas, Decimals, UUIDs and bytes become text, enums their value, and sets lists in order of their texts. Of
+      two keys that become equal, one that was repaired gets a number: `"417 (2)"`.
+    - *on_repair*: is called with the path of each value that is repaired and with what is done; never with values.
     - *on_statement*: is called after each statement with its name, its seconds, its number of rows, and the name of
       the error or None; never with values.
     """
@@ -128,10 +136,13 @@ class ConversationStore(Transaction):
         timeout: float = 30.0,
         prepare: bool | None = None,
         max_items_per_page: int = 1_000,
+        max_json_bytes: int = MAX_JSON_BYTES,
+        repair_json: bool = False,
+        on_repair: OnRepair | None = None,
         on_statement: OnStatement | None = None,
     ) -> None:
         _check_exactly_one(conninfo, pool, connection, ConnectionPool, Connection)
-        settings = _settings(max_items_per_page, on_statement)
+        settings = _settings(max_items_per_page, on_statement, max_json_bytes, repair_json, on_repair)
         _check_pool(min_size, max_size, timeout)
         self._own: OwnPoolRoot | None = None
         if conninfo is not None:
@@ -208,10 +219,13 @@ class AsyncConversationStore(AsyncTransaction):
         timeout: float = 30.0,
         prepare: bool | None = None,
         max_items_per_page: int = 1_000,
+        max_json_bytes: int = MAX_JSON_BYTES,
+        repair_json: bool = False,
+        on_repair: OnRepair | None = None,
         on_statement: OnStatement | None = None,
     ) -> None:
         _check_exactly_one(conninfo, pool, connection, AsyncConnectionPool, AsyncConnection)
-        settings = _settings(max_items_per_page, on_statement)
+        settings = _settings(max_items_per_page, on_statement, max_json_bytes, repair_json, on_repair)
         _check_pool(min_size, max_size, timeout)
         self._own: AsyncOwnPoolRoot | None = None
         if conninfo is not None:
@@ -267,9 +281,20 @@ def _bound(settings: Settings, tenant_id: object) -> Settings:
     return settings._replace(tenant_id=validate.identifier("tenant_id", tenant_id))
 
 
-def _settings(max_items_per_page: int, on_statement: object) -> Settings:
+def _settings(
+    max_items_per_page: object,
+    on_statement: object,
+    max_json_bytes: object,
+    repair_json: object,
+    on_repair: OnRepair | None,
+) -> Settings:
     validate.callback("on_statement", on_statement)
-    return Settings(max_items_per_page=validate.integer("max_items_per_page", max_items_per_page, minimum=1))
+    validate.callback("on_repair", on_repair)
+    most = validate.integer("max_json_bytes", max_json_bytes, minimum=1, maximum=LARGEST_JSON)
+    return Settings(
+        max_items_per_page=validate.integer("max_items_per_page", max_items_per_page, minimum=1),
+        json=JsonWriter(most, validate.boolean("repair_json", repair_json), on_repair),
+    )
 
 
 def _check_pool(min_size: object, max_size: object, timeout: object) -> None:

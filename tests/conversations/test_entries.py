@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from conversation_store._conversation_input import count_entries
-from conversation_store._json import json_entries
+from conversation_store._json_writer import JsonWriter
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_any_other_value_is_entry_1_and_counts_below_0(
 
 @pytest.mark.parametrize("value", [[], ["a", "b"], {}, None, {"a": 1}, {"{}": []}, "", "{}", "null", 0, -1.5, True])
 def test_a_load_counts_as_the_server_does(connection: psycopg.Connection[Any], value: Any) -> None:
-    assert count_entries(json_entries("value", value)) == count(connection, json.dumps(value))
+    assert count_entries(JsonWriter().entries("value", value)) == count(connection, json.dumps(value))
 
 
 @pytest.mark.parametrize(

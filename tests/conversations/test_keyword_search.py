@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conversation_store import ConversationStore, migrate
+from conversation_store import ConversationStore, InvalidArgument, migrate
 from support.server import Server
 from support.server import database as new_database
 
@@ -201,11 +201,17 @@ def test_a_list_that_was_replaced_by_a_text_is_not_found(store: Any, tenant: str
     assert count(store, dialog, tenant, "text alone") == 1
 
 
-def test_a_keyword_of_90000_characters_is_found_only_where_it_is(store: Any, tenant: str, dialog: str) -> None:
+def test_a_keyword_of_1000_characters_is_found_only_where_it_is(store: Any, tenant: str, dialog: str) -> None:
     text = "检索增强 Generation " * 5_000
     store.conversations.save(dialog_id=dialog, message=[{"content": text}])
-    assert count(store, dialog, tenant, text.upper()) == 1
-    assert count(store, dialog, tenant, text + "!") == 0
+    assert count(store, dialog, tenant, text[7:1_007].upper()) == 1
+    assert count(store, dialog, tenant, text[7:1_006] + "!") == 0
+
+
+@pytest.mark.parametrize("method", ["get_list", "list_after"])
+def test_a_keyword_of_1001_characters_raises(store: Any, tenant: str, dialog: str, method: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"^keywords must have at most 1000 characters, not 1001$"):
+        getattr(store.conversations, method)(dialog, tenant, keywords="k" * 1_001)
 
 
 # -- what an index serves --------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import random
 import uuid
 from collections.abc import Callable
@@ -50,7 +49,7 @@ def tied(db: str) -> tuple[str, str]:
                 "exp_user_id": seeded.choice([None, "e"]),
                 "message": [{"role": "user", "content": seeded.choice(["检索", "other"])}],
                 "tokens": seeded.choice([-(2**62), 0, 7, 2**62]),
-                "duration": seeded.choice([0.0, 0.1, 1e300, -5e-324]),
+                "duration": seeded.choice([0.0, 0.1, 1e15, -5e-324]),
                 "round": seeded.choice([0, 1, 10]),
                 "thumb_up": seeded.choice([-1, 0, 1]),
                 "create_date": day + timedelta(hours=seeded.randrange(0, 96, 12), microseconds=seeded.choice([0, 1])),
@@ -118,6 +117,42 @@ def test_a_missing_name_is_ordered_as_an_empty_one(store: Any, dialog: str, tena
     )
     found = follow(store, dialog, tenant, [1], orderby="name", desc=desc)
     assert [c.id for c in found] == sorted(ids, reverse=desc)
+
+
+@pytest.mark.parametrize("desc", [True, False])
+def test_names_that_begin_alike_are_in_order_of_their_first_200_characters(
+    store: Any, dialog: str, tenant: str, desc: bool
+) -> None:
+    alike = "检" * 200
+    names = {"a": alike + "z", "b": alike + "a", "c": alike[:199] + "一", "d": alike}
+    store.conversations.insert_many({"id": id, "dialog_id": dialog, "name": name} for id, name in names.items())
+    in_order = ["c", "a", "b", "d"]
+    found = follow(store, dialog, tenant, [1], orderby="name", desc=desc)
+    assert [c.id for c in found] == (in_order[::-1] if desc else in_order)
+    assert [c.id for c in store.conversations.get_list(dialog, tenant, orderby="name", desc=desc).sessions] == [
+        c.id for c in found
+    ]
+
+
+@pytest.mark.parametrize("orderby", ORDERS)
+@pytest.mark.parametrize("character", ["\U0010ffff", '"', "\\", "\x01", "检"])
+def test_a_cursor_has_less_than_2000_characters_whatever_the_row_holds(
+    store: Any, tenant: str, dialog: str, orderby: str, character: str
+) -> None:
+    worst = {
+        "name": character * 1_000,
+        "tokens": -(2**63),
+        "duration": -1.2345678901234567e-300,
+        "round": -(2**31),
+        "thumb_up": -(2**31),
+        "create_date": "2024-12-31T23:59:59.999999+00:00",
+    }
+    ids = [character * 127 + last for last in "ab"]
+    store.conversations.insert_many({"id": id, "dialog_id": dialog, **worst} for id in ids)
+    first = store.conversations.list_after(dialog, tenant, orderby=orderby, desc=False, items_per_page=1)
+    assert len(first.next_cursor) < 2_000
+    second = store.conversations.list_after(dialog, tenant, orderby=orderby, desc=False, cursor=first.next_cursor)
+    assert [c.id for c in (*first.sessions, *second.sessions)] == ids
 
 
 @pytest.mark.parametrize("orderby", ORDERS)
@@ -225,8 +260,8 @@ def test_an_empty_cursor_is_no_cursor(store: Any, tied: tuple[str, str]) -> None
 
 def forged(cursor: str, *, key: Any = "2024-01-01T00:00:00+00:00", id: Any = "c") -> str:
     """Return a cursor for the same list with another position."""
-    fingerprint = json.loads(base64.urlsafe_b64decode(cursor + "=="))[0]
-    return base64.urlsafe_b64encode(json.dumps([fingerprint, key, id]).encode()).decode().rstrip("=")
+    fingerprint = base64.urlsafe_b64decode(cursor + "==").decode().partition("\0")[0]
+    return base64.urlsafe_b64encode("\0".join([fingerprint, key, id]).encode()).decode().rstrip("=")
 
 
 def test_a_position_of_no_row_is_accepted(store: Any, tied: tuple[str, str], cursor: str) -> None:
@@ -259,14 +294,14 @@ def test_a_changed_text_is_rejected_before_any_statement(
             "create_date",
             "2024-01-01T00:00:00+00:00",
             [
-                *("now", "2024-01-01", "2024-01-01T00:00:00", "", "1", 1, None, "\0"),
+                *("now", "2024-01-01", "2024-01-01T00:00:00", "", "1", "\0"),
                 # Some of them are read by Python and not by the server.
                 *("2024-W01-1T00:00:00+00:00", "20240101T000000,5+00:00", "2024-01-01T00:00:00+23:59:59"),
                 *("2024-01-01Z00:00:00+00:00", "0001-01-01T00:00:00+14:00", "2024-01-01T00:00:00Z"),
             ],
         ),
         ("tokens", "1", ["1.5", "x", str(2**63), "nan", "１２", "٣", "1_0", " 1", "+1", "9" * 5000]),
-        ("duration", "1.0", ["1e-400", "1_0", "inf", "nan", "1", "1e5"]),
+        ("duration", "1.0", ["1e-400", "1_0", "inf", "nan", "1", "1e5", "1e+16"]),
     ],
 )
 def test_a_forged_key_is_rejected_before_any_statement(
@@ -279,7 +314,7 @@ def test_a_forged_key_is_rejected_before_any_statement(
             list_without_server(tied, forged(cursor_of(orderby), key=key), orderby=orderby)
 
 
-@pytest.mark.parametrize("id", ["", "x" * 129, 1, None, "\0", []])
+@pytest.mark.parametrize("id", ["", "x" * 129, "\0"])
 def test_a_forged_id_is_rejected_before_any_statement(tied: tuple[str, str], cursor: str, id: Any) -> None:
     with pytest.raises(InvalidArgument, match=NOT_MADE_HERE):
         list_without_server(tied, forged(cursor, id=id))

@@ -110,7 +110,7 @@ def test_any_json_value_is_a_message_a_reference_and_a_dsl(store: Any, dialog: s
 
 def test_a_message_of_a_million_characters_is_read_back(store: Any, dialog: str) -> None:
     message = [{"role": "user", "content": "检索" * 500_000}]
-    saved = store.conversations.save(dialog_id=dialog, message=message, name="n" * 100_000)
+    saved = store.conversations.save(dialog_id=dialog, message=message, errors="检" * 1_000_000)
     assert store.conversations.get_by_id(saved.id).message == message
 
 

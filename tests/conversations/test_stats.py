@@ -122,6 +122,20 @@ def test_a_range_of_3661_days_raises(store: Any, tenant: str) -> None:
         store.conversations.stats(tenant, date(2014, 1, 1), date(2014, 1, 1) + timedelta(3660))
 
 
+def test_sums_of_the_largest_numbers_overflow_nothing(store: Any, tenant: str, dialog: str) -> None:
+    largest = {"tokens": 2**63 - 1, "duration": 1e15, "thumb_up": 2**31 - 1, "round": 2**31 - 1}
+    least = {"tokens": -(2**63), "duration": -1e15, "thumb_up": -(2**31), "round": -(2**31)}
+    for day, fields in ((1, largest), (2, least)):
+        store.conversations.insert_many(
+            {"dialog_id": dialog, "create_date": f"2024-01-0{day}", **fields} for _ in range(1_000)
+        )
+    first, second = store.conversations.stats(tenant, "2024-01-01", "2024-01-02")
+    assert (first.tokens, first.thumb_up) == (1_000 * (2**63 - 1), 1_000 * (2**31 - 1))
+    assert (first.duration, first.round) == (1e18, 2.0**31 - 1)
+    assert (second.tokens, second.duration, second.thumb_up) == (-1_000 * 2**63, -1e18, -1_000 * 2**31)
+    assert {type(day.tokens) for day in (first, second)} == {int}
+
+
 def test_the_dates_may_be_given_by_keyword(store: Any, summarised: str) -> None:
     days = {"from_date": "2024-01-01", "to_date": date(2024, 1, 2)}
     expected = [(1, 1), (2, 3)]

@@ -108,16 +108,21 @@ CONVERSATIONS: dict[str, tuple[dict[str, Any], str, str, dict[str, Any]]] = {
     "nan": (
         {"reference": '[NaN, {"a": -Infinity}, 1e999]', "duration": float("nan")},
         "repaired",
-        "duration was nan and is 0; reference[0] was nan and is null; reference[1]['a'] was -inf",
+        "duration was nan and is 0; reference[0] was not a finite number and is null; reference[1]['a'] was",
         {"reference": [None, {"a": None}, None], "duration": 0.0},
     ),
-    "deep": ({"dsl": "[" * 600 + "]" * 600}, "repaired", "dsl is nested too deep", {"dsl": "[" * 600 + "]" * 600}),
+    "deep": (
+        {"dsl": "[" * 600 + "]" * 600, "duration": -3e38},
+        "repaired",
+        "and is 0; dsl was kept as its text: dsl must not be nested deeper than 500 levels",
+        {"dsl": "[" * 600 + "]" * 600, "duration": 0.0},
+    ),
     "deeper": ({"dsl": "[" * 10**5}, "repaired", "dsl is nested too deep", {"dsl": "[" * 10**5}),
     "keys": (
         {"dsl": '{"\\u0000": 1, "\ufffd": 2, "a": 3, "a": 4}', "message": "[" + "9" * 5000 + "]"},
         "repaired",
         "had the duplicate key 'a' in one object and has its last value",
-        {"dsl": {"\ufffd\ufffd": 1, "\ufffd": 2, "a": 4}, "message": "[" + "9" * 5000 + "]"},
+        {"dsl": {"\ufffd (2)": 1, "\ufffd": 2, "a": 4}, "message": "[" + "9" * 5000 + "]"},
     ),
     "": ({}, "rejected", "conversation['id'] must be given and not be empty", {}),
     "of a rejected agent": (

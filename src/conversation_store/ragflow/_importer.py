@@ -28,7 +28,7 @@ from conversation_store.dialogs import checked_dialog
 from conversation_store.errors import InvalidArgument, MigrationError, StoreError
 from conversation_store.models import milliseconds
 from conversation_store.ragflow import _reader as reader
-from conversation_store.ragflow._repair import repair
+from conversation_store.ragflow._repair import WRITER, repair
 from conversation_store.ragflow._report import Report, Reporter, Row, Totals
 from conversation_store.store import AsyncConversationStore, ConversationStore
 
@@ -334,7 +334,7 @@ class _Import:
             row = self._dated(source.id, source, _conversation(source) | {"tenant_id": self._tenants[source.dialog_id]})
             row.repairs.extend(repair(row.values))
             try:
-                row.new = conversation_input.read_new("conversation", row.values)
+                row.new = conversation_input.read_new("conversation", row.values, WRITER)
             except (ValueError, TypeError) as error:
                 self._reporter.rejected(table, source.id, str(error))
             else:
