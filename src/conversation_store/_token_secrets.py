@@ -69,7 +69,7 @@ def existing(token: object, *, allow_weak: bool) -> Secret:
 
 def digest(token: object) -> bytes:
     """Return the SHA-256 digest of any text."""
-    if not isinstance(token, str):
+    if not validate.is_a(token, str):
         raise _not_a_str(token)
     # surrogatepass: text that cannot be stored is an unknown token, and no error quotes it.
     return hashlib.sha256(str.__str__(token).encode("utf-8", "surrogatepass")).digest()
@@ -82,7 +82,7 @@ def hint_of(token: str) -> str:
 
 def sought(beta: object) -> str:
     """Return a beta to look for; the empty one, which no token has, for text that cannot be stored."""
-    if not isinstance(beta, str):
+    if not validate.is_a(beta, str):
         raise InvalidArgumentType(f"beta must be a str, not {type(beta).__name__}")
     try:
         return validate.text("beta", beta)
