@@ -115,7 +115,7 @@ def read_new(name: str, conversation: object, json: JsonWriter) -> NewConversati
             created,
             update_date or created,
         ),
-        validate.integer(field("revision"), given.get("revision", 0), minimum=0, maximum=validate.MAX_BIGINT),
+        validate.integer(field("revision"), given.get("revision", 0), minimum=0, maximum=validate.MAX_REVISION),
         json.entries(field("message"), given.get("message", [])),
         json.entries(field("reference"), given.get("reference", [])),
     )

@@ -6,16 +6,12 @@ import json
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date, time, timedelta
-from decimal import Context, Decimal
-from enum import Enum
 from types import NoneType
 from typing import Any, TypeAlias, cast
-from uuid import UUID
 
-from conversation_store._dates import exact_date
+from conversation_store._json_repair import REPAIRED, storable
 from conversation_store._validation import MAX_BITS, MAX_DIGITS, is_a, shown, unstorable
 from conversation_store.errors import InvalidArgument, InvalidArgumentType
 from conversation_store.models import NOT_READ
@@ -253,7 +249,7 @@ class _Writing:
                 return cast(_Container, item)
             if item is NOT_READ:
                 raise InvalidArgument(f"{self._path(of_key)} was not read; read the row with it, or leave it out")
-            repaired = self._writer.repair and next((row for row in _REPAIRED if is_a(item, row[0])), None)
+            repaired = self._writer.repair and next((row for row in REPAIRED if is_a(item, row[0])), None)
             if not repaired:
                 break
             _, what, read = repaired
@@ -269,8 +265,7 @@ class _Writing:
         if not self._writer.repair:
             raise InvalidArgument(f"{self._path(of_key)} must not contain {reason}")
         self._repaired("had U+0000 or a lone surrogate, which is U+FFFD now", of_key)
-        # A pair of surrogates is the character that it stands for, as in JSON.
-        return text.replace("\0", "\ufffd").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return storable(text)
 
     def _repaired(self, what: str, of_key: bool = False) -> None:
         if self._writer.on_repair is not None:
@@ -291,7 +286,8 @@ class _Writing:
 
     def _path(self, of_key: bool = False) -> str:
         steps = (f"[{shown(frame.step)}]" if frame.kind not in (set, frozenset) else "[…]" for frame in self._frames)
-        return ("a key of " if of_key else "") + self._name + "".join(steps)
+        path = ("a key of " if of_key else "") + self._name + "".join(steps)
+        return path if len(path) <= 500 else path[:300] + "…" + path[-200:]
 
 
 def _type(value: object) -> str:
@@ -300,20 +296,3 @@ def _type(value: object) -> str:
 
 def _size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
-
-
-def _decoded(value: Any) -> str:
-    return memoryview(value).tobytes().decode("utf-8", "replace")
-
-
-# What is repaired, in this order: the types, what they are then, and how they are read.
-_REPAIRED: Sequence[tuple[type | tuple[type, ...], str, Callable[[Any], object]]] = (
-    (Enum, "its value", lambda item: item.value),
-    (date, "its ISO text", lambda item: exact_date(item).isoformat()),  # a datetime too
-    (time, "its ISO text", time.isoformat),
-    (timedelta, "its text", timedelta.__str__),
-    (Decimal, "its exact text", Context(capitals=1).to_sci_string),  # whatever the context of the caller is
-    (UUID, "its text", UUID.__str__),
-    ((bytes, bytearray, memoryview), "its text in UTF-8", _decoded),
-    ((set, frozenset), "a list", lambda item: item),
-)

@@ -47,7 +47,7 @@ def new_or(token: object) -> Secret:
     """Return a new secret, or the one that a caller made with `new_token`; any other text raises `InvalidArgument`."""
     if token is None:
         return Secret(new_token())
-    if not isinstance(token, str):
+    if not validate.is_a(token, str):
         raise _not_a_str(token)
     text = str.__str__(token)
     if not _FORM.fullmatch(text) or _checksum(text[:-6]) != text[-6:]:
@@ -57,7 +57,7 @@ def new_or(token: object) -> Secret:
 
 def existing(token: object, *, allow_weak: bool) -> Secret:
     """Return a secret that was made elsewhere; a short one raises `InvalidArgument` unless *allow_weak*."""
-    if not isinstance(token, str):
+    if not validate.is_a(token, str):
         raise _not_a_str(token)
     text = str.__str__(token)
     if not text.strip():

@@ -23,6 +23,7 @@ MAX_SOURCE = 64
 MAX_BETA = 255
 MAX_INTEGER = 2**31 - 1
 MAX_BIGINT = 2**63 - 1
+MAX_REVISION = 2**62  # which leaves room for its increments
 MAX_IDS = 10_000
 MAX_NAME = 1_000
 MAX_KEYWORDS = 1_000

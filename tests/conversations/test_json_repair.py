@@ -210,6 +210,12 @@ def test_a_key_in_a_path_is_cut() -> None:
     with pytest.raises(InvalidArgument) as caught:
         JsonWriter().text("x", {"k" * 100_000: NAN})
     assert len(str(caught.value)) < 200
+    deep: Any = NAN
+    for level in range(400):
+        deep = {f"key {level}": deep}
+    with pytest.raises(InvalidArgument, match=r"^x\['key 399'\].*….*\['key 0'\] must be a finite number") as caught:
+        JsonWriter().text("x", deep)
+    assert len(str(caught.value)) < 600
 
 
 def test_the_limit_counts_the_bytes_of_the_text() -> None:
