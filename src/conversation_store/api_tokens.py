@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 from conversation_store import _batches as batches
 from conversation_store import _dates as dates
 from conversation_store import _tenancy as tenancy
 from conversation_store import _token_secrets as token_secrets
+from conversation_store import _token_steps as steps
 from conversation_store import _validation as validate
 from conversation_store._dates import Moment
 from conversation_store._operations import AsyncRepository, Methods, Repository, operation
@@ -20,14 +20,13 @@ from conversation_store._sql_loader import Query, load
 from conversation_store._statement import Described, Statement, Steps, count, limited, optional, then
 from conversation_store._token_secrets import Secret
 from conversation_store._validation import Id
-from conversation_store.errors import AlreadyExists, InvalidArgument, TokenNotFound
+from conversation_store.errors import InvalidArgument
 from conversation_store.models import ApiToken, FoundToken, IssuedToken, LimitedList
 
 _SAVE = load("api_token.save")
 _ROTATE = load("api_token.rotate")
 _AUTHENTICATE = load("api_token.authenticate")
 _AUTHENTICATE_BETA = load("api_token.authenticate_beta")
-_STAMP_USE = load("api_token.stamp_use")
 _USED = load("api_token.used")
 _QUERY = load("api_token.query")
 _UPDATE_BY_ID = load("api_token.update_by_id")
@@ -83,7 +82,7 @@ class _ApiTokens(Methods):
         """
         secret = token_secrets.new_or(token)
         owner = tenancy.needed(self._bound, tenant_id)
-        return Steps(_issue(owner, secret, _save(owner, secret, dialog_id, source, None, expire_date)))
+        return Steps(steps.issue(owner, secret, _save(owner, secret, dialog_id, source, None, expire_date)))
 
     @operation
     def save(
@@ -111,7 +110,7 @@ class _ApiTokens(Methods):
         """
         secret = token_secrets.existing(token, allow_weak=validate.boolean("allow_weak", allow_weak))
         owner = tenancy.needed(self._bound, tenant_id)
-        return then(_save(owner, secret, dialog_id, source, beta, expire_date, create_date, update_date), _stored)
+        return then(_save(owner, secret, dialog_id, source, beta, expire_date, create_date, update_date), steps.stored)
 
     @operation
     def authenticate(self, token: str, *, stamp_every: timedelta = _MINUTE) -> Steps[ApiToken | None]:
@@ -197,7 +196,7 @@ class _ApiTokens(Methods):
         beta is with its successor. SQL: `sql/api_token/fill_beta.sql`.
         """
         statement = optional(_FILL_BETA, ApiToken, **self._one_of(tenant_id, id), beta=secrets.token_urlsafe(24))
-        return then(statement, partial(_found, id))
+        return then(statement, partial(steps.found, id))
 
     @operation
     def rotate(
@@ -229,7 +228,7 @@ class _ApiTokens(Methods):
             grace=validate.seconds("grace", grace),
             expire_date=dates.optional_date("expire_date", expire_date),
         )
-        return Steps(_rotate(one, secret, statement))
+        return Steps(steps.rotate(one, secret, statement))
 
     @operation
     def expire(self, id: int, *, tenant_id: Id | None = None, expire_date: Moment | None) -> Statement[int]:
@@ -281,9 +280,8 @@ class _ApiTokens(Methods):
     def _found_and_stamped(self, query: Query, stamp_every: timedelta, **key: object) -> Steps[ApiToken | None]:
         """Describe how a token is looked for by its key, and its use is stamped where that is due."""
         seconds = validate.seconds("stamp_every", stamp_every)
-        return Steps(
-            _find_and_stamp(optional(query, FoundToken, **key, tenant_id=self._bound, stamp_every=seconds), seconds)
-        )
+        find = optional(query, FoundToken, **key, tenant_id=self._bound, stamp_every=seconds)
+        return Steps(steps.find_and_stamp(find, seconds))
 
     def _one_of(self, tenant_id: object, id: object) -> dict[str, object]:
         """Return the parameters that name one token of one tenant."""
@@ -325,64 +323,3 @@ def _save(
         create_date=dates.optional_date("create_date", create_date),
         update_date=dates.optional_date("update_date", update_date),
     )
-
-
-def _issue(
-    tenant_id: str, secret: Secret, save: Statement[ApiToken | None]
-) -> Generator[Statement[Any], Any, IssuedToken]:
-    token: ApiToken | None = yield save
-    if token is None:
-        # The secret is stored already: by this very call, whose answer was lost, or by another one.
-        asked = (None, save.params["dialog_id"], save.params["source"])
-        found: ApiToken | None = yield _with_secret(tenant_id, secret)
-        if found is not None and (found.predecessor_id, found.dialog_id, found.source) == asked:
-            token = found
-    return IssuedToken(_stored(token), secret.text)
-
-
-def _rotate(
-    one: Mapping[str, object], secret: Secret, rotate: Statement[ApiToken | None]
-) -> Generator[Statement[Any], Any, IssuedToken]:
-    # Twice: a token that is moved to another dialog at the same moment gives no row.
-    for _ in range(2):
-        token: ApiToken | None = yield rotate
-        if token is None:
-            # It was rotated already: by this very call, whose answer was lost, or by another one.
-            token = yield _with_secret(one["tenant_id"], secret)
-        if token is not None and token.predecessor_id == one["id"]:
-            return IssuedToken(token, secret.text)
-    raise _not_found(one["id"])
-
-
-def _with_secret(tenant_id: object, secret: Secret) -> Statement[ApiToken | None]:
-    """Describe how a tenant's token is looked for by its secret."""
-    statement = limited(_QUERY, ApiToken, 1, tenant_id=tenant_id, token_digest=secret.digest, dialog_id=None, beta=None)
-    return then(statement, lambda rows: next(iter(rows), None))
-
-
-def _find_and_stamp(
-    find: Statement[FoundToken | None], stamp_every: float
-) -> Generator[Statement[Any], Any, ApiToken | None]:
-    found: FoundToken | None = yield find
-    if found is None:
-        return None
-    stamped: ApiToken | None = None
-    if found.stamp_due:
-        stamped = yield optional(_STAMP_USE, ApiToken, id=found.id, tenant_id=found.tenant_id, stamp_every=stamp_every)
-    return stamped or found.to_token()
-
-
-def _stored(token: ApiToken | None) -> ApiToken:
-    if token is None:
-        raise AlreadyExists("this token is stored already")
-    return token
-
-
-def _found(id: int, token: ApiToken | None) -> ApiToken:
-    if token is None:
-        raise _not_found(id)
-    return token
-
-
-def _not_found(id: object) -> TokenNotFound:
-    return TokenNotFound(f"the tenant has no live token {id}, or it was rotated already")
