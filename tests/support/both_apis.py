@@ -186,9 +186,16 @@ def commit_when_waited_for(
 
 
 def wait_for(db: str, writer: psycopg.Connection[Any], number: int = 1) -> None:
-    """Return when as many calls wait for the locks of a transaction."""
-    waiting = "SELECT count(*) >= %s FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+    """Return when as many calls wait for the locks of a transaction, or for one that waits for them."""
+    waiting = """
+        WITH RECURSIVE waiting AS (
+            SELECT %s::integer AS pid
+            UNION
+            SELECT a.pid FROM pg_stat_activity AS a JOIN waiting AS w ON w.pid = ANY(pg_blocking_pids(a.pid))
+        )
+        SELECT count(*) > %s FROM waiting
+    """
     with psycopg.connect(db, autocommit=True) as connection:
         deadline = time.monotonic() + 10
-        while connection.execute(waiting, [number, writer.info.backend_pid]).fetchone() != (True,):
+        while connection.execute(waiting, [writer.info.backend_pid, number]).fetchone() != (True,):
             assert time.monotonic() < deadline, "no call waits for the writer's locks"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 from conversation_store import ConversationStore, DialogNotFound, TokenNotFound
 from support.both_apis import AsyncApi, SyncApi, wait_for
 from support.races import call_behind
+from support.tokens import lock
 
 # Calls on a token that is bound to a dialog, and another dialog; and what they come to when both dialogs go.
 CALLS: dict[str, tuple[Callable[[Any, str, int, str], Any], object]] = {
@@ -65,31 +66,34 @@ def test_a_rotation_does_not_wait_for_the_dialog_that_its_token_was_moved_to_whi
     ids = [f"{tenant}{number}" for number in range(2)]
     store.dialogs.insert_many([{"id": id, "tenant_id": tenant} for id in ids])
     token = store.tokens.issue(tenant_id=tenant, dialog_id=ids[0]).id
-    deleted: list[int] = []
 
-    def delete() -> None:
+    def delete() -> int:
         with ConversationStore(db) as other:
-            deleted.append(other.dialogs.delete_by_id(ids[1], tenant_id=tenant))
+            return other.dialogs.delete_by_id(ids[1], tenant_id=tenant)
 
-    deletion = threading.Thread(target=delete)
+    with psycopg.connect(db) as holder, ThreadPoolExecutor() as threads:
 
-    def begin_deletion(writer: psycopg.Connection[Any]) -> None:
-        # It waits for the dialog, and then for the token that was moved to it, behind the rotation.
-        deletion.start()
-        wait_for(db, writer, 2)
+        def move(mover: psycopg.Connection[Any]) -> None:
+            # The holder waits for the mover, and the rotation, which has seen the first dialog, for the holder.
+            ConversationStore(connection=mover).tokens.update_by_id(token, {"dialog_id": ids[1]}, tenant_id=tenant)
+            held.append(threads.submit(lock, holder, token))
+            wait_for(db, mover)
 
-    result = call_behind(
-        api,
-        db,
-        store,
-        lambda s: s.tokens.rotate(token, tenant_id=tenant),
-        first=lambda writer: ConversationStore(connection=writer).tokens.update_by_id(
-            token, {"dialog_id": ids[1]}, tenant_id=tenant
-        ),
-        then=begin_deletion,
-    )
-    deletion.join()
-    assert (type(result), deleted) == (TokenNotFound, [1])
+        def begin_deletion(mover: psycopg.Connection[Any]) -> None:
+            # It takes the second dialog, and waits for the token that was moved to it behind the rotation.
+            wait_for(db, holder)
+            mover.commit()
+            held[0].result()
+            wait_for(db, holder)
+            deleted.append(threads.submit(delete))
+            wait_for(db, holder, 2)
+            holder.commit()
+
+        held: list[Future[None]] = []
+        deleted: list[Future[int]] = []
+        rotate = lambda s: s.tokens.rotate(token, tenant_id=tenant)  # noqa: E731
+        result = call_behind(api, db, store, rotate, first=move, then=begin_deletion)
+        assert (type(result), deleted[0].result()) == (TokenNotFound, 1)
     assert store.tokens.query(tenant_id=tenant) == []
 
 
