@@ -196,6 +196,17 @@ def test_a_service_and_the_environment_set_bounds_too(
     assert with_defaults("")["keepalives_idle"] == 30
 
 
+def test_to_ask_what_is_set_reads_no_file_of_passwords_and_prints_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    passwords = tmp_path / "passwords"
+    passwords.write_text("*:*:*:*:x\n")
+    passwords.chmod(0o644)  # which libpq would warn about, again at the connection
+    monkeypatch.setenv("PGPASSFILE", str(passwords))
+    with_defaults("host=h dbname=d user=u")
+    assert capfd.readouterr() == ("", "")
+
+
 ENTRIES: list[Callable[[str], object]] = [
     lambda url: migrate(url),
     lambda url: asyncio.run(migrate_async(url)),

@@ -144,14 +144,17 @@ def test_a_migration_that_gets_no_lock_says_who_holds_it_and_leaves_nothing(
 
 
 def test_a_migration_that_is_running_is_waited_for_within_the_bound(api: Api, database: str) -> None:
-    with schema_with(_9999_new=ALTER), psycopg.connect(database) as other:
+    with schema_with(_9999_new=ALTER), reader(database) as older, psycopg.connect(database) as other:
         other.execute("SELECT pg_advisory_xact_lock(%s)", [migrations._LOCK])
         with pytest.raises(
             MigrationError, match=rf"the process {other.info.backend_pid} .* holds the lock of migrations"
         ):
             run(api, database, 0.2)
-        threading.Timer(0.5, other.rollback).start()
+        older.rollback()
+        timer = threading.Timer(0.5, other.rollback)
+        timer.start()
         assert run(api, database, 30) == ["9999_new"]
+        timer.join()
 
 
 def test_an_autovacuum_gives_way_in_time_where_the_role_may_say_so(api: Api, database: str) -> None:

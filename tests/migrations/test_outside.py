@@ -12,6 +12,7 @@ from psycopg.conninfo import make_conninfo
 
 from conversation_store import MigrationError, migrate, migrate_async
 from support.both_apis import AsyncApi, SyncApi
+from support.pooler import PROGRAM, pooler
 from support.schema import NAMES, migration, schema_with
 
 Api = SyncApi | AsyncApi
@@ -44,10 +45,27 @@ def test_an_index_is_built_outside_of_a_transaction_and_recorded_afterwards(api:
         assert run(api, empty_database) == [*NAMES, "9999_new"]
         assert is_valid(empty_database)
         assert run(api, empty_database) == []
-    # A snapshot that the migration kept, by the settings of its role, would be waited for for ever.
-    with schema_with(_9999_new=FILE, _99999_new=FILE.replace("new_idx", "newer_idx")):
-        serializable = make_conninfo(empty_database, options="-c default_transaction_isolation=serializable")
-        assert run(api, serializable) == ["99999_new"]
+
+
+def test_settings_of_the_role_for_transactions_do_not_end_or_block_a_build(api: Api, database: str) -> None:
+    # A snapshot that the migration itself kept would be waited for for ever.
+    options = "-c default_transaction_isolation=serializable -c idle_in_transaction_session_timeout=100ms"
+    with schema_with(_9999_new=FILE), psycopg.connect(database) as writer:
+        writer.execute("INSERT INTO conversation_store.dialog (id, tenant_id) VALUES ('a', 't')")
+        timer = threading.Timer(0.5, writer.commit)
+        timer.start()
+        assert run(api, make_conninfo(database, options=options)) == ["9999_new"]
+        timer.join()
+    assert is_valid(database)
+
+
+def test_an_index_that_is_there_already_stays(api: Api, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE INDEX new_idx ON conversation_store.dialog (name)")
+        before = connection.execute("SELECT 'conversation_store.new_idx'::regclass::oid").fetchone()
+        with schema_with(_9999_new=FILE):
+            assert run(api, database) == ["9999_new"]
+        assert connection.execute("SELECT 'conversation_store.new_idx'::regclass::oid").fetchone() == before
 
 
 def test_an_index_that_an_interruption_left_invalid_is_built_again(api: Api, database: str) -> None:
@@ -97,3 +115,18 @@ def test_an_index_that_an_interrupted_run_still_builds_is_waited_for(api: Api, d
         thread.join()
         orphan.close()
     assert is_valid(database)
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="PgBouncer is not installed")
+def test_behind_a_pooler_migrations_take_turns_and_leave_no_lock_and_no_setting(api: Api, empty_database: str) -> None:
+    with schema_with(_9999_new=FILE), pooler(empty_database, default_pool_size=3) as address:
+        with ThreadPoolExecutor(2) as executor:
+            runs = [executor.submit(migrate, address, lock_wait=60) for _ in range(2)]
+            applied = [name for one in runs for name in one.result()]
+        assert sorted(applied) == [*NAMES, "9999_new"]
+        assert run(api, address) == []
+        with psycopg.connect(address, autocommit=True, prepare_threshold=None) as client:
+            for _ in range(10):
+                assert client.execute("SHOW lock_timeout").fetchone() == ("0",)
+                locks = client.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone()
+                assert locks == (0,)
