@@ -8,17 +8,20 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types measure format clean
+.PHONY: help demo test test-matrix check lint types measure format clean
 
 help: ## show this list
 	@echo "DATABASE_URL=... uses that server (databases of our own, with random names); PGBIN=... other binaries."
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## store, list, search, append and count conversations in a real PostgreSQL (INPUT=file.jsonl: your own)
 	@exec $(BIN)/python tests/demo/demo.py $(if $(INPUT),"$(INPUT)")
 
 test: $(READY) ## run the tests (ARGS="-k search": what pytest is to run)
 	@exec $(BIN)/python -m pytest $(ARGS)
+
+test-matrix: $(READY) ## run the tests on other versions of PostgreSQL, psycopg and Python (PGBIN=folder:folder)
+	@exec $(BIN)/python tests/matrix.py
 
 check: lint types test ## lint, check types, and run the tests
 
@@ -40,7 +43,7 @@ format: $(READY) ## lay out Python and SQL
 	$(BIN)/sqlfluff fix --disable-progress-bar sql
 
 clean: ## remove .venv and what the tools have left
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-matrix build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # Written last, so that a set-up which was interrupted is done again.
 $(READY): pyproject.toml

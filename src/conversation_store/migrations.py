@@ -48,7 +48,7 @@ def migrate(conninfo: str, *, lock_wait: float = 300.0) -> list[str]:
 
     Where there is nothing to do it only reads, on a standby too. Each migration is one transaction. It waits for locks
     for less than a second at a time, so that no call of a store is kept waiting for longer, and is tried again after a
-    pause; several that run at once take turns. *lock_wait* is for how many seconds it is tried again altogether.
+    pause; several that run at once take turns. *lock_wait* is for how many seconds it may wait for locks altogether.
     Raises `MigrationError`, which says who holds the lock, when that time is over, and when an applied file was
     changed, the database is not in UTF-8 or is a standby that is not up to date. Logs what it does, and a warning where
     a keyword search would be slow. SQL: `sql/schema/`.
@@ -142,7 +142,7 @@ class _Migrator:
         self._api = api
         self._connection = connection
         self._lock_wait = lock_wait
-        self._until = time.monotonic() + lock_wait
+        self._left = lock_wait
 
     def run(self) -> Steps[list[str]]:
         """Apply what is missing, and return its names."""
@@ -165,22 +165,24 @@ class _Migrator:
 
     def _apply(self, migration: Migration) -> Steps[bool]:
         """Apply a migration, again and again while locks are not to be had; return whether it was missing."""
-        attempt = 0
+        longest = 0.2
         while True:
+            began = time.monotonic()
             try:
                 return (yield from self._transaction(migration))
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, _OtherMigration):
                 pass
             yield self._connection.execute("ROLLBACK")
             holder = yield from schema_state.lock_holder(self._connection, _LOCK)
-            left = self._until - time.monotonic()
-            if left <= 0:
+            self._left -= time.monotonic() - began
+            if self._left <= 0:
                 raise MigrationError(f"{migration.name} got no lock within {self._lock_wait:g} seconds: {holder}")
             # Random, so that two do not meet again, and longer each time: meanwhile others have the table.
-            pause = min(left, random.uniform(0.5, 1) * min(_LONGEST_PAUSE, 0.2 * 2 ** min(attempt, 10)))  # noqa: S311
-            attempt += 1
+            pause = min(self._left, random.uniform(longest / 2, longest))  # noqa: S311
             _log.warning("%s waits for a lock: %s; tried again in %.1f seconds", migration.name, holder, pause)
             yield self._api.sleep(pause)
+            self._left -= pause
+            longest = min(_LONGEST_PAUSE, 2 * longest)
 
     def _transaction(self, migration: Migration) -> Steps[bool]:
         execute = self._connection.execute

@@ -58,6 +58,16 @@ def test_the_command_ends_with_0_where_every_row_was_imported_as_it_was(database
         assert store.conversations.count() == 20
 
 
+def test_the_source_may_be_named_by_a_variable(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ragflow_layout.create(database)
+    monkeypatch.setenv("RAGFLOW_DATABASE_URL", database)
+    assert call("import-ragflow", database=database).code == 0
+    monkeypatch.setenv("RAGFLOW_DATABASE_URL", "host=/nowhere password=sesame")
+    done = call("import-ragflow", database=database)
+    assert done.code == 1
+    assert "sesame" not in done.stderr
+
+
 def test_an_error_ends_the_command_with_a_message_without_the_password(database: str) -> None:
     ragflow_layout.create(database)
     done = call("import-ragflow", "--from", "host=/nowhere dbname=x password=sesame", database=database)
