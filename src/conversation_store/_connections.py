@@ -1,9 +1,9 @@
-"""What is looked at before a connection is used: its encoding, and whether it leads to one server only."""
+"""What is looked at before a connection is used: its encoding, whether it leads to one server, how it isolates."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from psycopg import AsyncConnection, Connection, capabilities, generators
@@ -11,66 +11,76 @@ from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
 from conversation_store import _validation as validate
+from conversation_store._deadlines import AsyncLimited, Limited
 from conversation_store.errors import InvalidArgument, UnsupportedConnection
 
-_direct: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
-"""Whether a connection leads to one server only. What is not here was not asked yet."""
+
+class Facts(NamedTuple):
+    """What is known of a connection."""
+
+    may_prepare: bool
+    is_read_committed: bool  # whether a transaction is, unless it says otherwise
 
 
-def may_prepare(connection: Connection[Any] | AsyncConnection[Any], asked: bool | None) -> Generator[Any, Any, bool]:
-    """Return whether statements may be prepared on a connection, in steps for `drive`.
+# Of one that was not asked yet: what was asked for in a transaction would take the snapshot of it.
+_UNKNOWN = Facts(may_prepare=False, is_read_committed=True)
+
+_facts: WeakKeyDictionary[Any, Facts] = WeakKeyDictionary()
+
+
+def ask(limited: Limited | AsyncLimited, prepare: bool | None) -> Generator[Any, Any, Facts]:
+    """Return what is known of a connection, in steps for `drive`; *prepare* is that of the store.
 
     A pooler that hands its servers from client to client makes one client run what another has prepared under the same
     name. So it is asked once whether the server's process is the one that the connection was told of: a pooler stands
-    between where it is not. Never inside of a transaction, where a statement more would take the snapshot; until it was
-    asked outside, nothing is prepared. *asked* is the `prepare` of the store.
+    between where it is not. Never inside of a transaction: until it was asked outside, nothing is prepared.
     """
+    connection: Connection[Any] | AsyncConnection[Any] = limited.connection
     if connection.pgconn.parameter_status(b"client_encoding") != b"UTF8":
         raise UnsupportedConnection(
             f"client_encoding must be UTF8, not {connection.info.parameter_status('client_encoding')!r}: other"
             " encodings cannot hold every text; connect with client_encoding='UTF8'"
         )
-    if asked is not None:
-        return asked
-    direct = _direct.get(connection)
-    if direct is None:
-        direct = yield _ask(connection) if isinstance(connection, Connection) else _ask_async(connection)
-        if direct is not None:
-            _direct[connection] = direct
-    return direct or False
+    facts = _facts.get(connection)
+    if facts is None:
+        facts = yield _ask(limited) if isinstance(limited, Limited) else _ask_async(limited)
+        if facts is None:
+            facts = _UNKNOWN
+        else:
+            _facts[connection] = facts
+    return facts if prepare is None else facts._replace(may_prepare=prepare)
 
 
 # The lock is held from the look at the status until the answer, and the question is not psycopg's execute(), which
 # would begin a transaction: to roll that back would undo what another thread or task has done in it meanwhile.
 
 
-def _ask(connection: Connection[Any]) -> bool | None:
-    with connection.lock:
-        if not _send(connection):
-            return None
-        return _answer(connection, connection.wait(generators.execute(connection.pgconn)))
+def _ask(limited: Limited) -> Facts | None:
+    with limited.lock:
+        return _answer(limited, limited.wait(generators.execute(limited.pgconn))) if _send(limited) else None
 
 
-async def _ask_async(connection: AsyncConnection[Any]) -> bool | None:
-    async with connection.lock:
-        if not _send(connection):
-            return None
-        return _answer(connection, await connection.wait(generators.execute(connection.pgconn)))
+async def _ask_async(limited: AsyncLimited) -> Facts | None:
+    async with limited.lock:
+        return _answer(limited, await limited.wait(generators.execute(limited.pgconn))) if _send(limited) else None
 
 
-def _send(connection: Connection[Any] | AsyncConnection[Any]) -> bool:
+def _send(limited: Limited | AsyncLimited) -> bool:
     """Send the question, and return True; where a transaction or a pipeline is open, send nothing."""
-    pgconn = connection.pgconn
+    pgconn = limited.pgconn
     if pgconn.transaction_status != TransactionStatus.IDLE or pgconn.pipeline_status != PipelineStatus.OFF:
         return False
-    pgconn.send_query(b"SELECT pg_catalog.pg_backend_pid()")
+    pgconn.send_query(
+        b"SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('default_transaction_isolation')"
+    )
     return True
 
 
-def _answer(connection: Connection[Any] | AsyncConnection[Any], results: list[PGresult]) -> bool:
+def _answer(limited: Limited | AsyncLimited, results: list[PGresult]) -> Facts:
     # Some poolers tell no process at all; one may answer with an error.
-    pid = connection.info.backend_pid
-    return pid > 0 and results[0].get_value(0, 0) == str(pid).encode()
+    pid = limited.connection.info.backend_pid
+    process, isolation = (results[0].get_value(0, column) for column in range(2))
+    return Facts(pid > 0 and process == str(pid).encode(), isolation in (b"read committed", None))
 
 
 def check_prepare(prepare: bool | None) -> bool | None:

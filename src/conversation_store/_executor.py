@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -12,11 +11,12 @@ from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 import psycopg
 from psycopg import AsyncConnection, AsyncRawCursor, Connection, RawCursor
-from psycopg.copy import AsyncLibpqWriter
+from psycopg.copy import AsyncLibpqWriter, LibpqWriter
 from psycopg.pq import TransactionStatus
 
 from conversation_store._adapters import AsyncCursor, Cursor, to_text
-from conversation_store._connections import may_prepare
+from conversation_store._connections import ask
+from conversation_store._deadlines import AsyncLimited, Limited
 from conversation_store._error_translation import is_stale_plan, translate
 from conversation_store._statement import Statement
 from conversation_store._waiting import drive, drive_async
@@ -71,11 +71,14 @@ class Executor:
     source: Source
     on_statement: OnStatement | None = None
     prepare: bool | None = None
+    timeout: float | None = None
 
     def run(self, statement: Statement[T]) -> T:
         """Run a statement and return its result."""
-        with self.source.statement() as connection, Cursor(connection, row_factory=statement.row) as cursor:
-            return drive(_execute(self, statement, connection, cursor, _copy))
+        with self.source.statement() as connection:
+            limited = Limited(connection, _limit(self, statement))
+            with Cursor(limited, row_factory=statement.row) as cursor:
+                return drive(_execute(self, statement, limited, cursor, _copy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +88,27 @@ class AsyncExecutor:
     source: AsyncSource
     on_statement: OnStatement | None = None
     prepare: bool | None = None
+    timeout: float | None = None
 
     async def run(self, statement: Statement[T]) -> T:
         """Run a statement and return its result."""
-        async with (
-            self.source.statement() as connection,
-            AsyncCursor(connection, row_factory=statement.row) as cursor,
-        ):
-            return await drive_async(_execute(self, statement, connection, cursor, _copy_async))
+        async with self.source.statement() as connection:
+            limited = AsyncLimited(connection, _limit(self, statement))
+            async with AsyncCursor(limited, row_factory=statement.row) as cursor:
+                return await drive_async(_execute(self, statement, limited, cursor, _copy_async))
+
+
+_READ_COMMITTED = b"SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
+_BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED"
+
+
+def _limit(executor: Executor | AsyncExecutor, statement: Statement[Any]) -> float | None:
+    """Return how many seconds a statement may take: a load may take any time."""
+    return None if statement.copied is not None else executor.timeout
 
 
 def _execute(
-    executor: Executor | AsyncExecutor, statement: Statement[T], connection: Any, cursor: Any, copy: Callable[..., Any]
+    executor: Executor | AsyncExecutor, statement: Statement[T], limited: Any, cursor: Any, copy: Callable[..., Any]
 ) -> Generator[Any, Any, T]:
     """Run a statement in steps: a sync cursor has done a step when it is yielded, asyncio awaits it."""
     query = statement.query
@@ -105,12 +117,18 @@ def _execute(
     failed: BaseException | None = None
     rows = 0
     started = time.perf_counter()
+    # Of a pool, the transaction is that of the statement; any other is a caller's.
+    is_own = executor.source.connection is None
     try:
-        prepare = None if (yield from may_prepare(connection, executor.prepare)) else False
+        facts = yield from ask(limited, executor.prepare)
+        prepare = None if facts.may_prepare else False
+        idle = limited.info.transaction_status == TransactionStatus.IDLE
+        if is_own and not facts.is_read_committed:
+            # Whatever the role has set: another isolation would refuse what waits for a lock.
+            yield cursor.execute(_BEGIN if limited.autocommit else _READ_COMMITTED, prepare=False)
         if statement.copied is not None:
             yield copy(cursor, query.text, statement.copied)
         else:
-            idle = connection.info.transaction_status == TransactionStatus.IDLE
             try:
                 yield cursor.execute(query.text, params, binary=True, prepare=prepare)
             except psycopg.errors.FeatureNotSupported as error:
@@ -119,15 +137,19 @@ def _execute(
                 if not idle:
                     raise StalePlan("a migration changed a table; roll back and run the transaction again") from error
                 # Nothing ran yet, so once more is safe. A transaction here is only the one that the statement opened.
-                if not connection.autocommit:
-                    yield connection.rollback()
+                yield limited.rollback()
                 yield cursor.execute(b"DEALLOCATE ALL")
                 yield cursor.execute(query.text, params, binary=True, prepare=prepare)
         rows = cursor.rowcount
         returns_rows = statement.copied is None and query.returns != "count"
         result = statement.read((yield cursor.fetchall()) if returns_rows else [], rows)
+        if is_own and limited.info.transaction_status != TransactionStatus.IDLE:
+            yield limited.commit()
     except BaseException as error:
         failed = error
+    if failed is not None and is_own and not limited.closed:
+        with suppress(psycopg.Error):  # the pool discards a connection that is in a transaction still
+            yield limited.rollback()
     seconds = time.perf_counter() - started
     if executor.on_statement is not None:
         try:
@@ -146,9 +168,16 @@ def _execute(
 
 
 def _copy(cursor: RawCursor[Any], text: bytes, rows: Sequence[Sequence[object]]) -> None:
-    with cursor.copy(text) as copy:
-        for row in rows:
-            copy.write_row([to_text(value) for value in row])
+    try:
+        with cursor.copy(text) as copy:
+            for row in rows:
+                copy.write_row([to_text(value) for value in row])
+    except BaseException as error:
+        # psycopg ends a COPY that fails, but not one that is interrupted while it begins: no statement could follow.
+        if cursor.connection.info.transaction_status == TransactionStatus.ACTIVE:
+            with suppress(psycopg.Error):
+                LibpqWriter(cursor).finish(error)
+        raise
 
 
 async def _copy_async(cursor: AsyncRawCursor[Any], text: bytes, rows: Sequence[Sequence[object]]) -> None:
@@ -157,13 +186,7 @@ async def _copy_async(cursor: AsyncRawCursor[Any], text: bytes, rows: Sequence[S
             for row in rows:
                 await copy.write_row([to_text(value) for value in row])
     except BaseException as error:
-        # psycopg ends a COPY that fails, but not one that is cancelled while it begins: no statement could follow.
-        info = cursor.connection.info
-        if info.transaction_status == TransactionStatus.ACTIVE:
-            with suppress(psycopg.Error, TimeoutError):
-                async with asyncio.timeout(5):
-                    await AsyncLibpqWriter(cursor).finish(error)
-            # The server does not answer, so nothing could be rolled back either.
-            if info.transaction_status == TransactionStatus.ACTIVE:
-                await cursor.connection.close()
+        if cursor.connection.info.transaction_status == TransactionStatus.ACTIVE:
+            with suppress(psycopg.Error):
+                await AsyncLibpqWriter(cursor).finish(error)
         raise

@@ -19,6 +19,7 @@ StoreError
 ├── OutsideTransaction
 ├── AbortedTransaction
 ├── StalePlan
+├── StatementTimeout (also a psycopg.OperationalError)
 ├── UnsupportedConnection
 ├── ForkedConnection
 ├── MigrationError
@@ -30,6 +31,8 @@ of its client from its own. Errors of the server and of the pool (`psycopg.Opera
 """
 
 from __future__ import annotations
+
+import psycopg
 
 
 class StoreError(Exception):
@@ -133,6 +136,14 @@ class AbortedTransaction(StoreError):
 
 class StalePlan(StoreError):
     """A migration changed a table while this transaction was open; roll back and run the transaction again."""
+
+
+class StatementTimeout(StoreError, psycopg.OperationalError):
+    """The statement took longer than the `statement_timeout` of the store, and was ended.
+
+    The server has cancelled it, and nothing of it took effect; or, as the message says then, the server did not answer,
+    and nobody knows.
+    """
 
 
 class UnsupportedConnection(StoreError):

@@ -9,14 +9,16 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import psycopg
 from psycopg import AsyncConnection, Connection
 from psycopg.pq import TransactionStatus
 
 from conversation_store import _validation as validate
-from conversation_store._connections import may_prepare
+from conversation_store._adapters import AsyncCursor, Cursor
+from conversation_store._connections import Facts, ask
+from conversation_store._deadlines import AsyncLimited, Limited
 from conversation_store._executor import AsyncExecutor, Executor
 from conversation_store._scope import AsyncScope, SyncScope
 from conversation_store._waiting import drive, drive_async
@@ -32,15 +34,16 @@ Isolation: TypeAlias = Literal["read committed", "repeatable read", "serializabl
 def begin(executor: Executor, isolation: Isolation | None = None, read_only: bool = False) -> Generator[Executor]:
     """Give an executor inside of one transaction, or of a savepoint where there is a transaction already."""
     with executor.source.enter() as (connection, parent):
-        drive(may_prepare(connection, executor.prepare))
-        before, after = _opening(connection, parent, isolation, read_only)
+        limited = Limited(connection, executor.timeout)
+        facts = drive(ask(limited, executor.prepare))
+        before, after = _opening(connection, parent, isolation, read_only, facts)
         for text in before:
-            connection.execute(text, prepare=False)
+            _run(limited, text)
         scope = SyncScope(connection, parent)
-        with connection.transaction():
+        with limited.transaction():
             with scope.block():
                 for text in after:
-                    connection.execute(text, prepare=False)
+                    _run(limited, text)
                 yield replace(executor, source=scope)
             _check_commits(connection)
 
@@ -51,15 +54,16 @@ async def begin_async(
 ) -> AsyncGenerator[AsyncExecutor]:
     """Do as `begin` does, on asyncio."""
     async with executor.source.enter() as (connection, parent):
-        await drive_async(may_prepare(connection, executor.prepare))
-        before, after = _opening(connection, parent, isolation, read_only)
+        limited = AsyncLimited(connection, executor.timeout)
+        facts = await drive_async(ask(limited, executor.prepare))
+        before, after = _opening(connection, parent, isolation, read_only, facts)
         for text in before:
-            await connection.execute(text, prepare=False)
+            await _run_async(limited, text)
         scope = AsyncScope(connection, parent)
-        async with connection.transaction():
+        async with limited.transaction():
             async with scope.block():
                 for text in after:
-                    await connection.execute(text, prepare=False)
+                    await _run_async(limited, text)
                 yield replace(executor, source=scope)
             # The lock: a statement of another task may run still, and COMMIT waits for it too.
             async with connection.lock:
@@ -73,6 +77,16 @@ def keeps_locks(connection: Connection[Any] | AsyncConnection[Any] | None) -> bo
     return not (connection.autocommit and connection.info.transaction_status == TransactionStatus.IDLE)
 
 
+def _run(limited: Limited, text: bytes) -> None:
+    with Cursor(cast(Any, limited)) as cursor:
+        cursor.execute(text, prepare=False)
+
+
+async def _run_async(limited: AsyncLimited, text: bytes) -> None:
+    async with AsyncCursor(cast(Any, limited)) as cursor:
+        await cursor.execute(text, prepare=False)
+
+
 _ISOLATION: Mapping[str, bytes] = {
     "read committed": b"SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
     "repeatable read": b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
@@ -81,7 +95,11 @@ _ISOLATION: Mapping[str, bytes] = {
 
 
 def _opening(
-    connection: Connection[Any] | AsyncConnection[Any], parent: object, isolation: Isolation | None, read_only: bool
+    connection: Connection[Any] | AsyncConnection[Any],
+    parent: object,
+    isolation: Isolation | None,
+    read_only: bool,
+    facts: Facts,
 ) -> tuple[list[bytes], list[bytes]]:
     """Return what is run before psycopg's own BEGIN or SAVEPOINT, and what after it."""
     after = [] if isolation is None else [_ISOLATION[validate.choice("isolation", isolation, tuple(_ISOLATION))]]
@@ -92,6 +110,8 @@ def _opening(
     joins = parent is not None and idle and not connection.autocommit
     if after and (joins or not idle):
         raise InvalidArgument("isolation and read_only must be given to the outermost transaction, not to a savepoint")
+    if parent is None and isolation is None and not facts.is_read_committed:
+        after.insert(0, _ISOLATION["read committed"])  # whatever the role has set
     return ([b"SELECT 1"] if joins else []), after
 
 
