@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import subprocess
 import sys
 import uuid
@@ -18,7 +17,6 @@ from psycopg.pq import Format, TransactionStatus
 from psycopg.rows import args_row, dict_row, namedtuple_row, tuple_row
 from psycopg.types.json import set_json_loads
 from psycopg.types.string import StrDumper, TextLoader
-from psycopg_pool import PoolTimeout
 
 from conversation_store import AlreadyExists, DialogNotFound, InvalidArgument, StalePlan, UnsupportedConnection
 from operations import OPERATIONS
@@ -148,12 +146,6 @@ def test_an_error_leaves_the_pool_usable(api: SyncApi | AsyncApi, db: str) -> No
                 with pytest.raises(DialogNotFound):
                     store.conversations.save(dialog_id="nowhere")
                 assert store.dialogs.get_by_id("nowhere") is None
-
-
-def test_a_server_that_is_not_there_is_the_pools_error(api: SyncApi | AsyncApi) -> None:
-    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
-    with pytest.raises(PoolTimeout), api.store("host=/nowhere dbname=x", timeout=0.2):
-        pass
 
 
 # -- the hook --------------------------------------------------------------------------------------

@@ -2,26 +2,30 @@
 
 The thread or task that waits looks at the clock itself, each time that psycopg wakes it up: there is no watchdog that
 could stop a statement which has just ended, or the next one. The server is asked to cancel the statement. Where it does
-not take the request, or does not end the statement then, the connection is closed.
+not take the request, or does not end the statement then, the connection is closed. So it is with a libpq before version
+17, which cannot ask without waiting.
 """
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Generator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+import logging
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 from typing import Any, TypeVar, cast
 
 import psycopg
-from psycopg import AsyncConnection, Connection, capabilities, waiting
-from psycopg.pq import ConnStatus, TransactionStatus
+from psycopg import AsyncConnection, Connection, capabilities, generators, waiting
+from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
+from psycopg.rows import BaseRowFactory, tuple_row
 
+from conversation_store._adapters import AsyncCursor, Cursor
 from conversation_store._waiting import drive, drive_async
 from conversation_store.errors import StatementTimeout
 
 T = TypeVar("T")
+
+_log = logging.getLogger("conversation_store")
 
 _INTERVAL = 0.1  # seconds between two looks at the clock, as in psycopg
 # Seconds for the request to cancel, and then for the end of the statement: together less than two.
@@ -75,8 +79,10 @@ class _Limited:
             raise reason
         failed: BaseException | None = None
         try:
+            if not capabilities.has_cancel_safe():  # a libpq before version 17: its request could wait for ever
+                raise _Expired
             yield self._cancel(_CANCEL if expired else _CANCEL_INTERRUPTED)
-            result = yield self._wait(_until(steps, monotonic() + _END))
+            result = yield self.wait_for(_until(steps, monotonic() + _END))
         except BaseException as error:
             failed = error
         else:
@@ -105,20 +111,16 @@ class _Limited:
         then = (
             "the server has cancelled it"
             if ended
-            else "the server does not answer, so the connection was closed; whether the statement took effect is unknown"
+            else "the connection was closed, since the server could not be made to end it: whether it took effect is"
+            " unknown"
         )
         return StatementTimeout(f"the statement took longer than statement_timeout, {self._timeout:g} seconds; {then}")
 
-    def _cancelling(self) -> threading.Thread:
-        """Start a request to cancel with a libpq before version 17, which can only wait for the answer."""
-        thread = threading.Thread(target=self.connection.cancel, daemon=True)
-        thread.start()
-        return thread
-
-    def _cancel(self, timeout: float) -> Any:
+    def wait_for(self, steps: Generator[Any, Any, Any]) -> Any:
+        """Wait for the end of a generator of psycopg, however long that takes; on asyncio, return an awaitable."""
         raise NotImplementedError
 
-    def _wait(self, steps: Generator[Any, Any, T]) -> Any:
+    def _cancel(self, within: float) -> Any:
         raise NotImplementedError
 
 
@@ -128,14 +130,30 @@ class Limited(_Limited):
     def wait(self, steps: Generator[Any, Any, T], interval: float = _INTERVAL) -> T:
         """Wait for the end of a statement, but not for ever."""
         try:
-            return self._wait(self._limited(steps))
+            return self.wait_for(self._limited(steps))
         except BaseException as error:
             reason = error
         return drive(self._end(steps, reason))
 
-    def transaction(self) -> AbstractContextManager[Any]:
-        """Return a block with a transaction or a savepoint, as the connection does."""
-        return Connection.transaction(cast(Any, self))
+    def cursor(self, row: BaseRowFactory[Any] = tuple_row) -> Cursor[Any]:
+        """Return a cursor of this package."""
+        return Cursor(cast(Any, self), row_factory=row)
+
+    @contextmanager
+    def transaction(self) -> Generator[None]:
+        """Give a block with a transaction or a savepoint, as the connection does."""
+        failed: BaseException | None = None
+        try:
+            with Connection.transaction(cast(Any, self)):
+                try:
+                    yield
+                except BaseException as error:
+                    failed = error
+                    raise
+            return
+        except StatementTimeout as error:
+            timeout = error
+        raise _why(failed, timeout)
 
     def commit(self) -> None:
         """Commit the transaction if one is open."""
@@ -145,17 +163,11 @@ class Limited(_Limited):
         """Roll the transaction back if one is open."""
         Connection.rollback(cast(Any, self))
 
-    def _wait(self, steps: Generator[Any, Any, T]) -> T:
+    def wait_for(self, steps: Generator[Any, Any, T]) -> T:
         return waiting.wait(steps, self.pgconn.socket, interval=_INTERVAL)
 
-    def _cancel(self, timeout: float) -> None:
-        if capabilities.has_cancel_safe():
-            self.connection.cancel_safe(timeout=timeout)
-            return
-        request = self._cancelling()
-        request.join(timeout)
-        if request.is_alive():
-            raise psycopg.errors.CancellationTimeout("the server does not answer the request to cancel")
+    def _cancel(self, within: float) -> None:
+        self.connection.cancel_safe(timeout=within)
 
 
 class AsyncLimited(_Limited):
@@ -164,14 +176,30 @@ class AsyncLimited(_Limited):
     async def wait(self, steps: Generator[Any, Any, T], interval: float = _INTERVAL) -> T:
         """Wait for the end of a statement, but not for ever."""
         try:
-            return await self._wait(self._limited(steps))
+            return await self.wait_for(self._limited(steps))
         except BaseException as error:
             reason = error
         return await drive_async(self._end(steps, reason))
 
-    def transaction(self) -> AbstractAsyncContextManager[Any]:
-        """Return a block with a transaction or a savepoint, as the connection does."""
-        return AsyncConnection.transaction(cast(Any, self))
+    def cursor(self, row: BaseRowFactory[Any] = tuple_row) -> AsyncCursor[Any]:
+        """Return a cursor of this package."""
+        return AsyncCursor(cast(Any, self), row_factory=cast(Any, row))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[None]:
+        """Give a block with a transaction or a savepoint, as the connection does."""
+        failed: BaseException | None = None
+        try:
+            async with AsyncConnection.transaction(cast(Any, self)):
+                try:
+                    yield
+                except BaseException as error:
+                    failed = error
+                    raise
+            return
+        except StatementTimeout as error:
+            timeout = error
+        raise _why(failed, timeout)
 
     async def commit(self) -> None:
         """Commit the transaction if one is open."""
@@ -181,15 +209,27 @@ class AsyncLimited(_Limited):
         """Roll the transaction back if one is open."""
         await AsyncConnection.rollback(cast(Any, self))
 
-    async def _wait(self, steps: Generator[Any, Any, T]) -> T:
+    async def wait_for(self, steps: Generator[Any, Any, T]) -> T:
         return await waiting.wait_async(steps, self.pgconn.socket, interval=_INTERVAL)
 
-    async def _cancel(self, timeout: float) -> None:
-        if capabilities.has_cancel_safe():
-            await self.connection.cancel_safe(timeout=timeout)
-            return
-        request, until = self._cancelling(), monotonic() + timeout
-        while request.is_alive():
-            if monotonic() >= until:
-                raise psycopg.errors.CancellationTimeout("the server does not answer the request to cancel")
-            await asyncio.sleep(0.02)
+    async def _cancel(self, within: float) -> None:
+        await self.connection.cancel_safe(timeout=within)
+
+
+def _why(failed: BaseException | None, timeout: StatementTimeout) -> BaseException:
+    """Return why a transaction failed: as in psycopg, an error of the rollback is not raised instead."""
+    if failed is None or failed is timeout:
+        return timeout
+    _log.warning("the rollback of a transaction failed: %s", timeout)
+    return failed
+
+
+def answers(limited: Limited | AsyncLimited, timeout: float) -> Generator[Any, Any, bool]:
+    """Return whether the server of an idle connection answers within some seconds, in steps for `drive`."""
+    try:
+        limited.pgconn.send_query(b"")
+        results = yield limited.wait_for(_until(generators.execute(limited.pgconn), monotonic() + timeout))
+    except (psycopg.Error, _Expired):
+        return False
+    # Any other result is the last word of a server that has ended the session.
+    return [result.status for result in results] == [ExecStatus.EMPTY_QUERY]

@@ -14,7 +14,7 @@ from psycopg import AsyncConnection, AsyncRawCursor, Connection, RawCursor
 from psycopg.copy import AsyncLibpqWriter, LibpqWriter
 from psycopg.pq import TransactionStatus
 
-from conversation_store._adapters import AsyncCursor, Cursor, to_text
+from conversation_store._adapters import to_text
 from conversation_store._connections import ask
 from conversation_store._deadlines import AsyncLimited, Limited
 from conversation_store._error_translation import is_stale_plan, translate
@@ -77,7 +77,7 @@ class Executor:
         """Run a statement and return its result."""
         with self.source.statement() as connection:
             limited = Limited(connection, _limit(self, statement))
-            with Cursor(limited, row_factory=statement.row) as cursor:
+            with limited.cursor(statement.row) as cursor:
                 return drive(_execute(self, statement, limited, cursor, _copy))
 
 
@@ -94,7 +94,7 @@ class AsyncExecutor:
         """Run a statement and return its result."""
         async with self.source.statement() as connection:
             limited = AsyncLimited(connection, _limit(self, statement))
-            async with AsyncCursor(limited, row_factory=statement.row) as cursor:
+            async with limited.cursor(statement.row) as cursor:
                 return await drive_async(_execute(self, statement, limited, cursor, _copy_async))
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
+import psycopg
 from psycopg import AsyncConnection, Connection
-from psycopg_pool import AsyncConnectionPool, ConnectionPool
+from psycopg.pq import TransactionStatus
+from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
+from conversation_store._deadlines import AsyncLimited, Limited, answers
 from conversation_store._forks import check_not_forked, process_of
 from conversation_store._scope import AsyncScope, SyncScope
+from conversation_store._waiting import drive, drive_async
 from conversation_store.errors import OutsideTransaction
 
 
@@ -63,11 +69,14 @@ class PoolRoot:
         self._pool = pool
         self._pid = process_of(_idle(pool))
 
+    def _check(self) -> None:
+        _check_outside(self)
+        check_not_forked(self._pid, "pool")
+
     @contextmanager
     def statement(self) -> Generator[Connection[Any]]:
         """Give a connection for one statement."""
-        _check_outside(self)
-        check_not_forked(self._pid, "pool")
+        self._check()
         with self._pool.connection() as connection:
             yield connection
 
@@ -87,11 +96,14 @@ class AsyncPoolRoot:
         self._pool = pool
         self._pid = process_of(_idle(pool))
 
+    def _check(self) -> None:
+        _check_outside(self)
+        check_not_forked(self._pid, "pool")
+
     @asynccontextmanager
     async def statement(self) -> AsyncGenerator[AsyncConnection[Any]]:
         """Give a connection for one statement."""
-        _check_outside(self)
-        check_not_forked(self._pid, "pool")
+        self._check()
         async with self._pool.connection() as connection:
             yield connection
 
@@ -102,12 +114,49 @@ class AsyncPoolRoot:
             yield connection, None
 
 
+class _Connector:
+    """Connects for a pool, and remembers the last error, which a pool only logs."""
+
+    def __init__(self, connect: Callable[..., Any]) -> None:
+        self.error: psycopg.Error | None = None
+        self._connect = connect
+
+    def connect(self, conninfo: str, **parameters: Any) -> Any:
+        """Connect; on asyncio, return an awaitable."""
+        return drive(self._steps(conninfo, parameters))
+
+    def _steps(self, conninfo: str, parameters: dict[str, Any]) -> Generator[Any, Any, Any]:
+        try:
+            connection = yield self._connect(conninfo, **parameters)
+        except psycopg.Error as error:
+            self.error = error
+            raise
+        self.error = None
+        return connection
+
+
+class _AsyncConnector(_Connector):
+    async def connect(self, conninfo: str, **parameters: Any) -> Any:
+        return await drive_async(self._steps(conninfo, parameters))
+
+
 class _Own:
     """A store's own pool, of which a forked child gets a new one."""
 
-    def __init__(self, make_pool: Callable[[], Any]) -> None:
-        super().__init__(make_pool())  # type: ignore[call-arg]  # that of PoolRoot or AsyncPoolRoot
-        self._make_pool = make_pool
+    def __init__(self, pool_class: Any, connector: _Connector, parameters: dict[str, Any], **sizes: Any) -> None:
+        self._connector = connector
+        self._connect: Callable[[], Any] = lambda: connector.connect("", **parameters)
+        self._make_pool: Callable[[], Any] = lambda: pool_class(
+            kwargs=parameters,
+            connection_class=connector,
+            open=False,
+            # Between two attempts to connect lies less than the time that a call waits for a connection.
+            reconnect_timeout=sizes["timeout"],
+            **sizes,
+        )
+        super().__init__(self._make_pool())  # type: ignore[call-arg]  # that of PoolRoot or AsyncPoolRoot
+        self._returned: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+        self._drained = 0
         self._is_to_open = False
         _own_pools.add(self)
 
@@ -118,13 +167,79 @@ class _Own:
         self._pool: Any = self._make_pool()
         self._pid = os.getpid()
 
+    def _opened(self) -> Generator[Any, Any, None]:
+        """Open the pool, once it is known that one can connect: the pool would try again and not say why."""
+        try:
+            connection = yield self._connect()
+        except psycopg.Error as error:
+            # The frames below know the password.
+            raise error.with_traceback(None)  # noqa: B904
+        yield connection.close()
+        yield self._pool.open(wait=True, timeout=self._pool.timeout)
+
+    def _taken(self, limited: Callable[[Any, None], Limited | AsyncLimited]) -> Generator[Any, Any, Any]:
+        """Take a connection of the pool; one that was idle for some seconds is looked at first."""
+        if self._is_to_open:
+            yield self._pool.open()  # does nothing where it is open
+            self._is_to_open = False
+        while True:
+            drained = self._drained
+            try:
+                connection = yield self._pool.getconn()
+            except PoolTimeout as timeout:
+                if self._connector.error is None:
+                    raise
+                raise PoolTimeout(f"{timeout}; the last attempt to connect: {self._connector.error}") from (
+                    self._connector.error.with_traceback(None)
+                )
+            answering = False
+            try:
+                answering = self._is_fresh(connection) or (yield from answers(limited(connection, None), _CHECK))
+                if answering:
+                    return connection
+            finally:
+                if not answering:
+                    yield connection.close()
+                    yield self._pool.putconn(connection)
+            # What has cut one connection has cut the others that are idle.
+            if drained == self._drained:
+                self._drained += 1
+                yield self._pool.drain()
+
+    def _is_fresh(self, connection: Any) -> bool:
+        """Return whether a connection was in use just now, and the server has not closed it since."""
+        idle = monotonic() - self._returned.get(connection, 0.0)
+        return idle < _IDLE and not _is_readable(connection.pgconn.socket)
+
+    def _given_back(self, connection: Any) -> Generator[Any, Any, None]:
+        self._returned[connection] = monotonic()
+        if connection.info.transaction_status != TransactionStatus.IDLE:
+            yield connection.close()  # what the pool would wait for, without an end
+        yield self._pool.putconn(connection)
+
+
+_IDLE = 5.0  # seconds after which a connection is looked at; a round trip more
+_CHECK = 1.0  # seconds that the server may take to answer that
+
+
+def _is_readable(socket: int) -> bool:
+    """Return whether there is something to read: of an idle connection that is its end."""
+    if not hasattr(select, "poll"):
+        return bool(select.select([socket], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(socket, select.POLLIN)
+    return bool(poll.poll(0))
+
 
 class OwnPoolRoot(_Own, PoolRoot):
     """The connections of a store's own pool."""
 
+    def __init__(self, parameters: dict[str, Any], **sizes: Any) -> None:
+        super().__init__(ConnectionPool, _Connector(Connection.connect), parameters, **sizes)
+
     def open(self) -> None:
-        """Open the pool, and wait for its first connections."""
-        self._pool.open(wait=True, timeout=self._pool.timeout)
+        """Connect, which raises what is wrong, and open the pool."""
+        drive(self._opened())
 
     def close(self) -> None:
         """Close the pool."""
@@ -134,19 +249,23 @@ class OwnPoolRoot(_Own, PoolRoot):
     @contextmanager
     def statement(self) -> Generator[Connection[Any]]:
         """Give a connection for one statement."""
-        if self._is_to_open:
-            self._pool.open()  # does nothing where it is open
-            self._is_to_open = False
-        with super().statement() as connection:
+        self._check()
+        connection = drive(self._taken(Limited))
+        try:
             yield connection
+        finally:
+            drive(self._given_back(connection))
 
 
 class AsyncOwnPoolRoot(_Own, AsyncPoolRoot):
     """The connections of a store's own pool on asyncio."""
 
+    def __init__(self, parameters: dict[str, Any], **sizes: Any) -> None:
+        super().__init__(AsyncConnectionPool, _AsyncConnector(AsyncConnection.connect), parameters, **sizes)
+
     async def open(self) -> None:
-        """Open the pool, and wait for its first connections."""
-        await self._pool.open(wait=True, timeout=self._pool.timeout)
+        """Connect, which raises what is wrong, and open the pool."""
+        await drive_async(self._opened())
 
     async def close(self) -> None:
         """Close the pool."""
@@ -156,11 +275,12 @@ class AsyncOwnPoolRoot(_Own, AsyncPoolRoot):
     @asynccontextmanager
     async def statement(self) -> AsyncGenerator[AsyncConnection[Any]]:
         """Give a connection for one statement."""
-        if self._is_to_open:
-            await self._pool.open()  # does nothing where it is open
-            self._is_to_open = False
-        async with super().statement() as connection:
+        self._check()
+        connection = await drive_async(self._taken(AsyncLimited))
+        try:
             yield connection
+        finally:
+            await drive_async(self._given_back(connection))
 
 
 _own_pools: WeakSet[_Own] = WeakSet()

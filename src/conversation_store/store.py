@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from typing import Any, Self, TypeVar, cast
 
 from psycopg import AsyncConnection, Connection
@@ -12,6 +11,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from conversation_store import _validation as validate
 from conversation_store._connections import check_prepare
+from conversation_store._conninfo import check_conninfo, with_defaults
 from conversation_store._executor import AsyncExecutor, Executor, OnStatement
 from conversation_store._json_writer import LARGEST_JSON, MAX_JSON_BYTES, JsonWriter, OnRepair
 from conversation_store._operations import Settings
@@ -39,8 +39,6 @@ from conversation_store.tenants import AsyncTenantRepository, TenantRepository
 from conversation_store.transaction import Isolation, begin, begin_async, run_in, run_in_async
 
 T = TypeVar("T")
-
-_OWN_POOL: dict[str, Any] = {"kwargs": {"autocommit": True, "client_encoding": "UTF8"}, "open": False}
 
 
 class Transaction:
@@ -104,12 +102,17 @@ class ConversationStore(Transaction):
     Takes exactly one of *conninfo*, *pool* and *connection*:
 
     - *conninfo*: a connection string, for a pool of the store's own, which `with` (or `open` and `close`) opens and
-      closes. Its connections are in autocommit.
+      closes. Its connections are in autocommit. What it does not set of `connect_timeout` (10 seconds), keepalives and
+      `tcp_user_timeout` has defaults by which a lost server is noticed.
     - *pool*: a caller's pool, which stays the caller's.
     - *connection*: a caller's connection, whose open transaction is joined and never committed.
     - *min_size*, *max_size*: how many connections the store's own pool has.
     - *timeout*: how many seconds a call waits for a connection of the store's own pool before
       `psycopg_pool.PoolTimeout`.
+    - *statement_timeout*: how many seconds a statement may take before `StatementTimeout`; None for any time. COPY, by
+      which `insert_many` and imports load, may take any time. The limit is the client's and holds behind poolers and
+      where the server does not answer: after at most two seconds more, the statement has been cancelled or its
+      connection closed.
     - *prepare*: whether statements that run often are prepared on the server. By default they are, but not behind a
       pooler, which each connection is asked about once: it may mix up the prepared statements of its clients. True
       prepares there too, for a pooler that keeps them apart; it needs libpq 17. False never prepares.
@@ -134,6 +137,7 @@ class ConversationStore(Transaction):
         min_size: int = 1,
         max_size: int = 10,
         timeout: float = 30.0,
+        statement_timeout: float | None = 60.0,
         prepare: bool | None = None,
         max_items_per_page: int = 1_000,
         max_json_bytes: int = MAX_JSON_BYTES,
@@ -141,19 +145,23 @@ class ConversationStore(Transaction):
         on_repair: OnRepair | None = None,
         on_statement: OnStatement | None = None,
     ) -> None:
-        _check_exactly_one(conninfo, pool, connection, ConnectionPool, Connection)
+        try:
+            own = _own_pool(OwnPoolRoot, conninfo)
+        finally:
+            del conninfo  # it may hold a password, which no traceback shows
+        _check_exactly_one(own, pool, connection, ConnectionPool, Connection)
         settings = _settings(max_items_per_page, on_statement, max_json_bytes, repair_json, on_repair)
-        _check_pool(min_size, max_size, timeout)
-        self._own: OwnPoolRoot | None = None
-        if conninfo is not None:
-            self._own = OwnPoolRoot(
-                partial(ConnectionPool, conninfo, min_size=min_size, max_size=max_size, timeout=timeout, **_OWN_POOL)
-            )
+        sizes = _sizes(min_size, max_size, timeout)
+        self._own = None if own is None else own(**sizes)
         root = self._own or (PoolRoot(pool) if pool is not None else ConnectionRoot(cast("Any", connection)))
-        super().__init__(Executor(root, on_statement, check_prepare(prepare)), settings)
+        limit = _statement_timeout(statement_timeout)
+        super().__init__(Executor(root, on_statement, check_prepare(prepare), limit), settings)
 
     def open(self) -> None:
-        """Open the store's own pool and wait for its first connections; raises `psycopg_pool.PoolTimeout`."""
+        """Open the store's own pool and wait for its first connections.
+
+        Raises the `psycopg.OperationalError` of the first attempt to connect, at once.
+        """
         if self._own is not None:
             self._own.open()
 
@@ -217,6 +225,7 @@ class AsyncConversationStore(AsyncTransaction):
         min_size: int = 1,
         max_size: int = 10,
         timeout: float = 30.0,
+        statement_timeout: float | None = 60.0,
         prepare: bool | None = None,
         max_items_per_page: int = 1_000,
         max_json_bytes: int = MAX_JSON_BYTES,
@@ -224,21 +233,23 @@ class AsyncConversationStore(AsyncTransaction):
         on_repair: OnRepair | None = None,
         on_statement: OnStatement | None = None,
     ) -> None:
-        _check_exactly_one(conninfo, pool, connection, AsyncConnectionPool, AsyncConnection)
+        try:
+            own = _own_pool(AsyncOwnPoolRoot, conninfo)
+        finally:
+            del conninfo  # it may hold a password, which no traceback shows
+        _check_exactly_one(own, pool, connection, AsyncConnectionPool, AsyncConnection)
         settings = _settings(max_items_per_page, on_statement, max_json_bytes, repair_json, on_repair)
-        _check_pool(min_size, max_size, timeout)
-        self._own: AsyncOwnPoolRoot | None = None
-        if conninfo is not None:
-            self._own = AsyncOwnPoolRoot(
-                partial(
-                    AsyncConnectionPool, conninfo, min_size=min_size, max_size=max_size, timeout=timeout, **_OWN_POOL
-                )
-            )
+        sizes = _sizes(min_size, max_size, timeout)
+        self._own = None if own is None else own(**sizes)
         root = self._own or (AsyncPoolRoot(pool) if pool is not None else AsyncConnectionRoot(cast("Any", connection)))
-        super().__init__(AsyncExecutor(root, on_statement, check_prepare(prepare)), settings)
+        limit = _statement_timeout(statement_timeout)
+        super().__init__(AsyncExecutor(root, on_statement, check_prepare(prepare), limit), settings)
 
     async def open(self) -> None:
-        """Open the store's own pool and wait for its first connections; raises `psycopg_pool.PoolTimeout`."""
+        """Open the store's own pool and wait for its first connections.
+
+        Raises the `psycopg.OperationalError` of the first attempt to connect, at once.
+        """
         if self._own is not None:
             await self._own.open()
 
@@ -297,22 +308,42 @@ def _settings(
     )
 
 
-def _check_pool(min_size: object, max_size: object, timeout: object) -> None:
+def _own_pool(root: Callable[..., T], conninfo: str | None) -> Callable[..., T] | None:
+    """Return what makes the root of a store's own pool of its sizes."""
+    if conninfo is None:
+        return None
+    try:
+        checked = check_conninfo("conninfo", conninfo)
+    finally:
+        del conninfo
+    return lambda **sizes: root({**with_defaults(checked), "autocommit": True, "client_encoding": "UTF8"}, **sizes)
+
+
+def _sizes(min_size: object, max_size: object, timeout: object) -> dict[str, Any]:
     least = validate.integer("min_size", min_size, minimum=0)
-    validate.integer("max_size", max_size, minimum=max(least, 1))
-    if validate.number("timeout", timeout) <= 0:
-        raise InvalidArgument(f"timeout must be more than 0 seconds, not {timeout}")
+    return {
+        "min_size": least,
+        "max_size": validate.integer("max_size", max_size, minimum=max(least, 1)),
+        "timeout": _seconds("timeout", timeout),
+    }
+
+
+def _statement_timeout(value: object) -> float | None:
+    return None if value is None else _seconds("statement_timeout", value)
+
+
+def _seconds(name: str, value: object) -> float:
+    number = validate.number(name, value)
+    if number <= 0:
+        raise InvalidArgument(f"{name} must be more than 0 seconds, not {value}")
+    return number
 
 
 def _check_exactly_one(
-    conninfo: object, pool: object, connection: object, pool_type: type[Any], connection_type: type[Any]
+    own: object, pool: object, connection: object, pool_type: type[Any], connection_type: type[Any]
 ) -> None:
-    if [conninfo, pool, connection].count(None) != 2:
+    if [own, pool, connection].count(None) != 2:
         raise InvalidArgumentType("exactly one of conninfo, pool and connection must be given")
-    for name, value, wanted in (
-        ("conninfo", conninfo, str),
-        ("pool", pool, pool_type),
-        ("connection", connection, connection_type),
-    ):
+    for name, value, wanted in (("pool", pool, pool_type), ("connection", connection, connection_type)):
         if not isinstance(value, wanted | None):
             raise InvalidArgumentType(f"{name} must be of the type {wanted.__name__}, not {type(value).__name__}")

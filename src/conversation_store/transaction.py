@@ -9,14 +9,13 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, Connection
 from psycopg.pq import TransactionStatus
 
 from conversation_store import _validation as validate
-from conversation_store._adapters import AsyncCursor, Cursor
 from conversation_store._connections import Facts, ask
 from conversation_store._deadlines import AsyncLimited, Limited
 from conversation_store._executor import AsyncExecutor, Executor
@@ -78,12 +77,12 @@ def keeps_locks(connection: Connection[Any] | AsyncConnection[Any] | None) -> bo
 
 
 def _run(limited: Limited, text: bytes) -> None:
-    with Cursor(cast(Any, limited)) as cursor:
+    with limited.cursor() as cursor:
         cursor.execute(text, prepare=False)
 
 
 async def _run_async(limited: AsyncLimited, text: bytes) -> None:
-    async with AsyncCursor(cast(Any, limited)) as cursor:
+    async with limited.cursor() as cursor:
         await cursor.execute(text, prepare=False)
 
 

@@ -18,7 +18,7 @@ class Mode(enum.Enum):
     PASS = "pass"
     CUT_QUERY = "cut the connection before the server gets the query"
     CUT_ANSWER = "cut the connection when the server has answered the query, before the client gets the answer"
-    SILENT = "the server gets queries, the clients get no answers"
+    SILENT = "the server gets queries, the clients get no answers; new connections are taken and never answered"
     REFUSE = "new connections are closed"
 
 
@@ -33,6 +33,8 @@ class Proxy:
         self._lock = threading.Lock()
         self._clients: set[socket.socket] = set()
         self._passing: list[threading.Thread] = []
+        self._held: list[socket.socket] = []
+        self._lost: set[socket.socket] = set()
         self._mode, self._only = Mode.PASS, b""
         self.cuts = 0
         self.conninfo = make_conninfo(conninfo, host="127.0.0.1", port=self._listener.getsockname()[1])
@@ -54,6 +56,11 @@ class Proxy:
             for client in self._clients:
                 _shut(client)
 
+    def lose_all(self) -> None:
+        """Pass nothing more on any connection that is open, as a firewall that has forgotten them."""
+        with self._lock:
+            self._lost |= self._clients
+
     def close(self) -> None:
         """End: listen no longer, and cut every connection."""
         _shut(self._listener)
@@ -62,6 +69,8 @@ class Proxy:
         self.cut_all()
         for thread in self._passing:
             thread.join()
+        for client in self._held:
+            client.close()
 
     def _accept(self) -> None:
         while True:
@@ -74,6 +83,9 @@ class Proxy:
                 continue
             with self._lock:
                 self._clients.add(client)
+            if self._mode is Mode.SILENT:
+                self._held.append(client)
+                continue
             thread = threading.Thread(target=self._pass, args=(client,), daemon=True)
             self._passing.append(thread)
             thread.start()
@@ -97,6 +109,8 @@ class Proxy:
                 data = source.recv(1 << 16)
                 if not data:
                     return
+                if client in self._lost:
+                    continue
                 if source is server:
                     if answer_is_cut:
                         return
