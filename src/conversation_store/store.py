@@ -62,9 +62,10 @@ class Transaction:
 
         Inside of a transaction, and on a caller's connection without autocommit, it is a savepoint: what it did is
         committed with the transaction around it. *isolation* is "read committed", "repeatable read" or "serializable",
-        by default the server's. Inside of the block the store itself must not be used: that would be another
-        transaction, and raises `OutsideTransaction`. An error of the server that is caught inside has undone the whole
-        transaction, and raises `AbortedTransaction` at the end, unless it was caught around a nested transaction.
+        by default the first, and on a caller's connection the one that it has. Inside of the block the store itself
+        must not be used: that would be another transaction, and raises `OutsideTransaction`. An error of the server
+        that is caught inside has undone the whole transaction, and raises `AbortedTransaction` at the end, unless it
+        was caught around a nested transaction.
         Raises `InvalidArgument` when a savepoint is given *isolation* or *read_only*.
         """
         with begin(self._executor, isolation, read_only) as executor, inside(self._executor.source):
@@ -316,7 +317,11 @@ def _own_pool(root: Callable[..., T], conninfo: str | None) -> Callable[..., T] 
         checked = check_conninfo("conninfo", conninfo)
     finally:
         del conninfo
-    return lambda **sizes: root({**with_defaults(checked), "autocommit": True, "client_encoding": "UTF8"}, **sizes)
+
+    def of_sizes(**sizes: Any) -> T:
+        return root({**with_defaults(checked), "autocommit": True, "client_encoding": "UTF8"}, **sizes)
+
+    return of_sizes
 
 
 def _sizes(min_size: object, max_size: object, timeout: object) -> dict[str, Any]:
