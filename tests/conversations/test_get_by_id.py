@@ -51,7 +51,8 @@ def test_an_unknown_id_returns_none(store: Any) -> None:
 def test_a_lost_connection_raises_and_does_not_return_none(api: SyncApi | AsyncApi, db: str) -> None:
     name = uuid.uuid4().hex
     with (
-        api.store(make_conninfo(db, application_name=name), min_size=1, max_size=1, timeout=0.5) as store,
+        api.connect(make_conninfo(db, application_name=name), autocommit=True) as connection,
+        api.store(connection=connection) as store,
         psycopg.connect(db, autocommit=True) as admin,
     ):
         assert store.conversations.get_by_id("x") is None

@@ -51,6 +51,7 @@ def test_the_public_names_are_these() -> None:
             "AbortedTransaction",
             "ForkedConnection",
             "StalePlan",
+            "StatementTimeout",
             "UnsupportedConnection",
             "MigrationError",
             "QueryError",
@@ -63,7 +64,10 @@ def test_the_public_names_are_these() -> None:
 
 def test_the_tree_of_errors_is_the_one_that_is_drawn() -> None:
     lines = [line for line in (errors.__doc__ or "").splitlines() if line and line[0] in "│├└S"]
-    drawn = {line.lstrip("│├└─ ").partition(" ")[0]: line.partition("(also a ")[2].rstrip(")") for line in lines}
+    drawn = {
+        line.lstrip("│├└─ ").partition(" ")[0]: line.partition("(also a ")[2].rstrip(")").rpartition(".")[2]
+        for line in lines
+    }
     kinds = {name: value for name, value in vars(errors).items() if isinstance(value, type)}
     assert drawn.keys() == kinds.keys()
     for name, kind in kinds.items():
