@@ -340,7 +340,7 @@ def _statement_timeout(value: object) -> float | None:
 def _seconds(name: str, value: object) -> float:
     number = validate.number(name, value)
     if number <= 0:
-        raise InvalidArgument(f"{name} must be more than 0 seconds, not {value}")
+        raise InvalidArgument(f"{name} must be more than 0 seconds, not {number:g}")
     return number
 
 
