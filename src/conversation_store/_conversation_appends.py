@@ -119,6 +119,9 @@ class ConversationAppends(Methods):
 
 
 def _digest(content: dict[str, object]) -> bytes:
-    """Return the SHA-256 of what a turn appends, which does not depend on the order of the keys of an object."""
+    """Return the SHA-256 of what a turn appends, which does not depend on the order of the keys of an object.
+
+    It is stored: if another one came out of the same content, a turn that is sent again would be a `TurnConflict`.
+    """
     values = {**content, **{name: loads(str(content[name])) for name in ("messages", "reference")}}
     return hashlib.sha256(dumps(values, sort_keys=True).encode()).digest()

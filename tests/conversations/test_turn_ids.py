@@ -89,6 +89,14 @@ def test_the_order_of_the_keys_of_an_object_is_no_other_content(store: Any, id: 
     assert store.conversations.append_round(id, turn_id="t", **{**TURN, "reference": reference}) == 8
 
 
+def test_the_digest_that_is_stored_of_a_content_stays_the_same(store: Any, id: str, db: str) -> None:
+    store.conversations.append_round(id, turn_id="t", **TURN)
+    with psycopg.connect(db) as connection:
+        stored = "SELECT encode(digest, 'hex') FROM conversation_store.conversation_turn WHERE conversation_id = %s"
+        row = connection.execute(stored, [id]).fetchone()
+    assert row == ("460fbc5a6d8afc4bce442808fe762d62b6cfab0a42e1a2f7363e6988b0ce755f",)
+
+
 def test_a_turn_is_looked_at_before_the_expected_round_and_revision(store: Any, id: str) -> None:
     expected: dict[str, Any] = {"expected_round": 7, "expected_revision": 0}
     for _ in range(2):
