@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import uuid
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
         "plan_cache_mode": "force_generic_plan",
         "row_security": "off",
         "default_transaction_deferrable": "on",
+        "default_transaction_isolation": "serializable",
     },
     "two": {
         "DateStyle": "German",
@@ -211,6 +213,20 @@ def test_an_import_of_ragflow_reads_and_stores_the_same(
                 rows = [one.to_dict() for one in store.conversations.iter() if one.id != "no dates"]
             results.append((totals, reports, dialogs, rows))
     assert results[0] == results[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", ["idle_in_transaction_session_timeout", "transaction_timeout"])
+def test_an_import_of_ragflow_takes_its_time(api: Api, server: Server, database: str, setting: str) -> None:
+    def slowly(*_: object) -> None:
+        time.sleep(0.3)
+
+    with psycopg.connect(database) as connection:
+        if connection.execute("SELECT FROM pg_settings WHERE name = %s", [setting]).fetchone() is None:
+            return  # this version of the server has no such bound
+    with role_with(server, {setting: "200ms"}) as role, source_database(server) as source:
+        totals, _ = import_and_report(api, as_role(source, role), database, on_progress=slowly)
+    assert totals["api_4_conversation"].imported > 0
 
 
 @pytest.mark.parametrize(

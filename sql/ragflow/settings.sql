@@ -2,11 +2,16 @@
 -- Set how the database to move from is read, until the transaction of the import ends.
 --
 -- Dates may be stored with a time zone after all: their wall clock in this zone is read. Numbers
--- of single precision are read with all their digits. The transaction waits while rows are
--- stored. A pooler may hand the server to another client afterwards, which must not find this.
+-- of single precision are read with all their digits. The transaction is long, and waits while
+-- rows are stored. A pooler may hand the server to another client afterwards, which must not
+-- find this.
 -- returns: one
 
 SELECT
     set_config('TimeZone', :time_zone::text, TRUE) AS time_zone,
     set_config('extra_float_digits', '1', TRUE) AS extra_float_digits,
-    set_config('idle_in_transaction_session_timeout', '0', TRUE) AS idle_in_transaction_session_timeout;
+    (
+        SELECT count(set_config(s.name, '0', TRUE))
+        FROM pg_catalog.pg_settings AS s
+        WHERE s.name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')
+    ) AS timeouts;

@@ -12,7 +12,7 @@ from conversation_store._sql_loader import load
 class SourceSettings:
     time_zone: str
     extra_float_digits: str
-    idle_in_transaction_session_timeout: str
+    timeouts: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
