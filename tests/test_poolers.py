@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool
 
@@ -192,6 +193,17 @@ def test_commands_and_imports_work_and_leave_nothing_in_the_session(
         assert call("export", "-o", lines, database=new).code == 0
         assert call("import", lines, "--rejected", tmp_path / "rejected.jsonl", database=new).code == 3
         assert (state(old), state(new)) == before
+
+
+@needs_pgbouncer
+def test_settings_in_a_connection_string_which_a_pooler_refuses_are_an_error_that_says_what_to_do(
+    api: Api, behind: str
+) -> None:
+    refused = make_conninfo(behind, options="-c lock_timeout=5s")
+    with pytest.raises(psycopg.OperationalError, match="unsupported startup parameter") as caught, api.store(refused):
+        pass
+    assert "ALTER ROLE" in caught.value.__notes__[0]
+    assert call("migrate", database=refused).stderr.count("unsupported startup parameter") == 1
 
 
 @needs_pgbouncer

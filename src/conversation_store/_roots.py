@@ -114,6 +114,12 @@ class AsyncPoolRoot:
             yield connection, None
 
 
+_REFUSED = (
+    "a pooler refuses settings in a connection string: give them to the role (ALTER ROLE … SET …), or name them in"
+    " ignore_startup_parameters of PgBouncer"
+)
+
+
 class _Connector:
     """Connects for a pool, and remembers the last error, which a pool only logs."""
 
@@ -129,6 +135,8 @@ class _Connector:
         try:
             connection = yield self._connect(conninfo, **parameters)
         except psycopg.Error as error:
+            if "unsupported startup parameter" in str(error):
+                error.add_note(_REFUSED)
             self.error = error
             raise
         self.error = None

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import waiting
 from psycopg.pq import TransactionStatus
 
 from conversation_store import AsyncConversationStore, ConversationStore, DialogNotFound, OutsideTransaction
@@ -96,3 +97,33 @@ def test_a_load_that_is_cancelled_leaves_the_connection_of_the_caller_open_and_u
     asyncio.run(main())
     with ConversationStore(db) as store:
         assert store.conversations.count(dialog_id=plain_dialog) % 50 == 0
+
+
+def test_a_load_that_is_interrupted_leaves_the_connection_of_the_caller_open_and_usable(
+    db: str, plain_dialog: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait = waiting.wait
+    interrupted = left = 0
+    with psycopg.connect(db, autocommit=True) as connection:
+
+        def interrupted_wait(*args: Any, **kwargs: Any) -> Any:
+            """Wait, and be interrupted by Ctrl-C where that is the time of it, in the middle of a COPY."""
+            nonlocal left
+            result = wait(*args, **kwargs)
+            if connection.info.transaction_status == TransactionStatus.ACTIVE:
+                left -= 1
+                if left == 0:
+                    raise KeyboardInterrupt
+            return result
+
+        monkeypatch.setattr(waiting, "wait", interrupted_wait)
+        store = ConversationStore(connection=connection)
+        for number in range(1, 12):
+            left = number
+            try:
+                store.conversations.insert_many([{"dialog_id": plain_dialog, "message": ["x" * 100_000]}] * 50)
+            except KeyboardInterrupt:
+                interrupted += 1
+            assert connection.info.transaction_status == TransactionStatus.IDLE
+            assert store.conversations.count(dialog_id=plain_dialog) == 50 * (number - interrupted)
+    assert interrupted > 3
