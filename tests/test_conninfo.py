@@ -17,6 +17,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 import conversation_store
 from conversation_store import (
+    AsyncConversationStore,
+    ConversationStore,
     InvalidArgument,
     InvalidArgumentType,
     check_schema,
@@ -208,6 +210,8 @@ def test_to_ask_what_is_set_reads_no_file_of_passwords_and_prints_nothing(
 
 
 ENTRIES: list[Callable[[str], object]] = [
+    lambda url: ConversationStore(url),
+    lambda url: AsyncConversationStore(url),
     lambda url: migrate(url),
     lambda url: asyncio.run(migrate_async(url)),
     lambda url: check_schema(url),

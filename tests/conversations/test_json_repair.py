@@ -383,8 +383,9 @@ def test_a_value_of_500_levels_is_written_and_read_where_little_of_the_stack_is_
             (line,) = store.conversations.export(dialog_id=plain_dialog)
             return store.conversations.get_by_id(saved.id), line
 
-        with pytest.raises(RecursionError):
-            with_little_stack(lambda: json.dumps(value), 200)
+        if sys.version_info < (3, 12):  # newer ones count no C function against the limit
+            with pytest.raises(RecursionError):
+                with_little_stack(lambda: json.dumps(value), 200)
         read, line = with_little_stack(write_and_read, 200)
     assert (read.message, read.reference, read.dsl) == ([value, value], [value], value)
     assert json.loads(line)["message"] == [value, value]
