@@ -9,11 +9,11 @@ from typing import Any, Self, TypeVar, cast
 from psycopg import AsyncConnection, Connection
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
+from conversation_store import _store_arguments as arguments
 from conversation_store import _validation as validate
 from conversation_store._connections import check_prepare
-from conversation_store._conninfo import check_conninfo, with_defaults
 from conversation_store._executor import AsyncExecutor, Executor, OnStatement
-from conversation_store._json_writer import LARGEST_JSON, MAX_JSON_BYTES, JsonWriter, OnRepair
+from conversation_store._json_writer import MAX_JSON_BYTES, OnRepair
 from conversation_store._operations import Settings
 from conversation_store._roots import (
     AsyncConnectionRoot,
@@ -28,7 +28,6 @@ from conversation_store._validation import Id
 from conversation_store.api_tokens import ApiTokenRepository, AsyncApiTokenRepository
 from conversation_store.conversations import AsyncConversationRepository, ConversationRepository
 from conversation_store.dialogs import AsyncDialogRepository, DialogRepository
-from conversation_store.errors import InvalidArgument, InvalidArgumentType
 from conversation_store.tenant_store import (
     AsyncTenantStore,
     AsyncTenantTransaction,
@@ -147,15 +146,15 @@ class ConversationStore(Transaction):
         on_statement: OnStatement | None = None,
     ) -> None:
         try:
-            own = _own_pool(OwnPoolRoot, conninfo)
+            own = arguments.own_pool(OwnPoolRoot, conninfo)
         finally:
             del conninfo  # it may hold a password, which no traceback shows
-        _check_exactly_one(own, pool, connection, ConnectionPool, Connection)
-        settings = _settings(max_items_per_page, on_statement, max_json_bytes, repair_json, on_repair)
-        sizes = _sizes(min_size, max_size, timeout)
+        arguments.check_exactly_one(own, pool, connection, ConnectionPool, Connection)
+        settings = arguments.settings(max_items_per_page, on_statement, max_json_bytes, repair_json, on_repair)
+        sizes = arguments.sizes(min_size, max_size, timeout)
         self._own = None if own is None else own(**sizes)
         root = self._own or (PoolRoot(pool) if pool is not None else ConnectionRoot(cast("Any", connection)))
-        limit = _statement_timeout(statement_timeout)
+        limit = arguments.statement_timeout(statement_timeout)
         super().__init__(Executor(root, on_statement, check_prepare(prepare), limit), settings)
 
     def open(self) -> None:
@@ -235,15 +234,15 @@ class AsyncConversationStore(AsyncTransaction):
         on_statement: OnStatement | None = None,
     ) -> None:
         try:
-            own = _own_pool(AsyncOwnPoolRoot, conninfo)
+            own = arguments.own_pool(AsyncOwnPoolRoot, conninfo)
         finally:
             del conninfo  # it may hold a password, which no traceback shows
-        _check_exactly_one(own, pool, connection, AsyncConnectionPool, AsyncConnection)
-        settings = _settings(max_items_per_page, on_statement, max_json_bytes, repair_json, on_repair)
-        sizes = _sizes(min_size, max_size, timeout)
+        arguments.check_exactly_one(own, pool, connection, AsyncConnectionPool, AsyncConnection)
+        settings = arguments.settings(max_items_per_page, on_statement, max_json_bytes, repair_json, on_repair)
+        sizes = arguments.sizes(min_size, max_size, timeout)
         self._own = None if own is None else own(**sizes)
         root = self._own or (AsyncPoolRoot(pool) if pool is not None else AsyncConnectionRoot(cast("Any", connection)))
-        limit = _statement_timeout(statement_timeout)
+        limit = arguments.statement_timeout(statement_timeout)
         super().__init__(AsyncExecutor(root, on_statement, check_prepare(prepare), limit), settings)
 
     async def open(self) -> None:
@@ -291,64 +290,3 @@ class AsyncConversationStore(AsyncTransaction):
 
 def _bound(settings: Settings, tenant_id: object) -> Settings:
     return settings._replace(tenant_id=validate.identifier("tenant_id", tenant_id))
-
-
-def _settings(
-    max_items_per_page: object,
-    on_statement: object,
-    max_json_bytes: object,
-    repair_json: object,
-    on_repair: OnRepair | None,
-) -> Settings:
-    validate.callback("on_statement", on_statement)
-    validate.callback("on_repair", on_repair)
-    most = validate.integer("max_json_bytes", max_json_bytes, minimum=1, maximum=LARGEST_JSON)
-    return Settings(
-        max_items_per_page=validate.integer("max_items_per_page", max_items_per_page, minimum=1),
-        json=JsonWriter(most, validate.boolean("repair_json", repair_json), on_repair),
-    )
-
-
-def _own_pool(root: Callable[..., T], conninfo: str | None) -> Callable[..., T] | None:
-    """Return what makes the root of a store's own pool of its sizes."""
-    if conninfo is None:
-        return None
-    try:
-        checked = check_conninfo("conninfo", conninfo)
-    finally:
-        del conninfo
-
-    def of_sizes(**sizes: Any) -> T:
-        return root({**with_defaults(checked), "autocommit": True, "client_encoding": "UTF8"}, **sizes)
-
-    return of_sizes
-
-
-def _sizes(min_size: object, max_size: object, timeout: object) -> dict[str, Any]:
-    least = validate.integer("min_size", min_size, minimum=0)
-    return {
-        "min_size": least,
-        "max_size": validate.integer("max_size", max_size, minimum=max(least, 1)),
-        "timeout": _seconds("timeout", timeout),
-    }
-
-
-def _statement_timeout(value: object) -> float | None:
-    return None if value is None else _seconds("statement_timeout", value)
-
-
-def _seconds(name: str, value: object) -> float:
-    number = validate.number(name, value)
-    if number <= 0:
-        raise InvalidArgument(f"{name} must be more than 0 seconds, not {number:g}")
-    return number
-
-
-def _check_exactly_one(
-    own: object, pool: object, connection: object, pool_type: type[Any], connection_type: type[Any]
-) -> None:
-    if [own, pool, connection].count(None) != 2:
-        raise InvalidArgumentType("exactly one of conninfo, pool and connection must be given")
-    for name, value, wanted in (("pool", pool, pool_type), ("connection", connection, connection_type)):
-        if not isinstance(value, wanted | None):
-            raise InvalidArgumentType(f"{name} must be of the type {wanted.__name__}, not {type(value).__name__}")
