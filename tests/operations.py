@@ -78,7 +78,7 @@ FILES: Mapping[str, File] = {
     "conversation.delete_by_ids": File(None, ["conversation_pkey"]),
     "conversation.delete_by_tenant_id": File(DeletedBatch, ["conversation_pkey"], [*OF_THE_DIALOG, SEARCH[1]]),
     "conversation.delete_not_updated_since": File(
-        DeletedOldBatch, ["dialog_tenant_id_id_idx", "conversation_pkey"], OF_THE_DIALOG
+        DeletedOldBatch, ["dialog_tenant_id_id_idx", BY_CHANGE, "conversation_pkey"]
     ),
     "conversation.find": File(FoundTenant, ["conversation_pkey"]),
     "conversation.get_by_id": File(Conversation, PKEYS),
