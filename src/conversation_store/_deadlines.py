@@ -60,7 +60,9 @@ class _Limited:
     pgconn: Any
 
     def __init__(self, connection: Any, timeout: float | None) -> None:
-        self.__dict__.update(connection=connection, lock=connection.lock, pgconn=connection.pgconn, _timeout=timeout)
+        own = self.__dict__
+        own["connection"], own["_timeout"] = connection, timeout
+        own["lock"], own["pgconn"] = connection.lock, connection.pgconn
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.connection, name)

@@ -122,7 +122,7 @@ def _execute(
     try:
         facts = yield from ask(limited, executor.prepare)
         prepare = None if facts.may_prepare else False
-        idle = limited.info.transaction_status == TransactionStatus.IDLE
+        idle = limited.pgconn.transaction_status == TransactionStatus.IDLE
         if is_own and not facts.is_read_committed:
             # Whatever the role has set: another isolation would refuse what waits for a lock.
             yield cursor.execute(_BEGIN if limited.autocommit else _READ_COMMITTED, prepare=False)
@@ -143,7 +143,7 @@ def _execute(
         rows = cursor.rowcount
         returns_rows = statement.copied is None and query.returns != "count"
         result = statement.read((yield cursor.fetchall()) if returns_rows else [], rows)
-        if is_own and limited.info.transaction_status != TransactionStatus.IDLE:
+        if is_own and limited.pgconn.transaction_status != TransactionStatus.IDLE:
             yield limited.commit()
     except BaseException as error:
         failed = error

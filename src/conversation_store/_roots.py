@@ -221,7 +221,7 @@ class _Own:
 
     def _given_back(self, connection: Any) -> Generator[Any, Any, None]:
         self._returned[connection] = monotonic()
-        if connection.info.transaction_status != TransactionStatus.IDLE:
+        if connection.pgconn.transaction_status != TransactionStatus.IDLE:
             yield connection.close()  # what the pool would wait for, without an end
         yield self._pool.putconn(connection)
 
