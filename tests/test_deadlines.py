@@ -7,7 +7,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from random import Random
 from typing import Any
 
 import psycopg
@@ -233,6 +234,30 @@ def test_a_cancelled_task_leaves_a_connection_that_works(db: str, plain_dialog: 
                     await task
                 assert sessions(db, plain_dialog) == []
             assert await store.dialogs.update_by_id(plain_dialog, {"name": "n"}, tenant_id=tenant) == 1
+
+    asyncio.run(main())
+
+
+def test_cancellations_at_any_moment_lose_no_connection_of_the_pool(db: str, tenant: str) -> None:
+    random = Random(4)
+
+    async def main() -> None:
+        async with AsyncConversationStore(db, max_size=4, timeout=5) as store:
+
+            async def call() -> None:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(random.random() * 0.006):
+                        await store.tokens.query(tenant_id=tenant)
+
+            for _ in range(300):
+                await asyncio.gather(*(call() for _ in range(30)))
+            for _ in range(3):
+                found = await asyncio.gather(*(store.tokens.query(tenant_id=tenant) for _ in range(8)))
+                assert found == [[]] * 8
+
+            assert store._own is not None
+            pool = store._own._pool
+            await asyncio.to_thread(until, lambda: pool.get_stats()["pool_available"] == pool.get_stats()["pool_size"])
 
     asyncio.run(main())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -208,7 +209,7 @@ class _Own:
             finally:
                 if not answering:
                     yield connection.close()
-                    yield self._pool.putconn(connection)
+                    yield self._put(connection)
             # What has cut one connection has cut the others that are idle.
             if drained == self._drained:
                 self._drained += 1
@@ -223,7 +224,11 @@ class _Own:
         self._returned[connection] = monotonic()
         if connection.pgconn.transaction_status != TransactionStatus.IDLE:
             yield connection.close()  # what the pool would wait for, without an end
-        yield self._pool.putconn(connection)
+        yield self._put(connection)
+
+    def _put(self, connection: Any) -> Any:
+        """Return a connection to the pool; on asyncio, return an awaitable."""
+        return self._pool.putconn(connection)
 
 
 _IDLE = 5.0  # seconds after which a connection is looked at; a round trip more
@@ -270,6 +275,7 @@ class AsyncOwnPoolRoot(_Own, AsyncPoolRoot):
 
     def __init__(self, parameters: dict[str, Any], **sizes: Any) -> None:
         super().__init__(AsyncConnectionPool, _AsyncConnector(AsyncConnection.connect), parameters, **sizes)
+        self._returning: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Connect, which raises what is wrong, and open the pool."""
@@ -279,6 +285,13 @@ class AsyncOwnPoolRoot(_Own, AsyncPoolRoot):
         """Close the pool."""
         self._is_to_open = False
         await self._pool.close()
+
+    async def _put(self, connection: Any) -> None:
+        # A task of its own: a cancellation while the pool waits for its lock would lose the connection for good.
+        returning = asyncio.create_task(self._pool.putconn(connection))
+        self._returning.add(returning)  # the loop itself would forget it
+        returning.add_done_callback(self._returning.discard)
+        await asyncio.shield(returning)
 
     @asynccontextmanager
     async def statement(self) -> AsyncGenerator[AsyncConnection[Any]]:
