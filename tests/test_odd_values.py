@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import tracemalloc
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from types import MappingProxyType
 from typing import Any
@@ -206,3 +208,29 @@ def test_where_python_has_no_tables_plain_names_are_left_to_the_server(monkeypat
     for zone in ("CST", "UTC+8", "Asia/Shanghai+8", "localtime", "posixrules"):
         with pytest.raises(InvalidArgument, match=r"^x must be the name of an IANA time zone"):
             dates.time_zone("x", zone)
+
+
+class Endless(Mapping[str, object]):
+    """A mapping whose keys have no end."""
+
+    def __getitem__(self, key: str) -> object:
+        return 1
+
+    def __iter__(self) -> Iterator[str]:
+        return map(str, itertools.count())
+
+    def __len__(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda s: s.conversations.update_by_id("c", Endless(), tenant_id="t"),
+        lambda s: s.tokens.update_by_id(1, Endless(), tenant_id="t"),
+        lambda s: s.dialogs.update_by_id("d", Endless(), tenant_id="t"),
+    ],
+)
+def test_a_mapping_whose_keys_have_no_end_is_refused(call: Any) -> None:
+    with pytest.raises(InvalidArgument, match="must have keys among"):
+        call(store_without_server())

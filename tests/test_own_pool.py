@@ -16,7 +16,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import PoolTimeout
 
-from conversation_store import AsyncConversationStore, ConversationStore, InvalidArgument, _roots
+from conversation_store import AsyncConversationStore, ConversationStore, InvalidArgument, InvalidArgumentType, _roots
 from conversation_store._deadlines import answers
 from support.both_apis import AsyncApi, SyncApi
 from support.proxy import Mode, Proxy, proxy
@@ -143,6 +143,10 @@ def test_a_malformed_conninfo_is_refused_and_not_shown(kind: Any, conninfo: str,
     with pytest.raises(InvalidArgument, match=f"conninfo must be .*{words}") as caught:
         kind(conninfo)
     assert "se3ret" not in everything(caught.value)
+    for other in ("pool", "connection"):
+        with pytest.raises(InvalidArgumentType, match=f"{other} must be of the type") as wrong:
+            kind(**{other: conninfo})
+        assert "se3ret" not in everything(wrong.value)
     with pytest.raises(InvalidArgument, match="max_size") as caught:
         kind("host=h password=se3ret", max_size=0)
     assert "se3ret" not in everything(caught.value)

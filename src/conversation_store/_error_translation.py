@@ -28,6 +28,12 @@ _CONSTRAINTS: Mapping[str, tuple[type[StoreError], str, str | None]] = {
     "api_token_beta_key": (AlreadyExists, "this beta is in use already", None),
     "api_token_tenant_id_dialog_id_fkey": _NO_DIALOG,
 }
+_NO_SCHEMA = (
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedFunction,
+)
 # The values of a key in the detail of an error. The server may translate the detail, but not this.
 _KEY = re.compile(r"=\((.*)\)", re.DOTALL)
 # The functions of the server that look up a time zone: in the text of a timestamp, and for AT TIME ZONE.
@@ -38,6 +44,8 @@ def translate(statement: Statement[Any], error: BaseException) -> Exception | No
     """Return the error of this package for what a statement raised, or None where that stays as it is."""
     if not isinstance(error, psycopg.Error):
         return None
+    if isinstance(error, _NO_SCHEMA):
+        error.add_note("the schema is missing or not that of this version: has `conversation-store migrate` been run?")
     translated = _translated(statement, error)
     # The server's detail quotes the key. Nothing of a token's row may be quoted, not even by the cause of an error.
     if translated is not None and not statement.query.name.startswith("api_token."):

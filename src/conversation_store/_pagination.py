@@ -225,9 +225,10 @@ def _decode(order: str, filters: Mapping[str, object], cursor: object) -> Positi
         unchanged = str(_KEYS[order](key)) == key
     except (ValueError, OverflowError):
         unchanged = False
-    if not unchanged:
+    position = Position(key, id)
+    if not unchanged or _encode(order, filters, position) != text:
         raise InvalidArgument(_NOT_MADE_HERE)
-    return Position(key, id)
+    return position
 
 
 def _fingerprint(order: str, filters: Mapping[str, object]) -> str:

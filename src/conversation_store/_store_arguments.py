@@ -9,7 +9,7 @@ from conversation_store import _validation as validate
 from conversation_store._conninfo import check_conninfo, with_defaults
 from conversation_store._json_writer import LARGEST_JSON, JsonWriter, OnRepair
 from conversation_store._operations import Settings
-from conversation_store.errors import InvalidArgument, InvalidArgumentType
+from conversation_store.errors import InvalidArgument
 
 T = TypeVar("T")
 
@@ -65,11 +65,13 @@ def _seconds(name: str, value: object) -> float:
     return number
 
 
-def check_exactly_one(
+def problem_of_sources(
     own: object, pool: object, connection: object, pool_type: type[Any], connection_type: type[Any]
-) -> None:
+) -> str | None:
+    """Return what is wrong with what a store has its connections from."""
     if [own, pool, connection].count(None) != 2:
-        raise InvalidArgumentType("exactly one of conninfo, pool and connection must be given")
+        return "exactly one of conninfo, pool and connection must be given"
     for name, value, wanted in (("pool", pool, pool_type), ("connection", connection, connection_type)):
         if not isinstance(value, wanted | None):
-            raise InvalidArgumentType(f"{name} must be of the type {wanted.__name__}, not {type(value).__name__}")
+            return f"{name} must be of the type {wanted.__name__}, not {type(value).__name__}"
+    return None

@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from itertools import islice
 from typing import Any, TypeAlias, TypeGuard, TypeVar, cast
 from uuid import UUID
 
@@ -191,25 +192,34 @@ def choice(name: str, value: object, allowed: Sequence[str]) -> str:
     return exact
 
 
-def keys(name: str, value: object, allowed: Sequence[str]) -> dict[str, object]:
-    """Return what is in a mapping that has no other keys than the allowed ones, read once."""
+def keys(name: str, value: object, allowed: Sequence[str], *, quote: bool = True) -> dict[str, object]:
+    """Return what is in a mapping that has no other keys than the allowed ones, read once.
+
+    Without *quote* the error does not name the other keys.
+    """
     if not issubclass(type(value), Mapping):
         raise InvalidArgumentType(f"{name} must be a mapping, not {type(value).__name__}")
     given: dict[str, object] = {}
     unknown: list[str] = []
-    for key, member in cast(Mapping[object, object], value).items():
-        if is_a(key, str) and (exact := str.__str__(key)) in allowed:
+    # A class of a caller may give keys without an end.
+    for key, member in islice(cast(Mapping[object, object], value).items(), len(allowed) + _UNKNOWN):
+        if is_a(key, str) and (exact := str.__str__(key)) in allowed and exact not in given:
             given[exact] = member
-        elif len(unknown) < 10:
+        else:
             unknown.append(shown(key))
     if unknown:
-        raise InvalidArgument(f"{name} must have keys among {', '.join(allowed)}; unknown: {', '.join(unknown)}")
+        others = f"unknown: {', '.join(unknown[:_UNKNOWN])}" if quote else "it has others"
+        raise InvalidArgument(f"{name} must have keys among {', '.join(allowed)}; {others}")
     return given
 
 
-def changes(name: str, value: object, allowed: Sequence[str]) -> Mapping[str, object]:
+_UNKNOWN = 10  # keys that an error names
+
+
+def changes(name: str, value: object, allowed: Sequence[str], *, quote: bool = True) -> Mapping[str, object]:
     """Return what a mapping with only the allowed keys changes: all of it but what was not read."""
-    return {key: member for key, member in keys(name, value, allowed).items() if member is not NOT_READ}
+    given = keys(name, value, allowed, quote=quote)
+    return {key: member for key, member in given.items() if member is not NOT_READ}
 
 
 def unstorable(value: str) -> str | None:

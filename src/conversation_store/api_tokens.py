@@ -184,7 +184,7 @@ class _ApiTokens(Methods):
         Raises `AlreadyExists` when the beta is in use, and `DialogNotFound` when the tenant has no such dialog; other
         keys raise `InvalidArgument`. SQL: `sql/api_token/update_by_id.sql`.
         """
-        given = validate.changes("token", token, tuple(_CHANGES))
+        given = validate.changes("token", token, tuple(_CHANGES), quote=False)  # a key may be a secret
         changes = {key: _CHANGES[key](f"token[{key!r}]", value) for key, value in given.items()}
         return count(_UPDATE_BY_ID, **self._one_of(tenant_id, id), changes=json.dumps(changes, ensure_ascii=False))
 

@@ -28,6 +28,7 @@ from conversation_store._validation import Id
 from conversation_store.api_tokens import ApiTokenRepository, AsyncApiTokenRepository
 from conversation_store.conversations import AsyncConversationRepository, ConversationRepository
 from conversation_store.dialogs import AsyncDialogRepository, DialogRepository
+from conversation_store.errors import InvalidArgumentType
 from conversation_store.tenant_store import (
     AsyncTenantStore,
     AsyncTenantTransaction,
@@ -149,7 +150,10 @@ class ConversationStore(Transaction):
             own = arguments.own_pool(OwnPoolRoot, conninfo)
         finally:
             del conninfo  # it may hold a password, which no traceback shows
-        arguments.check_exactly_one(own, pool, connection, ConnectionPool, Connection)
+        problem = arguments.problem_of_sources(own, pool, connection, ConnectionPool, Connection)
+        if problem is not None:
+            del pool, connection  # a connection string too, if they were given one
+            raise InvalidArgumentType(problem)
         settings = arguments.settings(max_items_per_page, on_statement, max_json_bytes, repair_json, on_repair)
         sizes = arguments.sizes(min_size, max_size, timeout)
         self._own = None if own is None else own(**sizes)
@@ -237,7 +241,10 @@ class AsyncConversationStore(AsyncTransaction):
             own = arguments.own_pool(AsyncOwnPoolRoot, conninfo)
         finally:
             del conninfo  # it may hold a password, which no traceback shows
-        arguments.check_exactly_one(own, pool, connection, AsyncConnectionPool, AsyncConnection)
+        problem = arguments.problem_of_sources(own, pool, connection, AsyncConnectionPool, AsyncConnection)
+        if problem is not None:
+            del pool, connection  # a connection string too, if they were given one
+            raise InvalidArgumentType(problem)
         settings = arguments.settings(max_items_per_page, on_statement, max_json_bytes, repair_json, on_repair)
         sizes = arguments.sizes(min_size, max_size, timeout)
         self._own = None if own is None else own(**sizes)
