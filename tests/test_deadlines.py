@@ -344,7 +344,9 @@ def test_with_a_libpq_that_cannot_cancel_without_waiting_the_limits_hold_too(
 
 @pytest.mark.parametrize("kind", [ConversationStore, AsyncConversationStore])
 def test_the_limit_is_a_number_of_seconds_or_none(kind: Any) -> None:
-    with pytest.raises(InvalidArgument, match="statement_timeout must be more than 0 seconds, not 0"):
+    with pytest.raises(
+        InvalidArgument, match="statement_timeout must be more than 0 and at most 1000000 seconds, not 0"
+    ):
         kind("", statement_timeout=0)
     with pytest.raises(InvalidArgumentType, match="statement_timeout must be a float, not str"):
         kind("", statement_timeout="1")

@@ -16,7 +16,13 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import PoolTimeout
 
-from conversation_store import AsyncConversationStore, ConversationStore, InvalidArgument, InvalidArgumentType, _roots
+from conversation_store import (
+    AsyncConversationStore,
+    ConversationStore,
+    InvalidArgument,
+    InvalidArgumentType,
+    _own_pool,
+)
 from conversation_store._deadlines import answers
 from support.both_apis import AsyncApi, SyncApi
 from support.proxy import Mode, Proxy, proxy
@@ -59,7 +65,7 @@ def test_after_a_restart_no_call_fails(api: SyncApi | AsyncApi, db: str, tenant:
 def test_a_connection_that_was_dropped_silently_is_found_when_it_was_idle(
     api: SyncApi | AsyncApi, between: Proxy, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_roots, "_IDLE", 0.05)
+    monkeypatch.setattr(_own_pool, "_IDLE", 0.05)
     with api.store(between.conninfo, min_size=3, max_size=3) as store:
         calls = [lambda s: s.dialogs.get_by_id("d", tenant_id=tenant)] * 3
         assert api.together(store, calls) == [None] * 3
@@ -78,14 +84,14 @@ def test_a_connection_in_use_costs_no_round_trip_more(
         looks.append(arguments)
         return answers(*arguments)
 
-    monkeypatch.setattr(_roots, "answers", look)
+    monkeypatch.setattr(_own_pool, "answers", look)
     with api.store(db, max_size=1) as store:
         store.dialogs.get_by_id("d", tenant_id=tenant)
         looks.clear()
         for _ in range(10):
             store.dialogs.get_by_id("d", tenant_id=tenant)
         assert looks == []
-        monkeypatch.setattr(_roots, "_IDLE", 0.0)
+        monkeypatch.setattr(_own_pool, "_IDLE", 0.0)
         store.dialogs.get_by_id("d", tenant_id=tenant)
         assert len(looks) == 1
 

@@ -270,7 +270,7 @@ def test_the_conninfo_of_a_store_must_be_a_str(store_class: Any) -> None:
         ({"min_size": -1}, r"^min_size must be at least 0, not -1$"),
         ({"min_size": 5, "max_size": 2}, r"^max_size must be at least 5, not 2$"),
         ({"timeout": "x"}, r"^timeout must be a float, not str$"),
-        ({"timeout": 0}, r"^timeout must be more than 0 seconds, not 0$"),
+        ({"timeout": 0}, r"^timeout must be more than 0 and at most 1000000 seconds, not 0$"),
         ({"prepare": 1}, r"^prepare must be a bool, not int$"),
     ],
 )

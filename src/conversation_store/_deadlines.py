@@ -9,6 +9,7 @@ not take the request, or does not end the statement then, the connection is clos
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
@@ -20,8 +21,9 @@ from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.rows import BaseRowFactory, tuple_row
 
 from conversation_store._adapters import AsyncCursor, Cursor
+from conversation_store._forks import check_not_forked
 from conversation_store._waiting import drive, drive_async
-from conversation_store.errors import StatementTimeout
+from conversation_store.errors import ForkedConnection, StatementTimeout
 
 T = TypeVar("T")
 
@@ -52,16 +54,18 @@ def _until(steps: Generator[Any, Any, T], deadline: float) -> Generator[Any, Any
 class _Limited:
     """A connection of psycopg, for cursors and transactions: a view, since nothing is changed on a caller's connection.
 
-    What is not here is that of the connection.
+    What is not here is that of the connection. *timeout* is for each wait or, *together*, for all of them.
     """
 
     connection: Any
     lock: Any
     pgconn: Any
 
-    def __init__(self, connection: Any, timeout: float | None) -> None:
+    def __init__(self, connection: Any, timeout: float | None, *, together: bool = False) -> None:
         own = self.__dict__
         own["connection"], own["_timeout"] = connection, timeout
+        own["_deadline"] = monotonic() + timeout if together and timeout is not None else None
+        own["_pid"] = os.getpid()
         own["lock"], own["pgconn"] = connection.lock, connection.pgconn
 
     def __getattr__(self, name: str) -> Any:
@@ -71,7 +75,9 @@ class _Limited:
         setattr(self.connection, name, value)
 
     def _limited(self, steps: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
-        return steps if self._timeout is None else _until(steps, monotonic() + self._timeout)
+        if self._timeout is None:
+            return steps
+        return _until(steps, self._deadline or monotonic() + self._timeout)
 
     def _end(self, steps: Generator[Any, Any, T], reason: BaseException) -> Generator[Any, Any, T]:
         """End a statement after *reason* was raised, in steps for `drive`; return its result, or raise."""
@@ -131,6 +137,7 @@ class Limited(_Limited):
 
     def wait(self, steps: Generator[Any, Any, T], interval: float = _INTERVAL) -> T:
         """Wait for the end of a statement, but not for ever."""
+        check_not_forked(self._pid, "connection")  # of a block that a child has left, nothing is sent
         try:
             return self.wait_for(self._limited(steps))
         except BaseException as error:
@@ -153,9 +160,9 @@ class Limited(_Limited):
                     failed = error
                     raise
             return
-        except StatementTimeout as error:
-            timeout = error
-        raise _why(failed, timeout)
+        except (StatementTimeout, ForkedConnection) as error:
+            ended = error
+        raise _why(failed, ended)
 
     def commit(self) -> None:
         """Commit the transaction if one is open."""
@@ -163,6 +170,7 @@ class Limited(_Limited):
 
     def rollback(self) -> None:
         """Roll the transaction back if one is open."""
+        self.__dict__["_deadline"] = None
         Connection.rollback(cast(Any, self))
 
     def wait_for(self, steps: Generator[Any, Any, T]) -> T:
@@ -177,6 +185,7 @@ class AsyncLimited(_Limited):
 
     async def wait(self, steps: Generator[Any, Any, T], interval: float = _INTERVAL) -> T:
         """Wait for the end of a statement, but not for ever."""
+        check_not_forked(self._pid, "connection")  # of a block that a child has left, nothing is sent
         try:
             return await self.wait_for(self._limited(steps))
         except BaseException as error:
@@ -199,9 +208,9 @@ class AsyncLimited(_Limited):
                     failed = error
                     raise
             return
-        except StatementTimeout as error:
-            timeout = error
-        raise _why(failed, timeout)
+        except (StatementTimeout, ForkedConnection) as error:
+            ended = error
+        raise _why(failed, ended)
 
     async def commit(self) -> None:
         """Commit the transaction if one is open."""
@@ -209,6 +218,7 @@ class AsyncLimited(_Limited):
 
     async def rollback(self) -> None:
         """Roll the transaction back if one is open."""
+        self.__dict__["_deadline"] = None
         await AsyncConnection.rollback(cast(Any, self))
 
     async def wait_for(self, steps: Generator[Any, Any, T]) -> T:
@@ -218,11 +228,12 @@ class AsyncLimited(_Limited):
         await self.connection.cancel_safe(timeout=within)
 
 
-def _why(failed: BaseException | None, timeout: StatementTimeout) -> BaseException:
+def _why(failed: BaseException | None, ended: StatementTimeout | ForkedConnection) -> BaseException:
     """Return why a transaction failed: as in psycopg, an error of the rollback is not raised instead."""
-    if failed is None or failed is timeout:
-        return timeout
-    _log.warning("the rollback of a transaction failed: %s", timeout)
+    if failed is None or failed is ended:
+        return ended
+    if isinstance(ended, StatementTimeout):
+        _log.warning("the rollback of a transaction failed: %s", ended)
     return failed
 
 

@@ -76,7 +76,7 @@ class Executor:
     def run(self, statement: Statement[T]) -> T:
         """Run a statement and return its result."""
         with self.source.statement() as connection:
-            limited = Limited(connection, _limit(self, statement))
+            limited = Limited(connection, _limit(self, statement), together=True)
             with limited.cursor(statement.row) as cursor:
                 return drive(_execute(self, statement, limited, cursor, _copy))
 
@@ -93,7 +93,7 @@ class AsyncExecutor:
     async def run(self, statement: Statement[T]) -> T:
         """Run a statement and return its result."""
         async with self.source.statement() as connection:
-            limited = AsyncLimited(connection, _limit(self, statement))
+            limited = AsyncLimited(connection, _limit(self, statement), together=True)
             async with limited.cursor(statement.row) as cursor:
                 return await drive_async(_execute(self, statement, limited, cursor, _copy_async))
 

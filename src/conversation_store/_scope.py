@@ -96,14 +96,26 @@ class SyncScope(Scope[Connection[Any]]):
     @contextmanager
     def enter(self) -> Generator[tuple[Connection[Any], SyncScope]]:
         """Give the connection for a nested transaction."""
-        with self._changed:
-            self._begin_nested()
+        # An interruption may come between any two of these lines: then nobody else would end the state.
+        is_begun = False
         try:
+            with self._changed:
+                self._check()
+                is_begun = True
+                self._begin_nested()
             yield self.connection, self
         finally:
-            with self._changed:
-                self._end_nested()
-                self._changed.notify_all()
+            interruption: BaseException | None = None
+            while is_begun:
+                try:
+                    with self._changed:
+                        self._end_nested()
+                        self._changed.notify_all()
+                        is_begun = False
+                except BaseException as error:
+                    interruption = interruption or error
+            if interruption is not None:
+                raise interruption
 
     @contextmanager
     def block(self) -> Generator[None]:

@@ -13,6 +13,8 @@ from conversation_store.errors import InvalidArgument
 
 T = TypeVar("T")
 
+_LONGEST = 1_000_000  # seconds, which every system can wait
+
 
 def settings(
     max_items_per_page: object,
@@ -60,8 +62,8 @@ def statement_timeout(value: object) -> float | None:
 
 def _seconds(name: str, value: object) -> float:
     number = validate.number(name, value)
-    if number <= 0:
-        raise InvalidArgument(f"{name} must be more than 0 seconds, not {number:g}")
+    if not 0 < number <= _LONGEST:
+        raise InvalidArgument(f"{name} must be more than 0 and at most {_LONGEST} seconds, not {number:g}")
     return number
 
 

@@ -15,15 +15,8 @@ from conversation_store._connections import check_prepare
 from conversation_store._executor import AsyncExecutor, Executor, OnStatement
 from conversation_store._json_writer import MAX_JSON_BYTES, OnRepair
 from conversation_store._operations import Settings
-from conversation_store._roots import (
-    AsyncConnectionRoot,
-    AsyncOwnPoolRoot,
-    AsyncPoolRoot,
-    ConnectionRoot,
-    OwnPoolRoot,
-    PoolRoot,
-    inside,
-)
+from conversation_store._own_pool import AsyncOwnPoolRoot, OwnPoolRoot
+from conversation_store._roots import AsyncConnectionRoot, AsyncPoolRoot, ConnectionRoot, PoolRoot, inside
 from conversation_store._validation import Id
 from conversation_store.api_tokens import ApiTokenRepository, AsyncApiTokenRepository
 from conversation_store.conversations import AsyncConversationRepository, ConversationRepository

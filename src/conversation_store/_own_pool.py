@@ -1,0 +1,240 @@
+"""The pool of a store's own: opened at once or with the reason, checked for lost connections, renewed after a fork."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+import psycopg
+from psycopg import AsyncConnection, Connection
+from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
+
+from conversation_store._deadlines import AsyncLimited, Limited, answers
+from conversation_store._roots import AsyncPooled, Pooled, SyncPooled, keep_for_ever
+from conversation_store._waiting import drive, drive_async
+
+_IDLE = 5.0  # seconds after which a connection is looked at; a round trip more
+_CHECK = 2.0  # seconds that the server may take to answer that
+
+_REFUSED = (
+    "a pooler refuses settings in a connection string: give them to the role (ALTER ROLE … SET …), or name them in"
+    " ignore_startup_parameters of PgBouncer"
+)
+
+
+class _Connector:
+    """Connects for a pool; remembers its last error, which a pool only logs, and when each connection was last used."""
+
+    def __init__(self, connect: Callable[..., Any]) -> None:
+        self.error: psycopg.Error | None = None
+        self.used: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+        self._connect = connect
+
+    def connect(self, conninfo: str, **parameters: Any) -> Any:
+        """Connect; on asyncio, return an awaitable."""
+        return drive(self._steps(conninfo, parameters))
+
+    def _steps(self, conninfo: str, parameters: dict[str, Any]) -> Generator[Any, Any, Any]:
+        try:
+            connection = yield self._connect(conninfo, **parameters)
+        except psycopg.Error as error:
+            if "unsupported startup parameter" in str(error):
+                error.add_note(_REFUSED)
+            self.error = error
+            raise
+        self.error = None
+        self.used[connection] = monotonic()
+        return connection
+
+
+class _AsyncConnector(_Connector):
+    async def connect(self, conninfo: str, **parameters: Any) -> Any:
+        return await drive_async(self._steps(conninfo, parameters))
+
+
+class _Own(Pooled):
+    """A store's own pool, of which a forked child gets a new one."""
+
+    def __init__(self, pool_class: Any, connector: _Connector, parameters: dict[str, Any], **sizes: Any) -> None:
+        self._connector = connector
+        self._connect: Callable[[], Any] = lambda: connector.connect("", **parameters)
+        self._make_pool: Callable[[], Any] = lambda: pool_class(
+            kwargs=parameters,
+            connection_class=connector,
+            open=False,
+            # Between two attempts to connect lies less than the time that a call waits for a connection.
+            reconnect_timeout=sizes["timeout"],
+            **sizes,
+        )
+        self._timeout: float = sizes["timeout"]
+        self._pool = self._make_pool()
+        self._pid = os.getpid()
+        self._out: set[Any] = set()
+        self._drained = 0
+        self._is_to_open = False
+        _own_pools.add(self)
+
+    def renew(self) -> None:
+        """Take a new pool, in a child that has one thread still; it opens when it is used."""
+        keep_for_ever(self._pool)
+        self._is_to_open = self._is_to_open or not self._pool.closed
+        self._pool = self._make_pool()
+        self._pid = os.getpid()
+        self._out = set()
+
+    def _opened(self) -> Generator[Any, Any, None]:
+        """Open the pool, once it is known that one can connect: the pool would try again and not say why."""
+        try:
+            connection = yield self._connect()
+        except psycopg.Error as error:
+            # The frames below know the password.
+            raise error.with_traceback(None)  # noqa: B904
+        yield connection.close()
+        yield self._pool.open(wait=True, timeout=self._pool.timeout)
+
+    def _taken(
+        self, limited: Callable[[Any, None], Limited | AsyncLimited], until: float
+    ) -> Generator[Any, Any, tuple[Any, Any]]:
+        """Take a connection, in steps for `drive`; one that was idle for some seconds is looked at first."""
+        if self._is_to_open:
+            yield self._pool.open()  # does nothing where it is open
+            self._is_to_open = False
+        while True:
+            drained, pool = self._drained, self._pool
+            try:
+                connection = yield pool.getconn(max(until - monotonic(), 0.001))
+            except PoolTimeout:
+                yield from self._replaced(pool)
+                raise self._no_connection() from self._reason()
+            self._out.add(connection)
+            answering = False
+            try:
+                answering = self._is_fresh(connection)
+                if not answering:
+                    left = min(_CHECK, max(until - monotonic(), 0.1))
+                    answering = yield from answers(limited(connection, None), left)
+                if answering:
+                    return connection, pool
+            finally:
+                if not answering:
+                    self._out.discard(connection)
+                    yield connection.close()
+                    yield self._put(connection, pool)
+            # What has cut one connection has cut the others that are idle.
+            if drained == self._drained:
+                self._drained += 1
+                yield pool.drain()
+
+    def _is_fresh(self, connection: Any) -> bool:
+        """Return whether a connection was in use just now, and the server has not closed it since."""
+        idle = monotonic() - self._connector.used.get(connection, 0.0)
+        return idle < _IDLE and not _is_readable(connection.pgconn.socket)
+
+    def _given_back(self, connection: Any, pool: Any, pid: int) -> Generator[Any, Any, None]:
+        self._out.discard(connection)
+        self._connector.used[connection] = monotonic()
+        yield from super()._given_back(connection, pool, pid)
+
+    def _replaced(self, pool: Any) -> Generator[Any, Any, None]:
+        """Replace a pool that has lost connections: an interruption at the wrong moment leaves one with nobody."""
+        numbers = pool.get_stats()
+        lost = numbers["pool_size"] - numbers["pool_available"] - len(self._out)
+        if lost > 0 and self._connector.error is None and pool is self._pool and not pool.closed:
+            self._pool = self._make_pool()
+            yield self._pool.open()
+            yield pool.close(timeout=0)  # what is out of it is closed when it is returned
+
+    def _no_connection(self) -> PoolTimeout:
+        said = "" if self._connector.error is None else f"; the last attempt to connect: {self._connector.error}"
+        return PoolTimeout(f"couldn't get a connection after {self._timeout:g} seconds{said}")
+
+    def _reason(self) -> psycopg.Error | None:
+        error = self._connector.error
+        return None if error is None else error.with_traceback(None)
+
+
+def _is_readable(socket: int) -> bool:
+    """Return whether there is something to read: of an idle connection that is its end."""
+    if not hasattr(select, "poll"):
+        return bool(select.select([socket], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(socket, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+class OwnPoolRoot(_Own, SyncPooled):
+    """The connections of a store's own pool."""
+
+    def __init__(self, parameters: dict[str, Any], **sizes: Any) -> None:
+        self._free = threading.Semaphore(sizes["max_size"])
+        super().__init__(ConnectionPool, _Connector(Connection.connect), parameters, **sizes)
+
+    def open(self) -> None:
+        """Connect, which raises what is wrong, and open the pool."""
+        drive(self._opened())
+
+    def close(self) -> None:
+        """Close the pool."""
+        self._is_to_open = False
+        self._pool.close()
+
+    def renew(self) -> None:
+        """Do as on asyncio; the threads of the parent have what they have."""
+        super().renew()
+        self._free = threading.Semaphore(self._pool.max_size)
+
+    @contextmanager
+    def statement(self) -> Generator[Connection[Any]]:
+        """Give a connection for one statement."""
+        self._check()
+        # Waits here while all are in use: an interruption would leave the pool with somebody who waits no more, to whom
+        # it would give the next one.
+        free = self._free
+        if not free.acquire(timeout=self._timeout):
+            raise self._no_connection()
+        try:
+            with super().statement() as connection:
+                yield connection
+        finally:
+            free.release()
+
+    def _take(self) -> tuple[Connection[Any], Any]:
+        return drive(self._taken(Limited, monotonic() + self._timeout))
+
+
+class AsyncOwnPoolRoot(_Own, AsyncPooled):
+    """The connections of a store's own pool on asyncio."""
+
+    def __init__(self, parameters: dict[str, Any], **sizes: Any) -> None:
+        self._returning = set()
+        super().__init__(AsyncConnectionPool, _AsyncConnector(AsyncConnection.connect), parameters, **sizes)
+
+    async def open(self) -> None:
+        """Connect, which raises what is wrong, and open the pool."""
+        await drive_async(self._opened())
+
+    async def close(self) -> None:
+        """Close the pool."""
+        self._is_to_open = False
+        await self._pool.close()
+
+    async def _take(self) -> tuple[AsyncConnection[Any], Any]:
+        return await drive_async(self._taken(AsyncLimited, monotonic() + self._timeout))
+
+
+_own_pools: WeakSet[_Own] = WeakSet()
+
+
+def _renew_own_pools() -> None:
+    for root in list(_own_pools):
+        root.renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_own_pools)
