@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from multiprocessing.connection import Connection as Pipe
 from typing import Any
@@ -185,3 +186,46 @@ def test_on_asyncio_what_the_caller_opened_before_the_fork_is_refused(db: str, t
     answers = asyncio.run(parent())
     assert len(answers) == 4
     assert all(isinstance(answer, ForkedConnection) for answer in answers), answers
+
+
+@pytest.mark.parametrize("way", ["own pool", "pool", "connection"])
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_child_that_leaves_a_transaction_of_the_parent_ends_nothing_of_it(
+    db: str, tenant: str, way: str, fails: bool
+) -> None:
+    with ExitStack() as stack:
+        if way == "own pool":
+            store = stack.enter_context(ConversationStore(db))
+        elif way == "pool":
+            store = ConversationStore(pool=stack.enter_context(ConnectionPool(db, min_size=1, open=True)))
+        else:
+            store = ConversationStore(connection=stack.enter_context(psycopg.connect(db, autocommit=True)))
+        acme = store.for_tenant(tenant)
+        child, left, writing = False, "", None
+        try:
+            with acme.transaction() as tx:
+                tx.dialogs.save(id="one")
+                reading, writing = multiprocessing.Pipe(duplex=False)
+                if os.fork() == 0:
+                    child = True
+                    if fails:
+                        raise ZeroDivisionError
+                else:
+                    writing.close()
+                    left = reading.recv()
+                    os.wait()
+                    tx.dialogs.save(id="two")
+                    raise LookupError
+        except BaseException as error:
+            if child and writing is not None:
+                writing.send(type(error).__name__)
+                os._exit(0)
+            assert isinstance(error, LookupError)
+        assert left == ("ZeroDivisionError" if fails else "ForkedConnection")
+        assert list(acme.dialogs.iter()) == []
+
+
+def test_a_pool_of_the_caller_that_is_in_use_at_the_fork_is_recognised_too(db: str) -> None:
+    with ConnectionPool(db, min_size=1, max_size=1, open=True) as pool, pool.connection():
+        result = in_child(lambda: ConversationStore(pool=pool).dialogs.get_by_id("d"))()
+    assert isinstance(result, ForkedConnection)

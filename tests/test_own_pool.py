@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 import time
 import traceback
 from collections.abc import Generator
@@ -25,6 +27,7 @@ from conversation_store import (
 )
 from conversation_store._deadlines import answers
 from support.both_apis import AsyncApi, SyncApi
+from support.pooler import PROGRAM, pooler
 from support.proxy import Mode, Proxy, proxy
 from support.server import embedded_server
 
@@ -246,3 +249,64 @@ def check_read_committed(
         assert tx.conversations.get_by_id(id, tenant_id=tenant).round == 8
         direct.conversations.append_round(id, ["m"], tenant_id=tenant)
         assert tx.conversations.get_by_id(id, tenant_id=tenant).round == 9
+
+
+# -- interruptions -------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no timers that interrupt")
+def test_an_interruption_while_all_connections_are_in_use_loses_none(db: str, tenant: str) -> None:
+    class Interrupted(BaseException):
+        pass
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with ConversationStore(db, max_size=1, timeout=5) as store:
+            for _ in range(3):
+                held, release = threading.Event(), threading.Event()
+
+                def hold(held: threading.Event = held, release: threading.Event = release) -> None:
+                    with store.transaction():
+                        held.set()
+                        release.wait()
+
+                holder = threading.Thread(target=hold)
+                holder.start()
+                held.wait()
+                signal.setitimer(signal.ITIMER_REAL, 0.1)
+                with pytest.raises(Interrupted):
+                    store.dialogs.get_by_id("d", tenant_id=tenant)
+                release.set()
+                holder.join()
+            assert store.dialogs.get_by_id("d", tenant_id=tenant) is None
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_pool_that_has_lost_a_connection_is_replaced(api: SyncApi | AsyncApi, db: str, tenant: str) -> None:
+    with api.store(db, max_size=1, timeout=0.5) as store:
+        pool = (store.awaited if isinstance(api, AsyncApi) else store)._own._pool
+        lost = api.run(pool.getconn)  # and nobody returns it
+        with pytest.raises(PoolTimeout):
+            store.dialogs.get_by_id("d", tenant_id=tenant)
+        assert store.dialogs.get_by_id("d", tenant_id=tenant) is None
+        api.run(lost.close)
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="PgBouncer is not installed")
+def test_behind_a_pooler_whose_servers_are_busy_a_call_ends_in_time(
+    api: SyncApi | AsyncApi, db: str, tenant: str
+) -> None:
+    with pooler(db) as behind, psycopg.connect(behind, prepare_threshold=None) as busy:
+        busy.execute("SELECT 1")
+        with api.store(behind, statement_timeout=0.5, timeout=2, max_size=2) as store:
+            for _ in range(2):
+                started = time.monotonic()
+                with pytest.raises(psycopg.OperationalError):
+                    store.dialogs.get_by_id("d", tenant_id=tenant)
+                assert time.monotonic() - started < 2 + 0.5 + 2
+            busy.rollback()
+            assert store.dialogs.get_by_id("d", tenant_id=tenant) is None

@@ -19,6 +19,7 @@ import psycopg
 from psycopg import AsyncConnection, Connection, capabilities, generators, waiting
 from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.rows import BaseRowFactory, tuple_row
+from psycopg.transaction import OutOfOrderTransactionNesting
 
 from conversation_store._adapters import AsyncCursor, Cursor
 from conversation_store._forks import check_not_forked
@@ -112,6 +113,17 @@ class _Limited:
         finally:
             del failed, reason  # they refer to this frame
 
+    def _why(self, failed: BaseException | None, ended: BaseException) -> BaseException:
+        """Return why a transaction failed: as in psycopg, an error of the rollback is not raised instead."""
+        if failed is None or failed is ended:
+            return ended
+        if isinstance(ended, OutOfOrderTransactionNesting):
+            # A nested one was interrupted while it began or ended, so psycopg has undone nothing; the server does now.
+            self.pgconn.finish()
+        if not isinstance(ended, ForkedConnection):
+            _log.warning("the rollback of a transaction failed: %s", ended)
+        return failed
+
     def _is_active(self) -> bool:
         return bool(self.pgconn.transaction_status == TransactionStatus.ACTIVE)
 
@@ -160,9 +172,9 @@ class Limited(_Limited):
                     failed = error
                     raise
             return
-        except (StatementTimeout, ForkedConnection) as error:
+        except (StatementTimeout, ForkedConnection, OutOfOrderTransactionNesting) as error:
             ended = error
-        raise _why(failed, ended)
+        raise self._why(failed, ended)
 
     def commit(self) -> None:
         """Commit the transaction if one is open."""
@@ -208,9 +220,9 @@ class AsyncLimited(_Limited):
                     failed = error
                     raise
             return
-        except (StatementTimeout, ForkedConnection) as error:
+        except (StatementTimeout, ForkedConnection, OutOfOrderTransactionNesting) as error:
             ended = error
-        raise _why(failed, ended)
+        raise self._why(failed, ended)
 
     async def commit(self) -> None:
         """Commit the transaction if one is open."""
@@ -226,15 +238,6 @@ class AsyncLimited(_Limited):
 
     async def _cancel(self, within: float) -> None:
         await self.connection.cancel_safe(timeout=within)
-
-
-def _why(failed: BaseException | None, ended: StatementTimeout | ForkedConnection) -> BaseException:
-    """Return why a transaction failed: as in psycopg, an error of the rollback is not raised instead."""
-    if failed is None or failed is ended:
-        return ended
-    if isinstance(ended, StatementTimeout):
-        _log.warning("the rollback of a transaction failed: %s", ended)
-    return failed
 
 
 def answers(limited: Limited | AsyncLimited, timeout: float) -> Generator[Any, Any, bool]:

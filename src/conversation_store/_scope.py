@@ -66,6 +66,7 @@ class Scope(Generic[ConnectionT]):
 
     def _begin_nested(self) -> None:
         self._check()
+        self._nested_by = self._who()
         self.state = State.NESTED
 
     def _end_nested(self) -> None:
@@ -75,7 +76,11 @@ class Scope(Generic[ConnectionT]):
         self.state = State.FAILED if self._is_waiting() else State.CLOSED
 
     def _is_waiting(self) -> bool:
-        return self.state in (State.NESTED, State.FAILED)
+        # A thread or task that ends a block has left those inside of it, if only because it was interrupted.
+        return self.state in (State.NESTED, State.FAILED) and self._nested_by != self._who()
+
+    def _who(self) -> object:
+        raise NotImplementedError
 
 
 class SyncScope(Scope[Connection[Any]]):
@@ -85,6 +90,9 @@ class SyncScope(Scope[Connection[Any]]):
         super().__init__(connection, parent)
         # Reentrant: a hook may use the store that calls it.
         self._changed: threading.Condition = threading.Condition() if parent is None else parent._changed
+
+    def _who(self) -> object:
+        return threading.get_ident()
 
     @contextmanager
     def statement(self) -> Generator[Connection[Any]]:
@@ -151,6 +159,9 @@ class AsyncScope(Scope[AsyncConnection[Any]]):
     def __init__(self, connection: AsyncConnection[Any], parent: AsyncScope | None = None) -> None:
         super().__init__(connection, parent)
         self._changed = asyncio.Event()
+
+    def _who(self) -> object:
+        return asyncio.current_task()
 
     @asynccontextmanager
     async def statement(self) -> AsyncGenerator[AsyncConnection[Any]]:

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from conversation_store import AbortedTransaction, ConversationNotFound, DialogNotFound, OutsideTransaction
+from conversation_store import (
+    AbortedTransaction,
+    ConversationNotFound,
+    ConversationStore,
+    DialogNotFound,
+    OutsideTransaction,
+)
 from support.both_apis import AsyncApi, SyncApi
 from support.transactions import run_in_transaction
 
@@ -77,3 +83,21 @@ def test_an_error_of_the_server_that_is_caught_inside_is_an_error_at_the_end(
 
     with pytest.raises(AbortedTransaction):
         run_in_transaction(api, store, blocking if isinstance(api, SyncApi) else awaiting)
+
+
+def test_a_block_that_is_left_with_a_nested_one_of_the_same_thread_open_waits_for_nobody(
+    db: str, plain_dialog: str
+) -> None:
+    # As after an interruption while the nested one begins or ends: nobody ends it any more.
+    with ConversationStore(db, max_size=1) as store:
+        left: list[object] = []
+        with pytest.raises(ZeroDivisionError), store.transaction() as tx:
+            tx.conversations.save(dialog_id=plain_dialog)
+            nested = tx.transaction()
+            left.append((nested, nested.__enter__()))
+            raise ZeroDivisionError
+        left.clear()
+        assert store.conversations.query(dialog_id=plain_dialog) == []
+        with store.transaction() as tx, tx.transaction() as inner:
+            inner.conversations.save(dialog_id=plain_dialog)
+        assert len(store.conversations.query(dialog_id=plain_dialog)) == 1
