@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from conversation_store import _validation as validate
 from conversation_store._conninfo import check_conninfo, with_defaults
-from conversation_store._json_writer import LARGEST_JSON, JsonWriter, OnRepair
+from conversation_store._json_repair import OnRepair
+from conversation_store._json_writer import LARGEST_JSON, JsonWriter
 from conversation_store._operations import Settings
 from conversation_store.errors import InvalidArgument
 

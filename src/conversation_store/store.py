@@ -13,7 +13,8 @@ from conversation_store import _store_arguments as arguments
 from conversation_store import _validation as validate
 from conversation_store._connections import check_prepare
 from conversation_store._executor import AsyncExecutor, Executor, OnStatement
-from conversation_store._json_writer import MAX_JSON_BYTES, OnRepair
+from conversation_store._json_repair import OnRepair
+from conversation_store._json_writer import MAX_JSON_BYTES
 from conversation_store._operations import Settings
 from conversation_store._own_pool import AsyncOwnPoolRoot, OwnPoolRoot
 from conversation_store._roots import AsyncConnectionRoot, AsyncPoolRoot, ConnectionRoot, PoolRoot, inside

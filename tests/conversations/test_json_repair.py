@@ -8,6 +8,7 @@ import json
 import logging
 import subprocess
 import sys
+import tracemalloc
 from collections import OrderedDict
 from collections.abc import Generator
 from datetime import UTC, date, datetime, time, timedelta
@@ -17,6 +18,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conversation_store import NOT_READ, AsyncConversationStore, ConversationStore, InvalidArgument, InvalidArgumentType
 from conversation_store._json_writer import JsonWriter
@@ -60,6 +63,11 @@ class Endless(dict[str, Any]):
             yield "a", 1
 
 
+class Longest(Endless):
+    def __len__(self) -> int:
+        return sys.maxsize
+
+
 class Sly(list[Any]):
     def __iter__(self) -> Any:
         return iter(["fine"])
@@ -70,6 +78,12 @@ class Broken(dict[str, Any]):
         raise LookupError
 
 
+# What any JSON value is made of.
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner),
+)
 # Values that JSON has, in classes of their own: stored without any repair.
 STORED: list[tuple[Any, Any]] = [
     ({"k": Level.HIGH, "l": Kind.A}, {"k": 3, "l": "a"}),
@@ -115,7 +129,8 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
     ([1, NOT_READ], InvalidArgument, r"x\[1\] was not read; read the row with it, or leave it out"),
     ([10**5000], InvalidArgument, r"x\[0\] must have at most 4298 digits"),
     ([Broken()], InvalidArgumentType, r"x\[0\] must be a JSON value; reading it raised LookupError"),
-    ([Endless()], InvalidArgument, "x must have at most 1000 bytes of JSON text"),
+    ([Endless(b=1)], InvalidArgument, r"x\[0\] must not have more members than its len\(\), 1"),
+    ([Longest()], InvalidArgument, "x must have at most 1000 bytes of JSON text"),
     (["检" * 333], InvalidArgument, "x must have at most 1000 bytes of JSON text"),
 ]
 
@@ -173,6 +188,9 @@ def test_a_key_that_is_there_twice_raises() -> None:
     class Twice(dict[str, Any]):
         def items(self) -> Any:
             return [("a", 1), ("a", 2)]
+
+        def __len__(self) -> int:
+            return 2
 
     with pytest.raises(InvalidArgument, match=r"^x\[0\] must not have the key 'a' twice$"):
         JsonWriter().text("x", [Twice()])
@@ -234,6 +252,39 @@ def test_a_value_of_many_references_to_one_raises_once_it_is_too_large() -> None
         value = [value, value]
     with pytest.raises(InvalidArgument, match="bytes of JSON text"):
         JsonWriter(100_000).text("x", value)
+
+
+@pytest.mark.parametrize("one", ["x" * 100_000, 10**4_000, {"k" * 100_000: 1}, Longest()], ids=type)
+@pytest.mark.parametrize("repair", [False, True])
+def test_a_value_that_would_be_too_large_is_not_written(one: Any, repair: bool) -> None:
+    value = [one] * 100_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidArgument, match=r"^x must have at most 1000000 bytes of JSON text$"):
+            JsonWriter(1_000_000, repair).text("x", value)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 50_000_000
+
+
+def test_a_text_that_quotes_the_escape_of_u0000_is_stored_as_it_is() -> None:
+    for text in (r"\u0000", r"a\\u0000"):
+        assert json.loads(JsonWriter().text("x", {text: [text]})) == {text: [text]}
+    with pytest.raises(InvalidArgument, match=r"^x\[1\] must not contain U\+0000$"):
+        JsonWriter().text("x", [r"\u0000", "\0"])
+
+
+@given(VALUES)
+def test_what_is_copied_is_written_as_it_would_be_without_a_copy(value: Any) -> None:
+    expected = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    odd = ["\\u0000", value]  # which is looked at twice
+    text = '["\\\\u0000",' + expected + "]"
+    assert JsonWriter().text("x", value) == expected
+    assert JsonWriter(len(text.encode())).text("x", odd) == text
+    assert JsonWriter(len(text.encode())).entries("x", odd) == ['"\\\\u0000"', expected]
+    with pytest.raises(InvalidArgument, match=r"^x must have at most \d+ bytes"):
+        JsonWriter(len(text.encode()) - 1).text("x", odd)
 
 
 # -- the methods that write, on both APIs ----------------------------------------------------------
@@ -386,6 +437,7 @@ def test_a_value_of_500_levels_is_written_and_read_where_little_of_the_stack_is_
         if sys.version_info < (3, 12):  # newer ones count no C function against the limit
             with pytest.raises(RecursionError):
                 with_little_stack(lambda: json.dumps(value), 200)
+        with_little_stack(lambda: JsonWriter().text("x", OrderedDict(a=value)), 100)
         read, line = with_little_stack(write_and_read, 200)
     assert (read.message, read.reference, read.dsl) == ([value, value], [value], value)
     assert json.loads(line)["message"] == [value, value]
