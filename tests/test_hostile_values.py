@@ -6,6 +6,7 @@ The values are drawn at random from a seed, which a failure prints; `HOSTILE_SEE
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 from collections import Counter, defaultdict
@@ -128,6 +129,8 @@ def check_result(operation: Operation, arguments: Mapping[str, Any], result: Any
     for name in ("message", "reference", "dsl"):
         if name in arguments and (read := hostile.as_json(arguments[name])) is not None:
             assert getattr(result, name) == read
+        # Stored, it would be a value that `->>` and `jsonb` refuse. An escaped backslash may stand before `u0000`.
+        assert "\\u0000" not in json.dumps(getattr(result, name)).replace("\\\\", "")
 
 
 def hostile_calls(store: Any, number: int, seed: str) -> Counter[str]:

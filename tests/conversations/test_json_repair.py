@@ -38,6 +38,7 @@ class Color(enum.Enum):
 
 class Level(enum.IntEnum):
     HIGH = 3
+    TOP = 8
 
 
 class Kind(str, enum.Enum):  # noqa: UP042  # what callers have
@@ -238,6 +239,7 @@ def test_a_key_in_a_path_is_cut() -> None:
 
 def test_the_limit_counts_the_bytes_of_the_text() -> None:
     values: list[Any] = ["检" * 3, ["检", "a"], [[], []], {"a": "é"}, [], ""]
+    values += [Level.TOP, {"a": Level.TOP}, OrderedDict(a=1), OrderedDict(é="é"), [OrderedDict()], Kind.A]
     for value in values:
         text = JsonWriter().text("x", value)
         size = len(text.encode())
@@ -254,7 +256,9 @@ def test_a_value_of_many_references_to_one_raises_once_it_is_too_large() -> None
         JsonWriter(100_000).text("x", value)
 
 
-@pytest.mark.parametrize("one", ["x" * 100_000, 10**4_000, {"k" * 100_000: 1}, Longest()], ids=type)
+@pytest.mark.parametrize(
+    "one", ["x" * 100_000, 10**4_000, {"k" * 100_000: 1}, OrderedDict({"k" * 100_000: 1}), Longest()], ids=type
+)
 @pytest.mark.parametrize("repair", [False, True])
 def test_a_value_that_would_be_too_large_is_not_written(one: Any, repair: bool) -> None:
     value = [one] * 100_000

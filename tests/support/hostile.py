@@ -267,7 +267,7 @@ def json_value(random: Random, depth: int = 0) -> Any:
     if kind == 2:
         return random.choice((moment, anything, span))(random)
     if kind < 5:
-        return random.choice((None, True, 0, 1.5, "检索", "a", [], {}))
+        return random.choice((None, True, 0, 1.5, "检索", "a", "a\0", [], {}))
     members = [json_value(random, depth + 1) for _ in range(random.randrange(4))]
     if kind < 7:
         return random.choice((list, tuple, list))(members)
