@@ -220,17 +220,18 @@ class JsonCopier:
         """Raise once the text is too large, long before a value without an end has filled the memory."""
         self._least += least
         if self._least > self._max_bytes:
-            raise self.too_large()
-
-    def too_large(self) -> InvalidArgument:
-        """Return the error of a text that has more than *max_bytes*."""
-        return InvalidArgument(f"{self._name} must have at most {self._max_bytes} bytes of JSON text")
+            raise too_large(self._name, self._max_bytes)
 
     def path(self, of_key: bool = False) -> str:
         """Return where in the value the copying is."""
         steps = (f"[{shown(frame.step)}]" if frame.kind not in (set, frozenset) else "[…]" for frame in self._frames)
         path = ("a key of " if of_key else "") + self._name + "".join(steps)
         return path if len(path) <= 500 else path[:300] + "…" + path[-200:]
+
+
+def too_large(name: str, max_bytes: int) -> InvalidArgument:
+    """Return the error of a value whose text has more than *max_bytes*."""
+    return InvalidArgument(f"{name} must have at most {max_bytes} bytes of JSON text")
 
 
 def _type(value: object) -> str:

@@ -8,7 +8,7 @@ from math import isfinite
 from typing import Any, TypeVar, cast
 
 from conversation_store._json import dump_compact, dump_each
-from conversation_store._json_repair import MAX_JSON_DEPTH, JsonCopier, OnRepair
+from conversation_store._json_repair import MAX_JSON_DEPTH, JsonCopier, OnRepair, too_large
 from conversation_store._validation import unstorable
 from conversation_store.errors import InvalidArgument, InvalidArgumentType
 
@@ -62,7 +62,7 @@ class JsonWriter:
     def _write(self, name: str, value: object, dump: Callable[[object], W]) -> W:
         copier = JsonCopier(name, self.max_bytes, self.repair, self.on_repair)
         try:
-            written = dump(value) if _is_plain(value, self.max_bytes) else None
+            written = dump(value) if _is_plain(name, value, self.max_bytes) else None
             if written is None or not _is_storable(_joined(written)):
                 # What the copy holds is what was checked, and it is what is written.
                 written = dump(copier.copy(value))
@@ -73,7 +73,7 @@ class JsonWriter:
                 f"{copier.path()} must be a JSON value; reading it raised {type(error).__name__}"
             ) from error
         if len(_joined(written).encode()) > self.max_bytes:
-            raise copier.too_large()
+            raise too_large(name, self.max_bytes)
         return written
 
 
@@ -81,10 +81,11 @@ def _dump_entries(value: object) -> list[str] | str:
     return dump_each(cast("list[object]", value)) if isinstance(value, (list, tuple)) else dump_compact(value)
 
 
-def _is_plain(value: object, max_bytes: int) -> bool:
-    """Return whether a value has only the types of JSON, of no caller's class, within the limits, at a first look.
+def _is_plain(name: str, value: object, max_bytes: int) -> bool:
+    """Return whether a value has only the types of JSON, of no caller's class, at a first look.
 
-    Texts are looked at when they are written. Without recursion: the caller's stack might have no room.
+    Texts are looked at when they are written. Raises `InvalidArgument` of a value that is too large for sure.
+    Without recursion: the caller's stack might have no room.
     """
     least = 0  # bytes of the text: a value that refers to another one many times may be endless
     open_members: list[Iterator[Any]] = [iter((value,))]
@@ -101,7 +102,7 @@ def _is_plain(value: object, max_bytes: int) -> bool:
                 open_members.append(iter(item.values()))
                 break
             elif kind is list or kind is tuple:
-                least += len(item)
+                least += len(item) + 1
                 open_members.append(iter(item))
                 break
             elif kind is int:
@@ -114,8 +115,10 @@ def _is_plain(value: object, max_bytes: int) -> bool:
                 return False
         else:
             open_members.pop()
-        if len(open_members) > MAX_JSON_DEPTH + 1 or least > max_bytes:
+        if len(open_members) > MAX_JSON_DEPTH + 1:
             return False
+        if least > max_bytes:
+            raise too_large(name, max_bytes)
     return True
 
 
