@@ -245,5 +245,5 @@ def test_an_outage_is_a_503_and_ends_with_the_outage(
 
 
 def test_the_readme_shows_the_first_part() -> None:
-    shown = "".join((TESTS / "service" / "app.py").read_text().splitlines(keepends=True)[:49])
+    shown = "".join((TESTS / "service" / "app.py").read_text().splitlines(keepends=True)[:70])
     assert f"```python\n{shown}```\n" in (TESTS.parent / "README.md").read_text()

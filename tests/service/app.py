@@ -31,6 +31,19 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
 app = FastAPI(lifespan=lifespan)
 
 
+# The errors of the store say what is wrong, and quote no secret; those of the server are for the log alone.
+STATUS = {InvalidArgument: 422, InvalidArgumentType: 422, NotFound: 404, Conflict: 409, OperationalError: 503}
+
+
+async def answer(request: Request, error: Exception) -> JSONResponse:
+    status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
+    return JSONResponse({"detail": "try again later" if status == 503 else str(error)}, status)
+
+
+for kind in STATUS:
+    app.add_exception_handler(kind, answer)
+
+
 async def authenticate(dialog_id: str, authorization: Annotated[str, Header()] = "") -> AsyncTenantStore:
     token = await store.tokens.authenticate(authorization.removeprefix("Bearer "))
     if token is None or token.dialog_id not in (None, dialog_id):
@@ -39,6 +52,22 @@ async def authenticate(dialog_id: str, authorization: Annotated[str, Header()] =
 
 
 Tenant = Annotated[AsyncTenantStore, Depends(authenticate)]
+
+
+class Turn(BaseModel):
+    """The messages of one turn."""
+
+    messages: list[dict[str, Any]]
+    reference: list[dict[str, Any]] = []
+    tokens: int = 0
+    duration: float = 0
+    turn_id: str | None = None  # sent again with the same id, a turn is appended once
+    expected_round: int | None = None
+
+
+@app.post("/dialogs/{dialog_id}/sessions/{id}/turns")
+async def add_turn(dialog_id: str, id: str, turn: Turn, tenant: Tenant) -> int:
+    return await tenant.conversations.append_round(id, dialog_id=dialog_id, **turn.model_dump())
 
 
 @app.get("/dialogs/{dialog_id}/sessions")
@@ -76,21 +105,6 @@ async def read_session(dialog_id: str, id: str, tenant: Tenant) -> dict[str, Any
     return session.to_dict()
 
 
-class Turn(BaseModel):
-    """The messages of one turn."""
-
-    messages: list[dict[str, Any]]
-    reference: list[dict[str, Any]] = []
-    tokens: int = 0
-    duration: float = 0
-    expected_round: int | None = None
-
-
-@app.post("/dialogs/{dialog_id}/sessions/{id}/turns")
-async def add_turn(dialog_id: str, id: str, turn: Turn, tenant: Tenant) -> int:
-    return await tenant.conversations.append_round(id, dialog_id=dialog_id, **turn.model_dump())
-
-
 @app.delete("/dialogs/{dialog_id}/sessions")
 async def delete_sessions(dialog_id: str, ids: list[str], tenant: Tenant) -> int:
     return await tenant.conversations.delete_by_ids(ids, dialog_id)
@@ -100,16 +114,3 @@ async def delete_sessions(dialog_id: str, ids: list[str], tenant: Tenant) -> int
 async def export_sessions(dialog_id: str, tenant: Tenant) -> StreamingResponse:
     lines = tenant.conversations.export(dialog_id=dialog_id)
     return StreamingResponse(lines, media_type="application/jsonl")
-
-
-# The errors of the store say what is wrong, and quote no secret; those of the server are for the log alone.
-STATUS = {InvalidArgument: 422, InvalidArgumentType: 422, NotFound: 404, Conflict: 409, OperationalError: 503}
-
-
-async def answer(request: Request, error: Exception) -> JSONResponse:
-    status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
-    return JSONResponse({"detail": "try again later" if status == 503 else str(error)}, status)
-
-
-for kind in STATUS:
-    app.add_exception_handler(kind, answer)
