@@ -15,7 +15,7 @@ from conversation_store.errors import InvalidArgument, InvalidArgumentType
 W = TypeVar("W", bound="list[str] | str")
 
 MAX_JSON_BYTES = 16 * 2**20
-LARGEST_JSON = 10**9  # of which the server takes a little more
+LARGEST_JSON = 200_000_000  # the server takes four times as much memory for the text of a message, and at most 1 GB
 
 _LONG_INT = 2**64  # from which an int may be too long
 
@@ -66,9 +66,10 @@ class JsonWriter:
             if written is None or not _is_storable(_joined(written)):
                 # What the copy holds is what was checked, and it is what is written.
                 written = dump(copier.copy(value))
-        except (InvalidArgument, InvalidArgumentType, RecursionError, MemoryError):
+        except (InvalidArgument, InvalidArgumentType, RecursionError):
             raise
-        except Exception as error:  # of a method of a caller's class
+        # Of a method of a caller's class; what a handler of signals raises is no fault of the value.
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise InvalidArgumentType(
                 f"{copier.path()} must be a JSON value; reading it raised {type(error).__name__}"
             ) from error

@@ -6,6 +6,7 @@ import asyncio
 import enum
 import json
 import logging
+import signal
 import subprocess
 import sys
 import tracemalloc
@@ -457,3 +458,24 @@ def test_on_asyncio_too(db: str, plain_dialog: str) -> None:
 
     read = with_little_stack(lambda: asyncio.run(run()), 300)
     assert (read.message, read.dsl) == ([value], value)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no timers that interrupt")
+@pytest.mark.parametrize("repair", [False, True])
+def test_what_a_handler_of_signals_raises_meanwhile_is_not_blamed_on_the_value(repair: bool) -> None:
+    class TimeIsUp(Exception):
+        pass
+
+    def handler(*_: object) -> None:
+        raise TimeIsUp
+
+    value = [[n] for n in range(1_000_000)]
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(TimeIsUp):
+            while True:
+                JsonWriter(2**30, repair).text("value", value)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
