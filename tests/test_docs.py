@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from conversation_store import AsyncConversationStore, ConversationStore
+from conversation_store import AsyncConversationStore, ConversationStore, check_schema
 from operations import FILES, OPERATIONS
 from support.operation import check_all
 from support.server import Server, database_url
@@ -202,7 +202,7 @@ def test_the_command_for_dbmate_runs(empty_database: str) -> None:
 
 
 def test_a_service_role_needs_no_more_than_the_grants_that_are_listed(server: Server, database: str) -> None:
-    (grants,) = blocks(SQL_README, "sql")
+    grants, _ = blocks(SQL_README, "sql")
     role = str(conninfo_to_dict(database)["dbname"]) + "_service"
     with psycopg.connect(database, autocommit=True) as admin:
         admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'".encode())
@@ -212,6 +212,7 @@ def test_a_service_role_needs_no_more_than_the_grants_that_are_listed(server: Se
             admin.execute(re.sub(r"\bservice\b", role, grants).encode())
             with ConversationStore(make_conninfo(database, user=role, password="secret")) as store:
                 check_all(OPERATIONS, store)
+            assert check_schema(make_conninfo(database, user=role, password="secret")) == []
             with (
                 psycopg.connect(make_conninfo(database, user=role, password="secret")) as connection,
                 pytest.raises(psycopg.errors.InsufficientPrivilege),
@@ -220,6 +221,18 @@ def test_a_service_role_needs_no_more_than_the_grants_that_are_listed(server: Se
         finally:
             admin.execute(f"DROP OWNED BY {role}".encode())
             admin.execute(f"DROP ROLE {role}".encode())
+
+
+def test_an_index_is_made_again_by_hand_as_it_is_in_its_file(database: str) -> None:
+    _, by_hand = blocks(SQL_README, "sql")
+    _, create = by_hand.split("CREATE INDEX CONCURRENTLY ")
+    assert f"CREATE INDEX {create}" in (CHECKOUT / "sql/schema/0003_indexes.sql").read_text()
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("DROP INDEX conversation_store.conversation_tenant_id_dialog_id_search_idx")
+        assert len(check_schema(database)) == 1
+        for statement in by_hand.split(";\n")[:-1]:
+            connection.execute(statement.encode())
+    assert check_schema(database) == []
 
 
 def test_the_makefile_explains_every_target() -> None:

@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Generator
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,6 +29,7 @@ from support.both_apis import AsyncApi, SyncApi
 from support.pooler import PROGRAM, pooler
 from support.proxy import Mode, Proxy, proxy
 from support.server import embedded_server
+from support.tracebacks import everything
 
 
 @pytest.fixture
@@ -159,25 +159,6 @@ def test_a_malformed_conninfo_is_refused_and_not_shown(kind: Any, conninfo: str,
     with pytest.raises(InvalidArgument, match="max_size") as caught:
         kind("host=h password=se3ret", max_size=0)
     assert "se3ret" not in everything(caught.value)
-
-
-def everything(error: BaseException) -> str:
-    """Return what a report of errors may show: the whole chain, with the local variables of the package's frames."""
-    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
-    frames: list[str] = []
-
-    def add(part: traceback.TracebackException | None) -> None:
-        if part is None:
-            return
-        frames.extend("".join(part.format_exception_only()))
-        for frame in part.stack:
-            if not frame.filename.startswith(__file__.rpartition("/tests/")[0] + "/tests/"):
-                frames.extend(f"{frame.name} {frame.locals}")
-        add(part.__cause__)
-        add(part.__context__)
-
-    add(shown)
-    return "".join(frames)
 
 
 def test_a_call_that_gets_no_connection_says_why(api: SyncApi | AsyncApi, between: Proxy, tenant: str) -> None:

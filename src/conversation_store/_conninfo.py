@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Generator
 from typing import Any
 
 import psycopg
@@ -21,6 +22,8 @@ _DEFAULTS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
+
+_WHOLE_NUMBERS = ("connect_timeout", "keepalives", *(name for name in _DEFAULTS if name != "connect_timeout"))
 
 _FORMS = "a postgresql:// URL or libpq's key=value text"
 _SCHEME = re.compile(r"(?P<scheme>[a-z][a-z0-9+.:-]*)://", re.IGNORECASE)
@@ -44,13 +47,41 @@ def check_conninfo(name: str, value: object) -> str:
     traceback holds it; the caller deletes its own.
     """
     if not isinstance(value, str):
-        raise InvalidArgumentType(f"{name} must be of the type str, not {type(value).__name__}")
+        given = type(value).__name__
+        del value
+        raise InvalidArgumentType(f"{name} must be of the type str, not {given}")
     text = str.__str__(value)
     problem = _problem(text)
     if problem is None:
         return text
     del value, text
     raise InvalidArgument(f"{name} must be {_FORMS}: {problem}")
+
+
+def connector(
+    name: str, conninfo: object, connect: Callable[..., Any], **parameters: Any
+) -> Callable[[], Generator[Any, Any, Any]]:
+    """Return what connects to a database, as a step: *connect* is psycopg's function, sync or async.
+
+    Raises what `check_conninfo` does. The frames that know the password are in no traceback of an error of connecting.
+    """
+    try:
+        known = with_defaults(check_conninfo(name, conninfo)) | parameters
+    finally:
+        del conninfo
+    return lambda: _connected(lambda: connect(**known))
+
+
+def _connected(connect: Callable[[], Any]) -> Generator[Any, Any, Any]:
+    try:
+        return (yield connect())
+    except BaseException as error:
+        chain: list[BaseException | None] = [error]
+        while chain:
+            if (linked := chain.pop()) is not None:
+                linked.__traceback__ = None
+                chain += [linked.__cause__, linked.__context__]
+        raise
 
 
 def with_defaults(conninfo: str) -> dict[str, Any]:
@@ -79,17 +110,33 @@ def _problem(text: str) -> str | None:
     if (reason := validate.unstorable(text)) is not None:
         return f"it must not contain {reason}"
     scheme = _SCHEME.match(text.lstrip())
-    if scheme is not None:
-        return _problem_of_url(text, scheme["scheme"])
+    problem = None if scheme is None else _problem_of_url(text, scheme["scheme"])
+    if problem is not None:
+        return problem
     # Outside of the handler: libpq's error, which quotes, must not be the context of ours.
     parts = _parsed(text)
+    if parts is None and scheme is None:
+        return (
+            "libpq cannot read it; each keyword is one that libpq knows, and a value with blanks stands in single"
+            " quotes, a backslash before each ' and \\ in it"
+        )
     if parts is None:
         return (
-            "libpq cannot read it; a value with blanks stands in single quotes, a backslash before each ' and \\ in it"
+            "libpq cannot read its parameters: each behind the ? is name=value, with a name that libpq knows, once, and"
+            " &, = and % in a value percent-encoded"
         )
-    if any("://" in str(parts.get(key)) for key in ("host", "hostaddr", "port", "dbname", "user")):
+    if scheme is None and any("://" in str(parts.get(key)) for key in ("host", "hostaddr", "port", "dbname", "user")):
         return "a URL must stand alone, not as a value of key=value text"
+    for key in _WHOLE_NUMBERS:
+        if not re.fullmatch(r"\s*[+-]?[0-9]{1,9}\s*|", str(parts.get(key) or "")):
+            return f"{key} must be a whole number"
+    if not all(_is_port(port.strip()) for port in str(parts.get("port") or "").split(",")):
+        return "port must be a number from 1 to 65535, or one for each host with commas between them"
     return None
+
+
+def _is_port(text: str) -> bool:
+    return text == "" or (re.fullmatch("[0-9]{1,9}", text) is not None and 1 <= int(text) <= 65_535)
 
 
 def _problem_of_url(text: str, scheme: str) -> str | None:
@@ -107,11 +154,6 @@ def _problem_of_url(text: str, scheme: str) -> str | None:
         return (
             "a URL is postgresql://user:password@host:port/database?name=value; percent-encode @, /, :, ?, # and % in"
             " the user, the password and the other parts (@ as %40, / as %2F, : as %3A, ? as %3F, # as %23, % as %25)"
-        )
-    if _parsed(text) is None:
-        return (
-            "libpq cannot read its parameters: each behind the ? is name=value, with a name that libpq knows, once, and"
-            " &, = and % in a value percent-encoded"
         )
     return None
 

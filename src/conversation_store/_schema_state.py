@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
+import psycopg
+
 from conversation_store._migration_files import Migration
+from conversation_store._sql_loader import load_all
 from conversation_store.errors import MigrationError
+
+_log = logging.getLogger("conversation_store")
+
+_COPY = re.compile(rb"^COPY\b", re.MULTILINE)
 
 T = TypeVar("T")
 Steps: TypeAlias = Generator[Any, Any, T]
@@ -60,10 +69,13 @@ def read_state(connection: Any) -> Steps[State]:
 
 
 def problems(connection: Any, migrations: list[Migration]) -> Steps[list[str]]:
-    """Return in which ways the schema is not what the migrations made, in their order."""
+    """Return in which ways the schema is not what is needed; to be called in a transaction that is rolled back."""
     state = yield from read_state(connection)
     found: list[str] = []
     expected: dict[str, str] = {}
+    for version in sorted(state.applied.keys() - {migration.version for migration in migrations}):
+        # No problem by itself: during an upgrade the schema is newer than what still runs.
+        _log.warning("migration %s was applied, which this package does not know: the schema is newer", version)
     for migration in migrations:
         if not state.is_applied(migration):
             found.append(f"migration {migration.name} is missing")
@@ -72,22 +84,45 @@ def problems(connection: Any, migrations: list[Migration]) -> Steps[list[str]]:
             found.append(f"migration {migration.name} is not what was applied: its file was changed afterwards")
         expected = {name: what for name, what in expected.items() if name not in migration.dropped}
         expected |= migration.created
+    is_complete = all(state.is_applied(migration) for migration in migrations)
     # The index of a key is invalid where its constraint is none the less.
     cursor = yield connection.execute(
-        "SELECT n.name, bool_and(n.is_valid) FROM ("
-        " SELECT c.relname::text AS name, i.indisvalid AND i.indisready AS is_valid FROM pg_catalog.pg_index AS i"
-        " INNER JOIN pg_catalog.pg_class AS c ON i.indexrelid = c.oid"
-        " WHERE c.relnamespace = to_regnamespace('conversation_store')"
-        " UNION ALL SELECT c.conname::text, c.convalidated FROM pg_catalog.pg_constraint AS c"
-        " WHERE c.connamespace = to_regnamespace('conversation_store')"
-        ") AS n GROUP BY n.name"
+        "SELECT n.kind || ' ' || n.name || ' on conversation_store.' || t.relname, n.is_valid FROM ("
+        " SELECT 'index' AS kind, c.relname AS name, i.indrelid AS relation, i.indisvalid AND i.indisready AS is_valid"
+        " FROM pg_catalog.pg_index AS i INNER JOIN pg_catalog.pg_class AS c ON i.indexrelid = c.oid"
+        " UNION ALL SELECT 'constraint', c.conname, c.conrelid,"
+        " c.convalidated AND coalesce(i.indisvalid AND i.indisready, TRUE) FROM pg_catalog.pg_constraint AS c"
+        " LEFT JOIN pg_catalog.pg_index AS i ON c.conindid = i.indexrelid AND c.conrelid = i.indrelid"
+        ") AS n INNER JOIN pg_catalog.pg_class AS t ON n.relation = t.oid"
+        " WHERE t.relnamespace = to_regnamespace('conversation_store')"
     )
     is_valid: dict[str, bool] = dict((yield cursor.fetchall()))
-    for name, what in expected.items():
-        if name not in is_valid:
+    for what in expected.values():
+        if what not in is_valid:
             found.append(f"{what} is missing")
-        elif not is_valid[name]:
+        elif not is_valid[what]:
             found.append(f"{what} is invalid")
+    if is_complete:
+        found += yield from _unusable_statements(connection)
+    return found
+
+
+def _unusable_statements(connection: Any) -> Steps[list[str]]:
+    """Return which statements the server cannot parse; what a COPY needs is not looked at."""
+    found: list[str] = []
+    for query in load_all().values():
+        if query.name.startswith("ragflow.") or _COPY.search(query.text):
+            continue
+        text = b"PREPARE conversation_store_check AS\n%bDEALLOCATE conversation_store_check" % query.text
+        yield connection.execute("SAVEPOINT conversation_store_check")
+        try:
+            # Together, so that nothing else finds the name taken, behind a pooler neither.
+            yield connection.execute(text)
+        except psycopg.ProgrammingError as error:
+            path = query.path.removeprefix("sql/")
+            found.append(f"the statement {path} cannot run: {error.diag.message_primary}")
+        # The locks that the statement would take are given back at once.
+        yield connection.execute("ROLLBACK TO SAVEPOINT conversation_store_check")
     return found
 
 
@@ -113,7 +148,8 @@ def lock_holder(connection: Any, lock: int) -> Steps[str]:
         " AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())"
         " AND (c.relnamespace = to_regnamespace('conversation_store')"
         " OR (l.locktype = 'advisory' AND (l.classid::bigint << 32) | l.objid::bigint = %s::bigint))"
-        " ORDER BY l.locktype = 'advisory' DESC, a.xact_start NULLS FIRST, c.relkind DESC, l.mode LIMIT 1",
+        " ORDER BY l.locktype = 'advisory' DESC, l.mode = 'AccessExclusiveLock' DESC, a.xact_start NULLS FIRST,"
+        " c.relkind DESC, l.mode LIMIT 1",
         [lock],
     )
     row = yield cursor.fetchone()

@@ -103,7 +103,7 @@ def migrate(database: str, check: bool, lock_wait: float) -> None:
     for name in names:
         click.echo(name)
     if not names:
-        click.echo("nothing to do: the schema is up to date", err=True)
+        click.echo("nothing to do: every migration was applied already", err=True)
 
 
 @main.command("import")

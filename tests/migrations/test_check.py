@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
-from conversation_store import InvalidArgument, check_schema, check_schema_async
+from conversation_store import InvalidArgument, MigrationError, check_schema, check_schema_async
+from conversation_store._sql_loader import load_all
 from support.both_apis import AsyncApi, SyncApi
 from support.commands import call
 from support.schema import NAMES, migration, schema_with
@@ -68,6 +72,23 @@ BROKEN: list[tuple[Sequence[str], list[str]]] = [
         [f"migration {NAMES[1]} is not what was applied: its file was changed afterwards"],
     ),
     (["DROP TABLE conversation_store.schema_checksums"], []),  # as dbmate leaves it
+    (
+        [
+            f"DROP INDEX conversation_store.{INDEX}",
+            f"CREATE INDEX {INDEX} ON conversation_store.dialog (tenant_id)",
+        ],
+        [f"index {INDEX} on conversation_store.conversation is missing"],
+    ),
+    (
+        ["ALTER TABLE conversation_store.conversation_turn RENAME COLUMN digest TO other"],
+        [
+            f"the statement {name}.sql cannot run: {words}"
+            for name, words in (
+                ("conversation/append_turn", 'column "digest" of relation "conversation_turn" does not exist'),
+                ("conversation_turn/get", "column t.digest does not exist"),
+            )
+        ],
+    ),
 ]
 
 
@@ -91,3 +112,66 @@ def test_what_a_later_migration_drops_is_not_expected(api: Api, database: str) -
 def test_a_malformed_connection_string_is_refused(api: Api) -> None:
     with pytest.raises(InvalidArgument, match="conninfo must be"):
         run(api, "mysql://u:p@h/d")
+
+
+def test_a_function_that_is_missing_is_named_with_the_statements_that_need_it(api: Api, database: str) -> None:
+    change(database, "ALTER FUNCTION conversation_store.force_custom_plan(text) RENAME TO other")
+    found = run(api, database)
+    custom = [query.path for query in load_all().values() if query.plan == "custom" and "ragflow" not in query.path]
+    words = "function conversation_store.force_custom_plan(text) does not exist"
+    assert found == [f"the statement {path.removeprefix('sql/')} cannot run: {words}" for path in custom]
+    assert len(found) > 3
+
+
+def test_a_column_that_is_missing_is_named_with_the_statements_that_need_it(api: Api, database: str) -> None:
+    change(database, "ALTER TABLE conversation_store.api_token DROP COLUMN predecessor_id")
+    found = run(api, database)
+    assert "the statement api_token/authenticate.sql cannot run: column t.predecessor_id does not exist" in found
+    assert len(found) > 3
+    assert all(line.startswith("the statement api_token/") and "predecessor_id" in line for line in found)
+
+
+def test_a_newer_schema_is_said_and_is_no_problem(api: Api, database: str, caplog: pytest.LogCaptureFixture) -> None:
+    change(database, "INSERT INTO conversation_store.schema_migrations (version) VALUES ('9998')")
+    assert run(api, database) == []
+    said = "migration 9998 was applied, which this package does not know: the schema is newer"
+    assert [record.getMessage() for record in caplog.records] == [said]
+    done = call("migrate", "--check", database=database)
+    assert done == (0, "ok\n", f"warning: {said}\n")
+
+
+def test_the_check_leaves_nothing_and_reads_only(api: Api, database: str) -> None:
+    assert run(api, make_conninfo(database, options="-c default_transaction_read_only=on")) == []
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            "LOCK conversation_store.schema_migrations, conversation_store.dialog IN SHARE UPDATE EXCLUSIVE MODE"
+        )
+        assert run(api, database) == []  # beside an autovacuum
+
+
+@pytest.mark.parametrize("table", ["schema_migrations", "schema_checksums", "conversation_turn"])
+def test_a_lock_that_is_held_ends_the_check_soon_with_the_holder(api: Api, database: str, table: str) -> None:
+    with psycopg.connect(database) as older, psycopg.connect(database) as holder:
+        older.execute("SELECT FROM conversation_store.dialog")
+        holder.execute(f"LOCK conversation_store.{table} IN ACCESS EXCLUSIVE MODE".encode())
+        began = time.monotonic()
+        with pytest.raises(MigrationError) as raised:
+            run(api, database)
+        assert time.monotonic() - began < 4
+        said = str(raised.value)
+        assert said.startswith(
+            f"checking the schema got no lock within 1.5 seconds: the process {holder.info.backend_pid} ("
+        )
+        assert said.endswith(f" holds AccessExclusiveLock on conversation_store.{table}")
+        done = call("migrate", "--check", database=database)
+        assert (done.code, done.stdout) == (1, "")
+        assert f"the process {holder.info.backend_pid} (" in done.stderr
+
+
+def test_a_lock_that_is_given_back_in_time_does_not_end_the_check(api: Api, database: str) -> None:
+    with psycopg.connect(database) as holder:
+        holder.execute("LOCK conversation_store.schema_migrations IN ACCESS EXCLUSIVE MODE")
+        timer = threading.Timer(0.6, holder.rollback)
+        timer.start()
+        assert run(api, database) == []
+        timer.join()

@@ -19,7 +19,7 @@ def test_a_database_is_migrated_and_the_names_of_the_migrations_are_printed(empt
     progress = "".join(f"applying {name}\n" for name in NAMES)
     assert run("migrate", database=empty_database) == (0, names, progress)
     done = call("--database", empty_database, "migrate", database=None)
-    assert done == (0, "", "nothing to do: the schema is up to date\n")
+    assert done == (0, "", "nothing to do: every migration was applied already\n")
 
 
 def test_the_database_may_be_named_by_the_variables_of_libpq(

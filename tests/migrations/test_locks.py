@@ -157,6 +157,47 @@ def test_a_migration_that_is_running_is_waited_for_within_the_bound(api: Api, da
         timer.join()
 
 
+@pytest.mark.parametrize("table", ["schema_migrations", "schema_checksums"])
+@pytest.mark.parametrize("new", [{}, {"_9999_new": ALTER}])
+def test_a_lock_on_the_tables_of_migrations_is_waited_for_within_the_bound(
+    api: Api, database: str, table: str, new: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with schema_with(**new), psycopg.connect(database) as holder:
+        holder.execute(f"LOCK conversation_store.{table} IN ACCESS EXCLUSIVE MODE".encode())
+        is_held = f"the process {holder.info.backend_pid} .* holds AccessExclusiveLock on conversation_store.{table}"
+        with pytest.raises(MigrationError, match=f"reading the schema got no lock within 0.5 seconds: {is_held}"):
+            run(api, database, 0.5)
+        assert caplog.records[-1].getMessage().startswith("reading the schema waits for a lock: ")
+        timer = threading.Timer(0.5, holder.rollback)
+        timer.start()
+        assert run(api, database, 30) == [name.removeprefix("_") for name in new]
+        timer.join()
+
+
+def test_a_migration_gives_its_lock_back_while_it_cannot_read_what_was_applied(api: Api, database: str) -> None:
+    """The tables are locked after the first read, and before the migration reads them again."""
+    with schema_with(_9999_new=ALTER), reader(database) as first, psycopg.connect(database) as holder:
+        failed: list[BaseException] = []
+
+        def attempt() -> None:
+            try:
+                run(api, database, 1.5)
+            except BaseException as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=attempt)
+        thread.start()
+        time.sleep(0.2)  # it waits for the reader, or pauses
+        holder.execute("LOCK conversation_store.schema_migrations IN ACCESS EXCLUSIVE MODE")
+        first.rollback()
+        with psycopg.connect(database, autocommit=True) as other:
+            until = time.monotonic() + 10
+            while other.execute("SELECT pg_try_advisory_lock(%s)", [migrations._LOCK]).fetchone() != (True,):
+                assert time.monotonic() < until
+        thread.join()
+        assert f"9999_new got no lock within 1.5 seconds: the process {holder.info.backend_pid}" in str(failed[0])
+
+
 def test_an_autovacuum_gives_way_in_time_where_the_role_may_say_so(api: Api, database: str) -> None:
     file = migration("CREATE TABLE conversation_store.seen AS SELECT current_setting('deadlock_timeout') AS value;")
     with schema_with(_9999_new=file):

@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from conversation_store import InvalidArgument, InvalidArgumentType, MigrationError, migrate, migrate_async
 from conversation_store._sql_loader import sql_directory
 from support.both_apis import AsyncApi, SyncApi
+from support.commands import call
 from support.schema import NAMES, assert_works, migration, schema_with, shape
 from support.server import Server
 from support.server import database as new_database
@@ -80,8 +81,26 @@ def test_an_up_to_date_database_is_only_read(api: Api, database: str) -> None:
     read_only = make_conninfo(database, options="-c default_transaction_read_only=on")
     with psycopg.connect(database) as connection:
         # Any lock but that of a plain read would wait for this one.
-        connection.execute("LOCK conversation_store.schema_migrations, conversation_store.dialog IN EXCLUSIVE MODE")
+        connection.execute("LOCK conversation_store.schema_migrations IN EXCLUSIVE MODE")
         assert run(api, read_only) == []
+
+
+def test_what_is_missing_although_all_was_applied_is_a_warning(
+    api: Api, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("DROP INDEX conversation_store.conversation_tenant_id_create_date_idx")
+    assert run(api, database) == []
+    missing = "index conversation_tenant_id_create_date_idx on conversation_store.conversation is missing"
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("WARNING", missing)]
+    with psycopg.connect(database) as connection:
+        connection.execute("LOCK conversation_store.dialog IN ACCESS EXCLUSIVE MODE")
+        assert run(api, database) == []
+        assert caplog.records[-1].getMessage().startswith("checking the schema got no lock within ")
+        done = call("migrate", "--lock-wait", "0", database=database)
+    assert done.code == 0
+    assert done.stderr.startswith("warning: checking the schema got no lock within 0 seconds: the process ")
+    assert done.stderr.endswith("\nnothing to do: every migration was applied already\n")
 
 
 def test_settings_of_the_role_for_timeouts_and_transactions_change_nothing(api: Api, empty_database: str) -> None:

@@ -40,7 +40,7 @@ def test_on_a_standby_that_is_up_to_date_there_is_nothing_to_do(api: Api, pair: 
     assert run(api, pair.standby.conninfo()) == []
     assert check(api, pair.standby.conninfo()) == []
     done = call("migrate", database=pair.standby.conninfo())
-    assert done == (0, "", "nothing to do: the schema is up to date\n")
+    assert done == (0, "", "nothing to do: every migration was applied already\n")
 
 
 def test_on_a_standby_that_is_not_up_to_date_the_error_says_so(api: Api, pair: Pair) -> None:

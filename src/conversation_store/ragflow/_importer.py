@@ -18,7 +18,7 @@ from psycopg import IsolationLevel
 from conversation_store import _conversation_input as conversation_input
 from conversation_store import _dates as dates
 from conversation_store import _validation as validate
-from conversation_store._conninfo import check_conninfo, with_defaults
+from conversation_store._conninfo import connector
 from conversation_store._executor import AsyncExecutor, Executor
 from conversation_store._roots import AsyncConnectionRoot, ConnectionRoot
 from conversation_store._statement import many, one
@@ -64,13 +64,14 @@ def import_ragflow(
       there are, None where the server does not know.
     """
     try:
-        connect_source, connect_target = _connectors(psycopg.Connection, source, target)
+        connect_source = connector("source", source, psycopg.Connection.connect, **_SOURCE)
+        connect_target = connector("target", target, psycopg.Connection.connect, **_TARGET)
     finally:
         del source, target  # a report of a later error may show local variables, and they may hold a password
     zone, limit = _check(time_zone, batch_size, on_report, on_progress)
     with (
-        connect_source() as reading,
-        connect_target() as writing,
+        drive(connect_source()) as reading,
+        drive(connect_target()) as writing,
         ConversationStore(connection=writing) as store,
     ):
         reporter = Reporter(on_report, on_progress)
@@ -88,27 +89,19 @@ async def import_ragflow_async(
 ) -> dict[str, Totals]:
     """Copy a RAGFlow database as `import_ragflow` does, on asyncio."""
     try:
-        connect_source, connect_target = _connectors(psycopg.AsyncConnection, source, target)
+        connect_source = connector("source", source, psycopg.AsyncConnection.connect, **_SOURCE)
+        connect_target = connector("target", target, psycopg.AsyncConnection.connect, **_TARGET)
     finally:
         del source, target
     zone, limit = _check(time_zone, batch_size, on_report, on_progress)
     async with (
-        await connect_source() as reading,
-        await connect_target() as writing,
+        await drive_async(connect_source()) as reading,
+        await drive_async(connect_target()) as writing,
         AsyncConversationStore(connection=writing) as store,
     ):
         executor = AsyncExecutor(AsyncConnectionRoot(reading))
         steps = _Import(executor, store, transact_async, zone, limit, Reporter(on_report, on_progress)).run()
         return await drive_async(steps)
-
-
-def _connectors(kind: Any, source: object, target: object) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    try:
-        reading = with_defaults(check_conninfo("source", source)) | _SOURCE
-        writing = with_defaults(check_conninfo("target", target)) | _TARGET
-    finally:
-        del source, target
-    return lambda: kind.connect(**reading), lambda: kind.connect(**writing)
 
 
 def _check(
