@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, timeout_from_conninfo
 
 from conversation_store import (
     AsyncConversationStore,
@@ -87,7 +87,7 @@ REFUSED = [
 def test_what_libpq_reads_in_one_way_is_allowed(conninfo: str) -> None:
     assert check_conninfo("conninfo", conninfo) == conninfo
     assert conninfo_to_dict(conninfo).items() <= with_defaults(conninfo).items()
-    psycopg.conninfo.timeout_from_conninfo(with_defaults(conninfo))
+    timeout_from_conninfo(with_defaults(conninfo))
 
 
 @pytest.mark.parametrize(("conninfo", "message"), REFUSED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -14,6 +15,7 @@ from conversation_store import InvalidArgument, MigrationError, check_schema, ch
 from conversation_store._sql_loader import load_all
 from support.both_apis import AsyncApi, SyncApi
 from support.commands import call
+from support.pooler import PROGRAM, pooler
 from support.schema import NAMES, migration, schema_with
 
 Api = SyncApi | AsyncApi
@@ -175,3 +177,14 @@ def test_a_lock_that_is_given_back_in_time_does_not_end_the_check(api: Api, data
         timer.start()
         assert run(api, database) == []
         timer.join()
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="PgBouncer is not installed")
+def test_behind_a_pooler_checks_do_not_meet_and_leave_nothing(api: Api, database: str) -> None:
+    with pooler(database) as conninfo:
+        with ThreadPoolExecutor(4) as executor:
+            assert list(executor.map(check_schema, [conninfo] * 8)) == [[]] * 8
+        assert run(api, conninfo) == []
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            left = connection.execute("SELECT count(*), current_setting('lock_timeout') FROM pg_prepared_statements")
+            assert left.fetchone() == (0, "0")

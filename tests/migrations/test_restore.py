@@ -1,0 +1,67 @@
+"""What `check_schema` says of a database that was restored from a dump, as sql/README.md has it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import psycopg
+import pytest
+
+from conversation_store import ConversationStore, check_schema, migrate
+from support.schema import assert_works
+from support.server import Server
+
+SEARCH = [
+    f"index {table}_tenant_id_dialog_id_search_idx on conversation_store.{table} is missing"
+    for table in ("conversation_message", "conversation")
+]
+
+
+@pytest.fixture
+def filled(database: str) -> str:
+    """Give a database with a conversation."""
+    with ConversationStore(database) as store:
+        store.dialogs.save(id="d", tenant_id="t")
+        store.conversations.save(dialog_id="d", message=[{"content": "检索增强"}])
+    return database
+
+
+def restore(server: Server, source: str, target: str, *options: str) -> str:
+    """Restore a dump of one database in another, and return the errors."""
+    run = {"check": True, "capture_output": True, "text": True, "env": {**os.environ, "PSQLRC": "/dev/null"}}
+    dump = subprocess.run([f"{server.bindir}/pg_dump", *options, source], **run)  # type: ignore[call-overload]
+    done = subprocess.run([f"{server.bindir}/psql", "-q", target], input=dump.stdout, **run)  # type: ignore[call-overload]
+    return str(done.stderr)
+
+
+def test_a_whole_database_is_restored_as_it_was(server: Server, filled: str, empty_database: str) -> None:
+    assert restore(server, filled, empty_database) == ""
+    assert check_schema(empty_database) == []
+    assert_works(empty_database)
+
+
+def test_a_dump_of_the_schema_alone_needs_the_extensions_first(
+    server: Server, filled: str, empty_database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert "gin" in restore(server, filled, empty_database, "--schema=conversation_store")
+    assert check_schema(empty_database) == SEARCH
+    assert migrate(empty_database) == []
+    assert [record.getMessage() for record in caplog.records] == [*SEARCH, "the extension pg_trgm is missing"]
+    with psycopg.connect(empty_database) as connection:
+        connection.execute("DROP SCHEMA conversation_store CASCADE")
+        connection.execute("CREATE EXTENSION pg_trgm; CREATE EXTENSION btree_gin")
+    assert restore(server, filled, empty_database, "--schema=conversation_store") == ""
+    assert check_schema(empty_database) == []
+
+
+def test_data_alone_collides_with_what_migrate_has_recorded(server: Server, filled: str, empty_database: str) -> None:
+    migrate(empty_database)
+    without = "--exclude-table-data=conversation_store.schema_*"
+    assert restore(server, filled, empty_database, "--data-only", without) == ""
+    with ConversationStore(empty_database) as store:
+        assert store.conversations.count() == 1
+        store.tenants.delete_by_id("t")
+    errors = restore(server, filled, empty_database, "--data-only")
+    assert "schema_migrations_pkey" in errors
+    assert "schema_checksums_pkey" in errors
