@@ -266,10 +266,17 @@ def _rejected_lines(path: Path | None) -> Generator[Callable[[bytes], None] | No
     if path.exists():
         raise ValueError(f"{path} exists already; rejected lines are written to a new file")
     files: list[BinaryIO] = []
+    is_ours = False
 
     def write(line: bytes) -> None:
+        nonlocal is_ours
         if not files:
-            files.append(path.open("xb"))
+            is_ours = True  # before there is one, since an interruption may come between
+            try:
+                files.append(path.open("xb"))
+            except FileExistsError:
+                is_ours = False
+                raise
         # On disk before the import is committed, or an error that stops it.
         files[0].write(line + b"\n")
         files[0].flush()
@@ -280,7 +287,8 @@ def _rejected_lines(path: Path | None) -> Generator[Callable[[bytes], None] | No
         # Nothing was imported, so nothing was rejected.
         for file in files:
             file.close()
-            path.unlink()
+        if is_ours:
+            path.unlink(missing_ok=True)
         raise
     for file in files:
         file.close()
