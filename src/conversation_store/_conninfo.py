@@ -72,10 +72,20 @@ def connector(
     return lambda: _connected(lambda: connect(**known))
 
 
+def explain_refusal(error: BaseException) -> None:
+    """Add a note to the error of a connection that a pooler has refused because of its settings."""
+    if "unsupported startup parameter" in str(error):
+        error.add_note(
+            "a pooler refuses settings in a connection string: give them to the role (ALTER ROLE … SET …), or name them"
+            " in ignore_startup_parameters of PgBouncer"
+        )
+
+
 def _connected(connect: Callable[[], Any]) -> Generator[Any, Any, Any]:
     try:
         return (yield connect())
     except BaseException as error:
+        explain_refusal(error)
         chain: list[BaseException | None] = [error]
         while chain:
             if (linked := chain.pop()) is not None:

@@ -15,17 +15,13 @@ import psycopg
 from psycopg import AsyncConnection, Connection
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
+from conversation_store._conninfo import explain_refusal
 from conversation_store._deadlines import AsyncLimited, Limited, answers
 from conversation_store._roots import AsyncPooled, Pooled, SyncPooled, keep_for_ever
 from conversation_store._waiting import drive, drive_async
 
 _IDLE = 5.0  # seconds after which a connection is looked at; a round trip more
 _CHECK = 2.0  # seconds that the server may take to answer that
-
-_REFUSED = (
-    "a pooler refuses settings in a connection string: give them to the role (ALTER ROLE … SET …), or name them in"
-    " ignore_startup_parameters of PgBouncer"
-)
 
 
 class _Connector:
@@ -44,8 +40,7 @@ class _Connector:
         try:
             connection = yield self._connect(conninfo, **parameters)
         except psycopg.Error as error:
-            if "unsupported startup parameter" in str(error):
-                error.add_note(_REFUSED)
+            explain_refusal(error)
             self.error = error
             raise
         self.error = None

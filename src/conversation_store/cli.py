@@ -23,7 +23,7 @@ except ImportError:  # pragma: no cover
 
 import psycopg
 
-from conversation_store._conninfo import check_conninfo, with_defaults
+from conversation_store._conninfo import check_conninfo, explain_refusal, with_defaults
 from conversation_store.errors import AmbiguousId, StoreError
 from conversation_store.jsonl import RejectedLine, export_jsonl, import_jsonl
 from conversation_store.migrations import check_schema
@@ -236,7 +236,9 @@ def _database_errors(database: str) -> Generator[None]:
         hint = (
             "" if database else "\ngive --database URL, or set DATABASE_URL or libpq's PGHOST, PGDATABASE and the like"
         )
-        raise click.ClickException(str(error).strip() + hint) from error
+        explain_refusal(error)
+        notes = dict.fromkeys(f"\n{note}" for note in getattr(error, "__notes__", ()))
+        raise click.ClickException(str(error).strip() + "".join(notes) + hint) from error
     except (StoreError, psycopg.Error, ValueError, OSError) as error:
         raise click.ClickException(str(error).strip()) from error
 
