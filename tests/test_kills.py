@@ -24,6 +24,8 @@ from support.standby import primary_and_standby
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="this system has no SIGKILL")]
 
 WRITERS, KILLS, BETWEEN = 16, 5, 150
+# All connections from the beginning, so that each kill hits all writers.
+POOL: dict[str, Any] = {"min_size": WRITERS, "max_size": WRITERS, "timeout": 5}
 # What is acknowledged must outlive the process of the server, though not the machine.
 SETTINGS = {"synchronous_commit": "on"}
 
@@ -59,7 +61,7 @@ class Writing:
                         self._repeats(error)
                         time.sleep(0.01)
 
-        with ConversationStore(self.conninfo, max_size=WRITERS, timeout=5) as store, ThreadPoolExecutor(WRITERS) as all:
+        with ConversationStore(self.conninfo, **POOL) as store, ThreadPoolExecutor(WRITERS) as all:
             list(all.map(write, range(WRITERS)))
 
     def on_asyncio(self) -> None:
@@ -73,7 +75,7 @@ class Writing:
                         await asyncio.sleep(0.01)
 
         async def all() -> None:
-            async with AsyncConversationStore(self.conninfo, max_size=WRITERS, timeout=5) as store:
+            async with AsyncConversationStore(self.conninfo, **POOL) as store:
                 await asyncio.gather(*(write(store, writer) for writer in range(WRITERS)))
 
         asyncio.run(all())
