@@ -13,12 +13,14 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.adapt import PyFormat
+from psycopg.conninfo import make_conninfo
 from psycopg.pq import Format, TransactionStatus
 from psycopg.rows import args_row, dict_row, namedtuple_row, tuple_row
 from psycopg.types.json import set_json_loads
 from psycopg.types.string import StrDumper, TextLoader
 
 from conversation_store import AlreadyExists, DialogNotFound, InvalidArgument, StalePlan, UnsupportedConnection
+from conversation_store._adapters import AsyncCursor, Cursor
 from operations import OPERATIONS
 from support.both_apis import AsyncApi, SyncApi
 from support.operation import check_all
@@ -219,6 +221,34 @@ def test_a_stale_plan_heals_outside_of_a_transaction(api: SyncApi | AsyncApi, da
             retyped(database, kind)
             assert store.dialogs.get_by_id("d") == saved
         assert {error for _, _, _, error in events} == {None}
+
+
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_a_stale_plan_heals_in_a_read_committed_transaction_whatever_the_role_has_set(
+    api: SyncApi | AsyncApi, database: str, autocommit: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[bytes] = []
+
+    def noted(execute: Any) -> Any:
+        def noting(cursor: Any, query: bytes, *args: Any, **kwargs: Any) -> Any:
+            sent.append(query)
+            return execute(cursor, query, *args, **kwargs)
+
+        return noting
+
+    for kind in (Cursor, AsyncCursor):
+        monkeypatch.setattr(kind, "execute", noted(kind.execute))
+    conninfo = make_conninfo(database, options="-c default_transaction_isolation=serializable")
+    kwargs = {"autocommit": autocommit, "prepare_threshold": 0}
+    with api.pool(conninfo, max_size=1, kwargs=kwargs) as pool, api.store(pool=pool) as store:
+        saved = store.dialogs.save(id="d", tenant_id="t", name="n")
+        assert store.dialogs.get_by_id("d", tenant_id="t") == saved
+        retyped(database, "varchar(50)")
+        sent.clear()
+        assert store.dialogs.get_by_id("d", tenant_id="t") == saved
+    begin, statement, begin_again, deallocate, statement_again = sent
+    assert b"READ COMMITTED" in begin
+    assert (begin_again, deallocate, statement_again) == (begin, b"DEALLOCATE ALL", statement)
 
 
 @pytest.mark.parametrize("autocommit", [True, False])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
@@ -52,7 +53,7 @@ def _until(steps: Generator[Any, Any, T], deadline: float) -> Generator[Any, Any
         return cast(T, end.value)
 
 
-class _Limited:
+class _Limited(ABC):
     """A connection of psycopg, for cursors and transactions: a view, since nothing is changed on a caller's connection.
 
     What is not here is that of the connection. *timeout* is for each wait or, *together*, for all of them.
@@ -63,7 +64,7 @@ class _Limited:
     pgconn: Any
 
     def __init__(self, connection: Any, timeout: float | None, *, together: bool = False) -> None:
-        own = self.__dict__
+        own = vars(self)
         own["connection"], own["_timeout"] = connection, timeout
         own["_deadline"] = monotonic() + timeout if together and timeout is not None else None
         own["_pid"] = os.getpid()
@@ -136,12 +137,13 @@ class _Limited:
         )
         return StatementTimeout(f"the statement took longer than statement_timeout, {self._timeout:g} seconds; {then}")
 
+    @abstractmethod
     def wait_for(self, steps: Generator[Any, Any, Any]) -> Any:
         """Wait for the end of a generator of psycopg, however long that takes; on asyncio, return an awaitable."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _cancel(self, within: float) -> Any:
-        raise NotImplementedError
+        """Ask the server to cancel the statement, for so many seconds; on asyncio, return an awaitable."""
 
 
 class Limited(_Limited):
@@ -182,7 +184,7 @@ class Limited(_Limited):
 
     def rollback(self) -> None:
         """Roll the transaction back if one is open."""
-        self.__dict__["_deadline"] = None
+        vars(self)["_deadline"] = None
         Connection.rollback(cast(Any, self))
 
     def wait_for(self, steps: Generator[Any, Any, T]) -> T:
@@ -230,7 +232,7 @@ class AsyncLimited(_Limited):
 
     async def rollback(self) -> None:
         """Roll the transaction back if one is open."""
-        self.__dict__["_deadline"] = None
+        vars(self)["_deadline"] = None
         await AsyncConnection.rollback(cast(Any, self))
 
     async def wait_for(self, steps: Generator[Any, Any, T]) -> T:

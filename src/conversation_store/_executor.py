@@ -123,9 +123,11 @@ def _execute(
         facts = yield from ask(limited, executor.prepare)
         prepare = None if facts.may_prepare else False
         idle = limited.pgconn.transaction_status == TransactionStatus.IDLE
+        begin = None
         if is_own and not facts.is_read_committed:
             # Whatever the role has set: another isolation would refuse what waits for a lock.
-            yield cursor.execute(_BEGIN if limited.autocommit else _READ_COMMITTED, prepare=False)
+            begin = _BEGIN if limited.autocommit else _READ_COMMITTED
+            yield cursor.execute(begin, prepare=False)
         if statement.copied is not None:
             yield copy(cursor, query.text, statement.copied)
         else:
@@ -138,6 +140,8 @@ def _execute(
                     raise StalePlan("a migration changed a table; roll back and run the transaction again") from error
                 # Nothing ran yet, so once more is safe. A transaction here is only the one that the statement opened.
                 yield limited.rollback()
+                if begin is not None:
+                    yield cursor.execute(begin, prepare=False)
                 yield cursor.execute(b"DEALLOCATE ALL")
                 yield cursor.execute(query.text, params, binary=True, prepare=prepare)
         rows = cursor.rowcount

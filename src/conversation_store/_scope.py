@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from enum import Enum, auto
@@ -42,7 +43,7 @@ class State(Enum):
     CLOSED = auto()
 
 
-class Scope(Generic[ConnectionT]):
+class Scope(ABC, Generic[ConnectionT]):
     """A connection at one level of its transaction; the parent is the level around it, or None."""
 
     def __init__(self, connection: ConnectionT, parent: Scope[ConnectionT] | None = None) -> None:
@@ -79,8 +80,9 @@ class Scope(Generic[ConnectionT]):
         # A thread or task that ends a block has left those inside of it, if only because it was interrupted.
         return self.state in (State.NESTED, State.FAILED) and self._nested_by != self._who()
 
+    @abstractmethod
     def _who(self) -> object:
-        raise NotImplementedError
+        """Return the thread or the task that runs."""
 
 
 class SyncScope(Scope[Connection[Any]]):
@@ -108,7 +110,7 @@ class SyncScope(Scope[Connection[Any]]):
         is_begun = False
         try:
             with self._changed:
-                self._check()
+                self._check()  # what it refuses was begun by another, who ends it
                 is_begun = True
                 self._begin_nested()
             yield self.connection, self
