@@ -136,7 +136,11 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
         Shape(page(keywords="检索增强 2"), shows=SEARCH[0]),
         *SCANNED,
     ],
-    "conversations.list_after": [*walked(True), *walked(False)],
+    "conversations.list_after": [
+        *walked(True),
+        *walked(False),
+        Shape(lambda s: s.conversations.list_after("d1", "owner", keywords="检索"), shows=SEARCH[0]),
+    ],
     "conversations.get_names": [Shape(lambda s: s.conversations.get_names("d1", "e70", tenant_id="owner"))],
     "conversations.iter": [
         Shape(lambda s: list(s.conversations.iter(tenant_id="owner", batch_size=30)), shows=BY_CREATION),

@@ -92,7 +92,11 @@ SEEDED: dict[str, tuple[str, str, str]] = {
         "LEFT JOIN conversation_store.conversation AS s ON " + OF_THE_JOIN,
         "RIGHT JOIN conversation_store.conversation AS s ON " + OF_THE_JOIN,
     ),
-    "lost in a common table expression": ("conversation.get_list", "        AND o.tenant_id = :tenant_id::text\n", ""),
+    "lost in a common table expression": (
+        "conversation.get_list_by_keywords",
+        "        AND o.tenant_id = :tenant_id::text\n",
+        "",
+    ),
     "lost behind a lock": ("conversation.delete_by_ids", "\nWHERE c.tenant_id = :tenant_id::text", "\nWHERE true"),
     "of another row": (
         "conversation.append_round",

@@ -1,13 +1,11 @@
 /* conversation.get_list */
 -- Return one page of a dialog's conversations, and how many match over all pages.
 --
--- Without a keyword, in order of create_date or update_date, either direction: a range of
+-- In order of create_date or update_date, either direction: a range of
 -- conversation_tenant_id_dialog_id_create_date_id_idx or its twin for update_date, which
 -- also gives the total; other orders sort the dialog. An id is looked up by
--- conversation_pkey. With a keyword:
--- conversation_message_tenant_id_dialog_id_search_idx and conversation_tenant_id_dialog_id_search_idx, or,
--- where no index can serve the keyword, a scan of the dialog's messages. One row with NULLs
--- and the total when the page is empty.
+-- conversation_pkey. One row with NULLs and the total when the page is empty. With a keyword,
+-- get_list_by_keywords.sql runs in its place.
 --
 -- list_after is this statement too: its page begins after a position, the sort key and the
 -- id of the last row before, where those of get_list begin at an offset. The position is a
@@ -16,46 +14,7 @@
 -- returns: many
 -- plan: custom
 
-WITH found AS MATERIALIZED (
-    -- Searched once. The pattern narrows by index where it can; strpos decides. Entries
-    -- beyond the count are left from longer lists and do not count.
-    SELECT m.conversation_id AS id
-    FROM conversation_store.conversation_message AS m
-    INNER JOIN conversation_store.conversation AS o ON m.conversation_id = o.id
-    WHERE :keywords::text IS NOT NULL
-        AND m.tenant_id = :tenant_id::text
-        AND m.dialog_id = :dialog_id::text
-        AND o.dialog_id = :dialog_id::text
-        AND o.tenant_id = :tenant_id::text
-        AND (m.position <= o.message_count OR (m.position = 1 AND o.message_count < 0))
-        AND (
-            conversation_store.search_pattern(:keywords::text) IS NULL
-            OR conversation_store.search_text(conversation_store.message_text(m.body))
-            LIKE conversation_store.search_pattern(:keywords::text)
-        )
-        AND strpos(
-            conversation_store.fold(conversation_store.message_text(m.body)),
-            conversation_store.fold(:keywords::text)
-        ) > 0
-    UNION
-    -- The id and the name are texts of their own: a keyword across their boundary finds nothing.
-    SELECT n.id
-    FROM conversation_store.conversation AS n
-    WHERE :keywords::text IS NOT NULL
-        AND n.dialog_id = :dialog_id::text
-        AND n.tenant_id = :tenant_id::text
-        AND (
-            conversation_store.search_pattern(:keywords::text) IS NULL
-            OR conversation_store.search_text(n.id || E'\n' || coalesce(n.name, ''))
-            LIKE conversation_store.search_pattern(:keywords::text)
-        )
-        AND (
-            strpos(conversation_store.fold(n.id), conversation_store.fold(:keywords::text)) > 0
-            OR strpos(conversation_store.fold(n.name), conversation_store.fold(:keywords::text)) > 0
-        )
-),
-
-matching AS NOT MATERIALIZED (
+WITH matching AS NOT MATERIALIZED (
     SELECT
         c.id,
         left(coalesce(c.name, ''), 200) AS start_of_name,
@@ -76,8 +35,6 @@ matching AS NOT MATERIALIZED (
         AND (:id::text IS NULL OR c.id = (SELECT :id::text))
         AND (:user_id::text IS NULL OR c.user_id = :user_id::text)
         AND (:exp_user_id::text IS NULL OR c.exp_user_id = :exp_user_id::text)
-        -- ANY of an array is an index condition where IN would be a filter over the dialog.
-        AND (:keywords::text IS NULL OR c.id = ANY(ARRAY(SELECT f.id FROM found AS f)))
         AND (
             :from_date::timestamptz IS NULL
             OR CASE WHEN :date_field::text = 'update_date' THEN c.update_date ELSE c.create_date END

@@ -38,6 +38,7 @@ DateField: TypeAlias = Literal["create_date", "update_date"]
 Total: TypeAlias = Literal["exact", "capped", "none"]
 
 _GET_LIST = load("conversation.get_list")
+_GET_LIST_BY_KEYWORDS = load("conversation.get_list_by_keywords")
 
 _ORDERS: Mapping[str, str] = {
     "id": "id",
@@ -164,7 +165,10 @@ def _listed(
         "after_key": None if after is None else after.key,
         "after_id": None if after is None else after.id,
     }
-    return Statement(_GET_LIST, params, kwargs_row(row), rows)
+    if params["keywords"] is None:
+        del params["keywords"]
+        return Statement(_GET_LIST, params, kwargs_row(row), rows)
+    return Statement(_GET_LIST_BY_KEYWORDS, params, kwargs_row(row), rows)
 
 
 def _filter_date(name: str, value: object) -> date | datetime | None:
