@@ -226,7 +226,7 @@ def test_a_service_role_needs_no_more_than_the_grants_that_are_listed(server: Se
 def test_an_index_is_made_again_by_hand_as_it_is_in_its_file(database: str) -> None:
     _, by_hand = blocks(SQL_README, "sql")
     _, create = by_hand.split("CREATE INDEX CONCURRENTLY ")
-    assert f"CREATE INDEX {create}" in (CHECKOUT / "sql/schema/0003_indexes.sql").read_text()
+    assert f"CREATE INDEX {create}" in (CHECKOUT / "sql/schema/0003_search.sql").read_text()
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("DROP INDEX conversation_store.conversation_tenant_id_dialog_id_search_idx")
         assert len(check_schema(database)) == 1

@@ -1,22 +1,6 @@
 -- migrate:up
--- The indexes that the statements stand on; sql/README.md says which serves which, and what each costs.
-
--- Trusted extensions: the owner of a database may create them. One that is here already,
--- in whatever schema, is used where it is. The schema is named: that of a role's search_path
--- may be none, or a schema of others.
-CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA public;
-CREATE EXTENSION IF NOT EXISTS btree_gin SCHEMA public;
-
-SELECT set_config(
-    'search_path',
-    (
-        SELECT string_agg(DISTINCT quote_ident(n.nspname), ', ')
-        FROM pg_catalog.pg_extension AS e
-        INNER JOIN pg_catalog.pg_namespace AS n ON e.extnamespace = n.oid
-        WHERE e.extname IN ('pg_trgm', 'btree_gin')
-    ),
-    TRUE
-);
+-- The indexes that the statements stand on, but for those of the search; sql/README.md says
+-- which serves which, and what each costs.
 
 -- A tenant's dialogs.
 CREATE INDEX dialog_tenant_id_id_idx
@@ -43,25 +27,6 @@ WHERE user_id <> '';
 CREATE INDEX conversation_tenant_id_create_date_idx
 ON conversation_store.conversation (tenant_id, create_date)
 INCLUDE (source, user_id, tokens, duration, round, thumb_up);
-
--- The keyword search: the text of each message, and the id and name of each conversation. The
--- tenant comes first: two tenants may have the same dialog id, and the search of one must not
--- read the messages of the other, whose number its time would tell.
-CREATE INDEX conversation_message_tenant_id_dialog_id_search_idx
-ON conversation_store.conversation_message
-USING gin (
-    tenant_id,
-    dialog_id,
-    conversation_store.search_text(conversation_store.message_text(body)) gin_trgm_ops
-);
-
-CREATE INDEX conversation_tenant_id_dialog_id_search_idx
-ON conversation_store.conversation
-USING gin (
-    tenant_id,
-    dialog_id,
-    conversation_store.search_text(id || E'\n' || coalesce(name, '')) gin_trgm_ops
-);
 
 -- A tenant's tokens, and those of one dialog.
 CREATE INDEX api_token_tenant_id_dialog_id_idx
