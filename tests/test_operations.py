@@ -29,6 +29,7 @@ SUBJECTS = {
     "conversations/test_keyword_search.py",
     "conversations/test_entries.py",
     "conversations/test_expected_revision.py",
+    "conversations/test_included_parts.py",
     "conversations/test_json_repair.py",
     "conversations/test_limits.py",
     "conversations/test_session_settings.py",

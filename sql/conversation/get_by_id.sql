@@ -2,7 +2,9 @@
 -- Return the conversation with this id.
 --
 -- One row by conversation_pkey, its entries in order by the primary keys of their tables.
--- With a dialog, only when it is the dialog's.
+-- With a dialog, only when it is the dialog's. The subqueries hide the flags from the planner:
+-- without the entries, a plan for the actual values would look so cheap that the statement would
+-- be planned at each call. In a generic plan, what is left out is not executed.
 -- returns: optional
 
 SELECT
@@ -13,6 +15,7 @@ SELECT
     c.user_id,
     c.exp_user_id,
     CASE
+        WHEN NOT (SELECT :include_messages::boolean) THEN NULL
         WHEN c.message_count >= 0
             THEN (
                 SELECT coalesce(json_agg(m.body ORDER BY m.position), '[]')
@@ -30,6 +33,7 @@ SELECT
         )
     END AS message,
     CASE
+        WHEN NOT (SELECT :include_reference::boolean) THEN NULL
         WHEN c.reference_count >= 0
             THEN (
                 SELECT coalesce(json_agg(r.body ORDER BY r.position), '[]')
@@ -48,7 +52,7 @@ SELECT
     END AS reference,
     c.tokens,
     c.source,
-    c.dsl,
+    CASE WHEN :include_dsl::boolean THEN c.dsl END AS dsl,
     c.duration,
     c.round,
     c.thumb_up,

@@ -173,6 +173,7 @@ SELECT
     s.user_id,
     s.exp_user_id,
     CASE
+        WHEN NOT :include_messages::boolean THEN NULL
         WHEN s.message_count >= 0
             THEN (
                 SELECT coalesce(json_agg(m.body ORDER BY m.position), '[]')
@@ -190,6 +191,7 @@ SELECT
         )
     END AS message,
     CASE
+        WHEN NOT :include_reference::boolean THEN NULL
         WHEN s.reference_count >= 0
             THEN (
                 SELECT coalesce(json_agg(r.body ORDER BY r.position), '[]')

@@ -15,6 +15,7 @@ SELECT
     c.user_id,
     c.exp_user_id,
     CASE
+        WHEN NOT :include_messages::boolean THEN NULL
         WHEN c.message_count >= 0
             THEN (
                 SELECT coalesce(json_agg(m.body ORDER BY m.position), '[]')
@@ -32,6 +33,7 @@ SELECT
         )
     END AS message,
     CASE
+        WHEN NOT :include_reference::boolean THEN NULL
         WHEN c.reference_count >= 0
             THEN (
                 SELECT coalesce(json_agg(r.body ORDER BY r.position), '[]')
@@ -50,7 +52,7 @@ SELECT
     END AS reference,
     c.tokens,
     c.source,
-    c.dsl,
+    CASE WHEN :include_dsl::boolean THEN c.dsl END AS dsl,
     c.duration,
     c.round,
     c.thumb_up,

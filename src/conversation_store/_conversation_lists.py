@@ -5,6 +5,7 @@ from __future__ import annotations
 from conversation_store import _pagination as pagination
 from conversation_store import _tenancy as tenancy
 from conversation_store import _validation as validate
+from conversation_store._conversation_parts import parts
 from conversation_store._dates import Moment
 from conversation_store._operations import Methods, operation
 from conversation_store._pagination import DateField, ListFilters, OrderBy, Total
@@ -36,13 +37,17 @@ class ConversationLists(Methods):
         user_id: Id | None = None,
         id: Id | None = None,
         limit: int = 1_000,
+        include_messages: bool = True,
+        include_reference: bool = True,
+        include_dsl: bool = True,
     ) -> Described[LimitedList[Conversation]]:
-        """Return the conversations of a dialog, of a user, or of both, newest first, with everything in them.
+        """Return the conversations of a dialog, of a user, or of both, newest first.
 
         None is no filter, and an empty one raises `InvalidArgument`. *dialog_id* or *user_id* must be given; *id*
         narrows to one. At most *limit* are returned; `has_more` of the list says whether there are more, and `iter`
-        reads all of a dialog; of a user, a higher *limit* does. Without a tenant, the one that has the dialog is found
-        first; raises `AmbiguousId` when two have it. SQL: `sql/conversation/query.sql`.
+        reads all of a dialog; of a user, a higher *limit* does. With *include_messages*, *include_reference* or
+        *include_dsl* False, `message`, `reference` or `dsl` is not read and `NOT_READ`. Without a tenant, the one that
+        has the dialog is found first; raises `AmbiguousId` when two have it. SQL: `sql/conversation/query.sql`.
         """
         tenant = tenancy.known(self._bound, tenant_id)
         if dialog_id is None and (tenant is None or user_id is None):
@@ -54,11 +59,14 @@ class ConversationLists(Methods):
             "id": validate.optional_filter("id", id),
         }
         number = validate.integer("limit", limit, minimum=0)
+        read = parts(include_messages=include_messages, include_reference=include_reference, include_dsl=include_dsl)
         return tenancy.for_one(
             tenant,
             tenancy.FIND_DIALOG,
             dialog or "",
-            lambda owner: limited(_QUERY, Conversation, number, tenant_id=owner, dialog_id=dialog, **filters),
+            lambda owner: limited(
+                _QUERY, read.row, number, tenant_id=owner, dialog_id=dialog, **filters, **read.params
+            ),
         )
 
     @operation
@@ -82,6 +90,8 @@ class ConversationLists(Methods):
         time_zone: str = "UTC",
         total: Total = "exact",
         total_limit: int = 1_000,
+        include_messages: bool = True,
+        include_reference: bool = True,
     ) -> Statement[Page]:
         """Return one page of a dialog's conversations, and how many match over all pages.
 
@@ -92,7 +102,8 @@ class ConversationLists(Methods):
         - *items_per_page*: from 0 to the store's `max_items_per_page`.
         - *orderby*, *desc*: a name of None is ordered as ''.
         - *id*, *user_id*, *exp_user_id*: only conversations with these.
-        - *include_dsl*: when False, `dsl` is not read and `NOT_READ`.
+        - *include_messages*, *include_reference*, *include_dsl*: when False, `message`, `reference` or `dsl` is not
+          read and `NOT_READ`.
         - *keywords*: looked for literally, whatever its case, in the text of messages, in ids and in names.
         - *from_date*, *to_date*: inclusive, days or instants; without an offset they are in *time_zone*, an IANA name.
         - *date_field*: the date that they apply to.
@@ -104,6 +115,7 @@ class ConversationLists(Methods):
         most = self._settings.max_items_per_page
         limit = validate.integer("items_per_page", items_per_page, minimum=0, maximum=most)
         page = validate.integer("page_number", page_number, minimum=1, maximum=validate.MAX_BIGINT // max(limit, 1))
+        read = parts(include_messages=include_messages, include_reference=include_reference, include_dsl=include_dsl)
         filters = ListFilters(
             dialog_id=dialog_id,
             tenant_id=tenancy.needed(self._bound, tenant_id),
@@ -122,7 +134,7 @@ class ConversationLists(Methods):
             filters,
             page_number=page,
             items_per_page=limit,
-            include_dsl=validate.boolean("include_dsl", include_dsl),
+            parts=read,
             total=total,
             total_limit=total_limit,
         )
@@ -139,6 +151,8 @@ class ConversationLists(Methods):
         items_per_page: int = 30,
         id: Id | None = None,
         user_id: Id | None = None,
+        include_messages: bool = True,
+        include_reference: bool = True,
         include_dsl: bool = True,
         keywords: str = "",
         from_date: Moment | None = None,
@@ -150,13 +164,14 @@ class ConversationLists(Methods):
         """Return the page of a dialog's conversations after a cursor, and the cursor of the next page.
 
         The first call has no *cursor*, each other one the `next_cursor` of the call before, which is None at the end. A
-        page costs the same however far away it is, and rows that are added or deleted in between move no other. Filters
-        and order are those of `get_list`; a cursor of other filters, or of another dialog or tenant, raises
-        `InvalidArgument`. *items_per_page* may change, from 1 to the store's `max_items_per_page`.
+        page costs the same however far away it is, and rows that are added or deleted in between move no other.
+        Filters, order and what is included are those of `get_list`; a cursor of other filters, or of another dialog or
+        tenant, raises `InvalidArgument`. *items_per_page* may change, from 1 to the store's `max_items_per_page`.
         SQL: `sql/conversation/get_list.sql`, `sql/conversation/get_list_by_keywords.sql`.
         """
         most = self._settings.max_items_per_page
         limit = validate.integer("items_per_page", items_per_page, minimum=1, maximum=most)
+        read = parts(include_messages=include_messages, include_reference=include_reference, include_dsl=include_dsl)
         filters = ListFilters(
             dialog_id=dialog_id,
             tenant_id=tenancy.needed(self._bound, tenant_id),
@@ -171,9 +186,7 @@ class ConversationLists(Methods):
             date_field=date_field,
             time_zone=time_zone,
         )
-        return pagination.page_after(
-            filters, cursor, items_per_page=limit, include_dsl=validate.boolean("include_dsl", include_dsl)
-        )
+        return pagination.page_after(filters, cursor, items_per_page=limit, parts=read)
 
     @operation
     def get_names(

@@ -10,6 +10,7 @@ from conversation_store import _batches as batches
 from conversation_store import _dates as dates
 from conversation_store import _tenancy as tenancy
 from conversation_store import _validation as validate
+from conversation_store._conversation_parts import Parts, parts
 from conversation_store._dates import Moment
 from conversation_store._json import dumps
 from conversation_store._operations import Methods, operation, stream
@@ -41,30 +42,54 @@ class ConversationReads(Methods):
 
     @operation
     def get_by_id(
-        self, id: Id, *, tenant_id: Id | None = None, dialog_id: Id | None = None
+        self,
+        id: Id,
+        *,
+        tenant_id: Id | None = None,
+        dialog_id: Id | None = None,
+        include_messages: bool = True,
+        include_reference: bool = True,
+        include_dsl: bool = True,
     ) -> Described[Conversation | None]:
         """Return the conversation with this id, or None when there is none.
 
-        With *dialog_id*, None too when it belongs to another dialog. Without a tenant, the one that has the id is found
-        first; raises `AmbiguousId` when two have it. SQL: `sql/conversation/get_by_id.sql`.
+        With *dialog_id*, None too when it belongs to another dialog. With *include_messages*, *include_reference* or
+        *include_dsl* False, `message`, `reference` or `dsl` is not read and `NOT_READ`. Without a tenant, the one that
+        has the id is found first; raises `AmbiguousId` when two have it. SQL: `sql/conversation/get_by_id.sql`.
         """
-        return _get_by_id(tenancy.known(self._bound, tenant_id), id, validate.optional_filter("dialog_id", dialog_id))
+        return _get_by_id(
+            tenancy.known(self._bound, tenant_id),
+            id,
+            validate.optional_filter("dialog_id", dialog_id),
+            parts(include_messages=include_messages, include_reference=include_reference, include_dsl=include_dsl),
+        )
 
     @operation
     def get_by_ids(
-        self, ids: Iterable[Id], *, tenant_id: Id | None = None, dialog_id: Id | None = None
+        self,
+        ids: Iterable[Id],
+        *,
+        tenant_id: Id | None = None,
+        dialog_id: Id | None = None,
+        include_messages: bool = True,
+        include_reference: bool = True,
+        include_dsl: bool = True,
     ) -> Described[list[Conversation]]:
         """Return the conversations with these ids, in order of the ids; at most 10,000 may be asked for.
 
-        With *dialog_id*, only those of the dialog. Without a tenant, those that have the ids are found first; raises
-        `AmbiguousId` when two have one. SQL: `sql/conversation/get_by_ids.sql`.
+        With *dialog_id*, only those of the dialog. *include_messages*, *include_reference* and *include_dsl* are those
+        of `get_by_id`. Without a tenant, those that have the ids are found first; raises `AmbiguousId` when two have
+        one. SQL: `sql/conversation/get_by_ids.sql`.
         """
         dialog = validate.optional_filter("dialog_id", dialog_id)
+        read = parts(include_messages=include_messages, include_reference=include_reference, include_dsl=include_dsl)
         return tenancy.for_each(
             tenancy.known(self._bound, tenant_id),
             tenancy.find_conversation(dialog),
             validate.identifiers("ids", ids),
-            lambda tenant, some: many(_GET_BY_IDS, Conversation, ids=some, tenant_id=tenant, dialog_id=dialog),
+            lambda tenant, some: many(
+                _GET_BY_IDS, read.row, ids=some, tenant_id=tenant, dialog_id=dialog, **read.params
+            ),
             lambda results: sorted(chain.from_iterable(results), key=lambda conversation: conversation.id),
         )
 
@@ -89,12 +114,26 @@ class ConversationReads(Methods):
         )
 
     @operation
-    def get_or_none(self, *, id: Id, dialog_id: Id, tenant_id: Id | None = None) -> Described[Conversation | None]:
+    def get_or_none(
+        self,
+        *,
+        id: Id,
+        dialog_id: Id,
+        tenant_id: Id | None = None,
+        include_messages: bool = True,
+        include_reference: bool = True,
+        include_dsl: bool = True,
+    ) -> Described[Conversation | None]:
         """Return the conversation with this id when it belongs to this dialog, else None.
 
         The same as `get_by_id` with a *dialog_id*, which must be given here. SQL: `sql/conversation/get_by_id.sql`.
         """
-        return _get_by_id(tenancy.known(self._bound, tenant_id), id, validate.identifier("dialog_id", dialog_id))
+        return _get_by_id(
+            tenancy.known(self._bound, tenant_id),
+            id,
+            validate.identifier("dialog_id", dialog_id),
+            parts(include_messages=include_messages, include_reference=include_reference, include_dsl=include_dsl),
+        )
 
     @stream
     def iter(
@@ -177,13 +216,13 @@ class ConversationReads(Methods):
         )
 
 
-def _get_by_id(tenant: str | None, id: object, dialog_id: str | None) -> Described[Conversation | None]:
+def _get_by_id(tenant: str | None, id: object, dialog_id: str | None, read: Parts) -> Described[Conversation | None]:
     text = validate.identifier("id", id)
     return tenancy.for_one(
         tenant,
         tenancy.find_conversation(dialog_id),
         text,
-        lambda owner: optional(_GET_BY_ID, Conversation, id=text, tenant_id=owner, dialog_id=dialog_id),
+        lambda owner: optional(_GET_BY_ID, read.row, id=text, tenant_id=owner, dialog_id=dialog_id, **read.params),
     )
 
 

@@ -14,11 +14,12 @@ from psycopg.rows import kwargs_row
 
 from conversation_store import _dates as dates
 from conversation_store import _validation as validate
+from conversation_store._conversation_parts import Parts
 from conversation_store._dates import Moment
 from conversation_store._sql_loader import load
 from conversation_store._statement import Statement
 from conversation_store.errors import InvalidArgument, InvalidArgumentType
-from conversation_store.models import NOT_READ, Conversation, CursorPage, Page
+from conversation_store.models import Conversation, CursorPage, Page
 
 T = TypeVar("T")
 
@@ -98,7 +99,7 @@ class ListFilters:
 
 
 def page(
-    filters: ListFilters, *, page_number: int, items_per_page: int, include_dsl: bool, total: Total, total_limit: int
+    filters: ListFilters, *, page_number: int, items_per_page: int, parts: Parts, total: Total, total_limit: int
 ) -> Statement[Page]:
     """Describe one page with the total of the list."""
     return _listed(
@@ -107,15 +108,13 @@ def page(
         lambda count, sessions: Page(-1 if count is None else count, sessions),
         limit=items_per_page,
         offset=(page_number - 1) * items_per_page,
-        include_dsl=include_dsl,
+        parts=parts,
         total=validate.choice("total", total, ("exact", "capped", "none")),
         total_limit=validate.integer("total_limit", total_limit, minimum=0),
     )
 
 
-def page_after(
-    filters: ListFilters, cursor: object, *, items_per_page: int, include_dsl: bool
-) -> Statement[CursorPage]:
+def page_after(filters: ListFilters, cursor: object, *, items_per_page: int, parts: Parts) -> Statement[CursorPage]:
     """Describe the page after a cursor: one row more is read, to know whether there is a next page."""
     order, params = filters.order(), filters.params()
 
@@ -129,7 +128,7 @@ def page_after(
 
     # An empty cursor is no cursor, as an empty filter is no filter.
     position = None if cursor is None or dates.is_empty(cursor) else _decode(order, params, cursor)
-    return _listed(order, params, read, limit=items_per_page + 1, include_dsl=include_dsl, after=position)
+    return _listed(order, params, read, limit=items_per_page + 1, parts=parts, after=position)
 
 
 def _listed(
@@ -138,7 +137,7 @@ def _listed(
     read: Callable[[int | None, list[Conversation]], T],
     *,
     limit: int,
-    include_dsl: bool,
+    parts: Parts,
     offset: int = 0,
     total: str = "none",
     total_limit: int = 0,
@@ -146,10 +145,8 @@ def _listed(
 ) -> Statement[T]:
     """Describe the list: each row carries the total, and an empty page is one row of it alone."""
 
-    def row(*, total: int | None, dsl: Any, **columns: Any) -> tuple[int | None, Conversation | None]:
-        if columns["id"] is None:
-            return total, None
-        return total, Conversation(dsl=dsl if include_dsl else NOT_READ, **columns)
+    def row(*, total: int | None, **columns: Any) -> tuple[int | None, Conversation | None]:
+        return total, None if columns["id"] is None else parts.row(**columns)
 
     def rows(found: list[tuple[int | None, Conversation | None]], _: int) -> T:
         return read(found[0][0], [conversation for _, conversation in found if conversation is not None])
@@ -159,7 +156,7 @@ def _listed(
         "orderby": order,
         "limit": limit,
         "offset": offset,
-        "include_dsl": include_dsl,
+        **parts.params,
         "total": total,
         "total_limit": total_limit,
         "after_key": None if after is None else after.key,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
-from psycopg.rows import BaseRowFactory, class_row, scalar_row, tuple_row
+from psycopg.rows import BaseRowFactory, kwargs_row, scalar_row, tuple_row
 
 from conversation_store._sql_loader import Query
 from conversation_store.errors import QueryError
@@ -60,28 +60,28 @@ def _statement(
     return Statement(query, params, row, read, copied)
 
 
-def one(query: Query, row: type[R], /, **params: object) -> Statement[R]:
+def one(query: Query, row: Callable[..., R], /, **params: object) -> Statement[R]:
     """Describe a statement that returns exactly one row."""
-    return _statement(query, "one", class_row(row), params, lambda rows, _: rows[0])
+    return _statement(query, "one", kwargs_row(row), params, lambda rows, _: rows[0])
 
 
-def optional(query: Query, row: type[R], /, **params: object) -> Statement[R | None]:
+def optional(query: Query, row: Callable[..., R], /, **params: object) -> Statement[R | None]:
     """Describe a statement that returns a row or none."""
-    return _statement(query, "optional", class_row(row), params, lambda rows, _: rows[0] if rows else None)
+    return _statement(query, "optional", kwargs_row(row), params, lambda rows, _: rows[0] if rows else None)
 
 
-def many(query: Query, row: type[R], /, **params: object) -> Statement[list[R]]:
+def many(query: Query, row: Callable[..., R], /, **params: object) -> Statement[list[R]]:
     """Describe a statement that returns any number of rows."""
-    return _statement(query, "many", class_row(row), params, lambda rows, _: rows)
+    return _statement(query, "many", kwargs_row(row), params, lambda rows, _: rows)
 
 
-def limited(query: Query, row: type[R], limit: int, /, **params: object) -> Statement[LimitedList[R]]:
+def limited(query: Query, row: Callable[..., R], limit: int, /, **params: object) -> Statement[LimitedList[R]]:
     """Describe a statement that returns at most *limit* rows; it reads one more, to know whether there are more."""
 
     def read(rows: list[R], _: int) -> LimitedList[R]:
         return LimitedList(rows[:limit], has_more=len(rows) > limit)
 
-    return _statement(query, "many", class_row(row), {**params, "limit": limit + 1}, read)
+    return _statement(query, "many", kwargs_row(row), {**params, "limit": limit + 1}, read)
 
 
 def scalar(query: Query, kind: type[R], /, **params: object) -> Statement[R]:

@@ -99,7 +99,8 @@ class Conversation(Dated):
     """One session of a dialog. Dates are aware, in UTC; `duration` is in seconds.
 
     `message` and `reference` are as the caller gave them, usually lists with one entry per message and per answer.
-    `dsl` is `NOT_READ` in a list that was read without it. Every change increments `revision`.
+    What a call was told to leave out, of `message`, `reference` and `dsl`, is `NOT_READ`. Every change increments
+    `revision`.
     """
 
     id: str
@@ -108,11 +109,11 @@ class Conversation(Dated):
     name: str | None
     user_id: str
     exp_user_id: str | None
-    message: JsonValue
+    message: JsonValue  # or NOT_READ, as the other two
     reference: JsonValue
     tokens: int
     source: str | None
-    dsl: JsonValue  # or NOT_READ
+    dsl: JsonValue
     duration: float
     round: int
     thumb_up: int
