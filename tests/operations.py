@@ -50,6 +50,7 @@ BY_DAY = "conversation_tenant_id_create_date_idx"
 SEARCH = "conversation_message_tenant_id_dialog_id_search_idx", "conversation_tenant_id_dialog_id_search_idx"
 OF_THE_DIALOG = BY_CREATION, BY_CHANGE
 DIALOG = "dialog_pkey", "dialog_tenant_id_id_idx"
+LISTS = "conversation.get_list", "conversation.get_list_by_date", "conversation.get_list_by_keywords"
 TOKENS = "api_token_tenant_id_dialog_id_idx"
 
 FILES: Mapping[str, File] = {
@@ -85,6 +86,7 @@ FILES: Mapping[str, File] = {
     "conversation.get_by_ids": File(Conversation, PKEYS),
     "conversation.get_dialog_ids": File(ConversationDialog, ["conversation_pkey"]),
     "conversation.get_list": File(Conversation, [BY_CREATION, BY_CHANGE, BY_USER, BY_EXPLORER, SEARCH[1], *PKEYS]),
+    "conversation.get_list_by_date": File(Conversation, [BY_CREATION, BY_CHANGE, *PKEYS]),
     "conversation.get_list_by_keywords": File(Conversation, [*SEARCH, BY_CREATION, *PKEYS]),
     "conversation.get_names": File(ConversationName, [BY_EXPLORER]),
     "conversation.insert_many": File(None),
@@ -208,14 +210,14 @@ OPERATIONS: Sequence[Operation] = (
         "conversations.get_list",
         lambda e: {"dialog_id": e.dialog, "keywords": "问题", "time_zone": "Asia/Tokyo"},
         lambda e, r: (r.count, ids(r.sessions)) == (1, [e.conversation]),
-        *("conversation.get_list", "conversation.get_list_by_keywords"),
+        *LISTS,
         tenant="needed",
     ),
     op(
         "conversations.list_after",
         lambda e: {"dialog_id": e.dialog, "items_per_page": 1},
         lambda e, r: (ids(r.sessions), r.next_cursor) == ([e.conversation], None),
-        *("conversation.get_list", "conversation.get_list_by_keywords"),
+        *LISTS,
         tenant="needed",
     ),
     op(

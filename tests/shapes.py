@@ -51,11 +51,13 @@ def page(**arguments: Any) -> Callable[[Any], Any]:
     return lambda s: s.conversations.get_list("d1", "owner", **arguments)
 
 
-def after(orderby: str, desc: bool, **key: Any) -> Callable[[Any], Any]:
+def after(orderby: str, desc: bool, from_date: str | None = None, **key: Any) -> Callable[[Any], Any]:
     """Return a call for the page after a row."""
 
     def call(store: Any, **arguments: Any) -> Any:
-        return store.conversations.list_after("d1", "owner", orderby=orderby, desc=desc, **arguments)
+        return store.conversations.list_after(
+            "d1", "owner", orderby=orderby, desc=desc, from_date=from_date, **arguments
+        )
 
     first = statement_of(lambda store: call(store, items_per_page=1))
     cursor = first.read([(None, a_conversation(**key))] * 2, 2).next_cursor
@@ -69,8 +71,13 @@ def walked(desc: bool) -> list[Shape]:
     return [
         Shape(after("id", desc), shows=rf"id {than} 'c7'"),
         *(
-            Shape(after(order, desc), shows=rf"{index}.*\n +Index Cond: .*ROW\({order}, id\) {than} ROW\(", sorts=False)
+            Shape(
+                after(order, desc, since),
+                shows=rf"{index}.*\n +Index Cond: .*ROW\({order}, id\) {than} ROW\(",
+                sorts=False,
+            )
             for order, index in (("create_date", BY_CREATION), ("update_date", BY_CHANGE))
+            for since in (None, "2024-01-02")
         ),
         *(
             Shape(after(order, desc, **{order: key}), shows=rf"{order}.* {than} ", sorts=True)

@@ -226,6 +226,7 @@ def test_one_file_is_one_row_of_pg_stat_statements_and_one_prepared_statement(da
             )
             store.conversations.get_list("d", "t", id=text, user_id=text, desc=flag, include_dsl=flag, from_date=moment)
             store.conversations.get_list("d", "t", keywords="" if text is None else "检索", to_date=moment)
+            store.conversations.list_after("d", orderby="update_date" if text else "create_date", desc=flag)
             store.conversations.append_round(conversation.id, [], tokens=number, expected_round=0 if flag else None)
             store.conversations.append_message(conversation.id, {"tokens": number} if flag else {"message": [text]})
             store.conversations.stats(
@@ -240,11 +241,12 @@ def test_one_file_is_one_row_of_pg_stat_statements_and_one_prepared_statement(da
             "SELECT statement FROM pg_prepared_statements WHERE statement LIKE '/*%'"
         ).fetchall()
     # The server may leave out the comment in front of a statement here; it keeps it for a prepared one.
-    assert len(statements) == 7
+    assert len(statements) == 8
     tags = [
         "/* conversation.append_message */",
         "/* conversation.append_round */",
         "/* conversation.get_list */",
+        "/* conversation.get_list_by_date */",
         "/* conversation.get_list_by_keywords */",
         "/* conversation.save */",
         "/* conversation.stats */",

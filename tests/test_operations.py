@@ -32,6 +32,7 @@ SUBJECTS = {
     "conversations/test_included_parts.py",
     "conversations/test_json_repair.py",
     "conversations/test_limits.py",
+    "conversations/test_list_files.py",
     "conversations/test_session_settings.py",
     "conversations/test_turn_ids.py",
     "tokens/test_lock_order.py",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Generator, Mapping, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 import psycopg
@@ -143,7 +144,7 @@ def test_every_shape_shows_its_index_and_scans_no_large_table(plans: list[Explai
 
 
 def test_a_shape_sorts_only_where_it_says_so(plans: list[Explained]) -> None:
-    always = "(row_number()", "conversation_id", "m.conversation_id"
+    always = "(row_number()", "cut.ordinal", "conversation_id", "m.conversation_id"
     for of in plans:
         keys = [key for key in re.findall("Sort Key: (.*)", of.plan) if not key.startswith(always)]
         assert of.shape.sorts in (None, bool(keys)), f"{of.operation}\n{of.plan}"
@@ -208,7 +209,7 @@ def of_the_source(conninfo: str, name: str, values: Sequence[Any]) -> str:
 
 def test_an_uncounted_list_does_not_count_and_a_capped_one_stops(db: str, filled: None) -> None:
     def shown(total: Any) -> str:
-        call = lambda s: s.conversations.get_list("large", "owner", total=total, total_limit=50)  # noqa: E731
+        call = lambda s: s.conversations.get_list("large", "owner", orderby="name", total=total, total_limit=50)  # noqa: E731
         with psycopg.connect(db) as connection:
             # In a table this small, reading the rows is cheaper than reading a wide index.
             connection.execute("SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off")
@@ -230,7 +231,9 @@ def counted_plans(connection: psycopg.Connection[Any], tag: str) -> list[tuple[i
 
 
 def test_without_the_guard_a_list_is_frozen_in_a_generic_plan_and_with_it_never(db: str, filled: None) -> None:
-    statement = statement_of(lambda store: store.conversations.get_list("large", "owner", items_per_page=1_000))
+    statement = statement_of(
+        lambda store: store.conversations.get_list("large", "owner", user_id="u7", items_per_page=1_000)
+    )
     guard = re.compile(rb"\(\$\d+::text IS NOT NULL OR conversation_store\.force_custom_plan\(c\.id\)\)")
     assert guard.search(statement.query.text)
     values = [to_text(value) for value in statement.query.bind(statement.params)]
@@ -252,7 +255,7 @@ def test_a_statement_that_says_plan_custom_is_always_planned_for_its_values(db: 
     with psycopg.connect(db, autocommit=True) as connection:
         store = ConversationStore(connection=connection)
         for _ in range(15):
-            store.conversations.get_list("large", "owner")
+            store.conversations.get_list("large", "owner", orderby="name")
             store.conversations.get_list("d1", "owner", id="c7", keywords="number")
         for name in ("conversation.get_list", "conversation.get_list_by_keywords"):
             ((generic, custom),) = counted_plans(connection, name)
@@ -261,12 +264,94 @@ def test_a_statement_that_says_plan_custom_is_always_planned_for_its_values(db: 
 
 @pytest.mark.parametrize("included", [True, False])
 def test_a_point_look_up_keeps_its_generic_plan(db: str, filled: None, included: bool) -> None:
-    parts = dict.fromkeys(("include_messages", "include_reference", "include_dsl"), included)
+    parts: dict[str, Any] = dict.fromkeys(("include_messages", "include_reference", "include_dsl"), included)
     with psycopg.connect(db, autocommit=True) as connection:
         store = ConversationStore(connection=connection)
         for _ in range(20):
             store.conversations.get_by_id("c7", tenant_id="owner", **parts)
         assert counted_plans(connection, "conversation.get_by_id") == [(10, 5)]  # psycopg prepares the sixth call
+
+
+DATE_ORDERS: list[tuple[Any, bool]] = list(product(("create_date", "update_date"), (True, False)))
+
+
+@pytest.mark.parametrize("dialog", ["large", "d1", "nowhere"])
+@pytest.mark.parametrize("total", ["exact", "capped", "none"])
+@pytest.mark.parametrize("included", [True, False])
+def test_a_list_by_date_keeps_its_generic_plan(db: str, filled: None, dialog: str, total: Any, included: bool) -> None:
+    parts: dict[str, Any] = dict.fromkeys(("include_messages", "include_reference", "include_dsl"), included)
+    with psycopg.connect(db, autocommit=True) as connection:
+        store = ConversationStore(connection=connection)
+        for _ in range(3):
+            for orderby, desc in DATE_ORDERS:
+                cursor = None
+                for _ in range(2):
+                    store.conversations.get_list(dialog, "owner", orderby=orderby, desc=desc, total=total, **parts)
+                    cursor = store.conversations.list_after(
+                        dialog, "owner", orderby=orderby, desc=desc, cursor=cursor, **parts
+                    ).next_cursor
+        ((generic, custom),) = counted_plans(connection, "conversation.get_list_by_date")
+        assert (generic > 0, custom) == (True, 5)
+
+
+@pytest.mark.parametrize("prepare", ["", "ANALYZE", "VACUUM ANALYZE"])
+def test_the_generic_plan_of_a_list_by_date_reads_the_page_alone(database: str, prepare: str) -> None:
+    # The planner takes the tenant and the dialog for independent, and expects one row of each dialog.
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO conversation_store.dialog (id, tenant_id) SELECT 'd' || i, 't' || i % 100"
+            " FROM generate_series(1, 2000) AS i UNION ALL VALUES ('large', 't0')"
+        )
+        connection.execute(
+            "INSERT INTO conversation_store.conversation (id, tenant_id, dialog_id, create_date, update_date)"
+            " SELECT 'l' || i, 't0', 'large', timestamptz '2024-01-01Z' + i * interval '1 minute',"
+            " timestamptz '2024-01-01Z' + i * interval '1 minute' FROM generate_series(1, 5000) AS i UNION ALL"
+            " SELECT 'c' || i, 't' || i % 100, 'd' || i, now(), now() FROM generate_series(1, 2000) AS i"
+        )
+        connection.execute(prepare.encode() or b"SELECT")
+        for orderby, desc in DATE_ORDERS:
+            cursor: str | None = None
+            for _ in range(2):
+                plan = executed(connection, orderby, desc, cursor)
+                # The page, three blocks for each of its rows, and the entries that these do not have.
+                assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 500, plan
+                cursor = (
+                    ConversationStore(connection=connection, max_items_per_page=4_000)
+                    .conversations.list_after("large", "t0", orderby=orderby, desc=desc, items_per_page=4_000)
+                    .next_cursor
+                )
+
+
+def executed(connection: psycopg.Connection[Any], orderby: Any, desc: bool, cursor: str | None) -> dict[str, Any]:
+    """Run the generic plan of a page of 29, and one row more, without a total, and return its root."""
+    statement = statement_of(
+        lambda store: store.conversations.list_after(
+            "large", "t0", orderby=orderby, desc=desc, cursor=cursor, items_per_page=29
+        )
+    )
+    values = [to_text(value) for value in statement.query.bind(statement.params)]
+    with connection.transaction():
+        connection.execute(b"SET LOCAL plan_cache_mode = force_generic_plan")
+        connection.execute(f"PREPARE p ({', '.join(['unknown'] * len(values))}) AS ".encode() + statement.query.text)
+        explain = sql.SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE p ({})")
+        row = connection.execute(explain.format(sql.SQL(", ").join(map(sql.Literal, values)))).fetchone()
+        connection.execute(b"DEALLOCATE p")
+    assert row is not None
+    plan: dict[str, Any] = row[0][0]["Plan"]
+    assert plan["Actual Rows"] == 30
+    return plan
+
+
+def test_a_list_by_date_counts_only_what_is_asked_for(db: str, filled: None) -> None:
+    def counted(total: Any) -> list[str]:
+        statement = statement_of(lambda s: s.conversations.get_list("large", "owner", total=total, total_limit=50))
+        values = [to_text(value) for value in statement.query.bind(statement.params)]
+        with psycopg.connect(db) as connection:
+            rows = RawCursor(connection).execute(b"EXPLAIN (ANALYZE, TIMING OFF) " + statement.query.text, values)
+            plan = "\n".join(line for (line,) in rows.fetchall())
+        return re.findall(r"(?:Scan|Limit) .*on conversation c(?:_1)? .*\(actual rows=(\d+)", plan)
+
+    assert [counted(total) for total in ("exact", "capped", "none")] == [["10000"], ["50"], []]
 
 
 @pytest.mark.slow

@@ -5,7 +5,8 @@
 -- conversation_tenant_id_dialog_id_create_date_id_idx or its twin for update_date, which
 -- also gives the total; other orders sort the dialog. An id is looked up by
 -- conversation_pkey. One row with NULLs and the total when the page is empty. With a keyword,
--- get_list_by_keywords.sql runs in its place.
+-- get_list_by_keywords.sql runs in its place, and get_list_by_date.sql in order of a date
+-- without any filter.
 --
 -- list_after is this statement too: its page begins after a position, the sort key and the
 -- id of the last row before, where those of get_list begin at an offset. The position is a

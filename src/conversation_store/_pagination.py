@@ -1,4 +1,4 @@
-"""Lists of a dialog's conversations: filters, orders, cursors, and the one statement behind get_list and list_after."""
+"""Lists of a dialog's conversations: filters, orders, cursors, and the statements behind get_list and list_after."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from conversation_store import _dates as dates
 from conversation_store import _validation as validate
 from conversation_store._conversation_parts import Parts
 from conversation_store._dates import Moment
-from conversation_store._sql_loader import load
+from conversation_store._sql_loader import Query, load
 from conversation_store._statement import Statement
 from conversation_store.errors import InvalidArgument, InvalidArgumentType
 from conversation_store.models import Conversation, CursorPage, Page
@@ -39,6 +39,7 @@ DateField: TypeAlias = Literal["create_date", "update_date"]
 Total: TypeAlias = Literal["exact", "capped", "none"]
 
 _GET_LIST = load("conversation.get_list")
+_GET_LIST_BY_DATE = load("conversation.get_list_by_date")
 _GET_LIST_BY_KEYWORDS = load("conversation.get_list_by_keywords")
 
 _ORDERS: Mapping[str, str] = {
@@ -162,10 +163,17 @@ def _listed(
         "after_key": None if after is None else after.key,
         "after_id": None if after is None else after.id,
     }
-    if params["keywords"] is None:
-        del params["keywords"]
-        return Statement(_GET_LIST, params, kwargs_row(row), rows)
-    return Statement(_GET_LIST_BY_KEYWORDS, params, kwargs_row(row), rows)
+    query = _query(params)
+    return Statement(query, {name: params[name] for name in query.parameters}, kwargs_row(row), rows)
+
+
+def _query(params: Mapping[str, object]) -> Query:
+    """Return the file for a list: with a keyword, without any filter in order of a date, or any other."""
+    if params["keywords"] is not None:
+        return _GET_LIST_BY_KEYWORDS
+    by_date = params["orderby"] in ("create_date", "update_date")
+    filtered = any(params[name] is not None for name in ("id", "user_id", "exp_user_id", "from_date", "before_date"))
+    return _GET_LIST_BY_DATE if by_date and not filtered else _GET_LIST
 
 
 def _filter_date(name: str, value: object) -> date | datetime | None:
