@@ -38,6 +38,7 @@ INDEXES = [
     "conversation_tenant_id_dialog_id_search_idx",
     "conversation_tenant_id_dialog_id_create_date_id_idx",
     "conversation_tenant_id_dialog_id_update_date_id_idx",
+    "conversation_tenant_id_dialog_id_idx",
     "conversation_tenant_id_create_date_idx",
     "conversation_tenant_id_user_id_create_date_id_idx",
 ]

@@ -44,6 +44,7 @@ class File(NamedTuple):
 PKEYS = "conversation_pkey", "conversation_message_pkey", "conversation_reference_pkey"
 BY_CREATION = "conversation_tenant_id_dialog_id_create_date_id_idx"
 BY_CHANGE = "conversation_tenant_id_dialog_id_update_date_id_idx"
+COUNTED = "conversation_tenant_id_dialog_id_idx"
 BY_USER = "conversation_tenant_id_user_id_create_date_id_idx"
 BY_EXPLORER = "conversation_tenant_id_dialog_id_exp_user_id_idx"
 BY_DAY = "conversation_tenant_id_create_date_idx"
@@ -72,7 +73,7 @@ FILES: Mapping[str, File] = {
     "conversation.append_message": File(ChangedConversation, PKEYS),
     "conversation.append_round": File(AppendedRound, PKEYS),
     "conversation.append_turn": File(AppendedRound, ["conversation_turn_pkey", *PKEYS]),
-    "conversation.count": File(int, [], [*OF_THE_DIALOG, BY_DAY]),
+    "conversation.count": File(int, [], [COUNTED, *OF_THE_DIALOG]),
     "conversation.count_all": File(int, [], [*OF_THE_DIALOG, BY_DAY, "conversation_pkey"]),
     "conversation.delete_by_dialog_ids": File(DeletedBatch, ["conversation_pkey"], OF_THE_DIALOG),
     "conversation.delete_by_id": File(None, ["conversation_pkey"]),
@@ -86,7 +87,7 @@ FILES: Mapping[str, File] = {
     "conversation.get_by_ids": File(Conversation, PKEYS),
     "conversation.get_dialog_ids": File(ConversationDialog, ["conversation_pkey"]),
     "conversation.get_list": File(Conversation, [BY_CREATION, BY_CHANGE, BY_USER, BY_EXPLORER, SEARCH[1], *PKEYS]),
-    "conversation.get_list_by_date": File(Conversation, [BY_CREATION, BY_CHANGE, *PKEYS]),
+    "conversation.get_list_by_date": File(Conversation, [COUNTED, BY_CREATION, BY_CHANGE, *PKEYS]),
     "conversation.get_list_by_keywords": File(Conversation, [*SEARCH, BY_CREATION, *PKEYS]),
     "conversation.get_names": File(ConversationName, [BY_EXPLORER]),
     "conversation.insert_many": File(None),

@@ -4,7 +4,8 @@
 -- What get_list and list_after run in order of create_date or update_date, either direction,
 -- when there is no filter and no keyword: the commonest list, planned once for a connection.
 -- The page is a range of conversation_tenant_id_dialog_id_create_date_id_idx or its twin for
--- update_date. One row with NULLs and the total when the page is empty.
+-- update_date, the total one of conversation_tenant_id_dialog_id_idx. One row with NULLs and
+-- the total when the page is empty.
 -- returns: many
 
 -- What is asked for, in a row of its own: the planner does not see its values, so that the
@@ -29,7 +30,8 @@ WITH asked AS MATERIALIZED (
         :include_dsl::boolean AS include_dsl
 ),
 
--- Once, and for an empty page too: to the end, up to a limit, or not at all.
+-- Once, and for an empty page too: to the end, up to a limit, or not at all. No id is empty; that
+-- opens conversation_tenant_id_dialog_id_idx, which is for counts alone.
 counted AS MATERIALIZED (
     SELECT
         CASE
@@ -39,6 +41,7 @@ counted AS MATERIALIZED (
                     FROM conversation_store.conversation AS c
                     WHERE c.tenant_id = :tenant_id::text
                         AND c.dialog_id = a.dialog_id
+                        AND c.id <> ''
                 )
             WHEN a.total = 'capped'
                 THEN (
@@ -48,6 +51,7 @@ counted AS MATERIALIZED (
                         FROM conversation_store.conversation AS c
                         WHERE c.tenant_id = :tenant_id::text
                             AND c.dialog_id = a.dialog_id
+                            AND c.id <> ''
                         LIMIT a.total_limit
                     ) AS capped
                 )

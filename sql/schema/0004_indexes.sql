@@ -6,12 +6,19 @@
 CREATE INDEX dialog_tenant_id_id_idx
 ON conversation_store.dialog (tenant_id, id);
 
--- A page of a dialog in either direction, and its exact total without touching the table.
+-- A page of a dialog in either direction.
 CREATE INDEX conversation_tenant_id_dialog_id_create_date_id_idx
 ON conversation_store.conversation (tenant_id, dialog_id, create_date DESC, id DESC);
 
 CREATE INDEX conversation_tenant_id_dialog_id_update_date_id_idx
 ON conversation_store.conversation (tenant_id, dialog_id, update_date DESC, id DESC);
+
+-- Totals: equal entries are stored once, which makes it a fifteenth of the size of an index with
+-- a date. No id is empty: the condition hides this index from every statement that does not
+-- repeat it. Where the planner expects few rows, it would else sort a dialog for a page.
+CREATE INDEX conversation_tenant_id_dialog_id_idx
+ON conversation_store.conversation (tenant_id, dialog_id)
+WHERE id <> '';
 
 -- One explorer user's sessions; most conversations have no such user and cost nothing here.
 CREATE INDEX conversation_tenant_id_dialog_id_exp_user_id_idx
