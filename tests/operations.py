@@ -15,6 +15,7 @@ from conversation_store.models import (
     ChangedConversation,
     Conversation,
     ConversationDialog,
+    ConversationKey,
     ConversationName,
     DailyStats,
     DeletedBatch,
@@ -23,6 +24,7 @@ from conversation_store.models import (
     EarlierTurn,
     FoundTenant,
     FoundToken,
+    ReadEntries,
     Tenant,
     UpdatedConversation,
 )
@@ -89,9 +91,11 @@ FILES: Mapping[str, File] = {
     "conversation.get_list": File(Conversation, [BY_CREATION, BY_CHANGE, BY_USER, BY_EXPLORER, SEARCH[1], *PKEYS]),
     "conversation.get_list_by_date": File(Conversation, [COUNTED, BY_CREATION, BY_CHANGE, *PKEYS]),
     "conversation.get_list_by_keywords": File(Conversation, [*SEARCH, BY_CREATION, *PKEYS]),
+    "conversation.get_messages": File(ReadEntries, PKEYS),
     "conversation.get_names": File(ConversationName, [BY_EXPLORER]),
     "conversation.insert_many": File(None),
     "conversation.iter": File(Conversation, ["dialog_tenant_id_id_idx", BY_CREATION, *PKEYS]),
+    "conversation.iter_ids": File(ConversationKey, ["dialog_tenant_id_id_idx", BY_CREATION]),
     "conversation.query": File(Conversation, [BY_CREATION, BY_USER, SEARCH[1], *PKEYS]),
     "conversation.save": File(Conversation),
     "conversation.stats": File(DailyStats, [BY_DAY]),
@@ -198,6 +202,20 @@ OPERATIONS: Sequence[Operation] = (
         "conversation.get_by_id",
     ),
     op(
+        "conversations.get_messages",
+        lambda e: {"id": e.conversation, "include_reference": True},
+        lambda e, r: (
+            (r[0].body, r.has_more, r.reference[0].to_dict())
+            == ("问题", False, {"position": 1, "body": {"chunks": [1.5]}})
+        ),
+    ),
+    op(
+        "conversations.get_references",
+        lambda e: {"id": e.conversation, "limit": 0},
+        lambda e, r: (r, r.has_more) == ([], True),
+        "conversation.get_messages",
+    ),
+    op(
         "conversations.get_dialog_ids",
         lambda e: {"ids": [e.conversation, e.new]},
         lambda e, r: r == {e.conversation: e.dialog},
@@ -231,6 +249,7 @@ OPERATIONS: Sequence[Operation] = (
         lambda e: {"dialog_id": e.dialog, "batch_size": 1},
         lambda e, r: ids(r) == [e.conversation],
     ),
+    op("conversations.iter_ids", lambda e: {"dialog_id": e.dialog}, lambda e, r: r == [e.conversation]),
     op(
         "conversations.export",
         lambda e: {"dialog_id": e.dialog},

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from conversation_store import Conversation
-from conversation_store.models import AppendedRound, DeletedBatch, FoundToken
+from conversation_store.models import AppendedRound, ConversationKey, DeletedBatch, FoundToken
 from operations import BY_CHANGE, BY_CREATION, BY_EXPLORER, BY_USER, SEARCH
 from support.statements import statement_of
 
@@ -51,6 +51,10 @@ def page(**arguments: Any) -> Callable[[Any], Any]:
     return lambda s: s.conversations.get_list("d1", "owner", **arguments)
 
 
+def messages(**arguments: Any) -> Callable[[Any], Any]:
+    return lambda s: s.conversations.get_messages("x", tenant_id="t", **arguments)
+
+
 def after(orderby: str, desc: bool, from_date: str | None = None, **key: Any) -> Callable[[Any], Any]:
     """Return a call for the page after a row."""
 
@@ -91,6 +95,12 @@ OF_THE_DIALOG = r"dialog_id\w*_idx"
 # A keyword that no index serves: the search starts from the dialog.
 SCANNED = [Shape(page(keywords=keyword), shows=OF_THE_DIALOG) for keyword in ("检", "50", "好 好", " ", "%")]
 
+# Of each list of entries, a range of its key.
+ENTRIES = "".join(
+    rf"(?s:.*){table}_pkey.*\n +Index Cond: .*position\" > .*position\" <= "
+    for table in ("conversation_message", "conversation_reference")
+)
+
 SHAPES: Mapping[str, Sequence[Shape]] = {
     "dialogs.save": [Shape(lambda s: s.dialogs.save(id="x", tenant_id="t"))],
     "dialogs.insert_many": [Shape(lambda s: s.dialogs.insert_many([{"id": "x", "tenant_id": "t"}]))],
@@ -114,6 +124,15 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
     "conversations.get_by_id": [Shape(lambda s: s.conversations.get_by_id("x", tenant_id="t"))],
     "conversations.get_by_ids": [Shape(lambda s: s.conversations.get_by_ids(["c7"], tenant_id="owner"))],
     "conversations.get_or_none": [Shape(lambda s: s.conversations.get_or_none(id="x", dialog_id="d", tenant_id="t"))],
+    "conversations.get_messages": [
+        Shape(messages(), shows=ENTRIES, sorts=False),
+        Shape(messages(last=20, include_reference=True), shows=ENTRIES, sorts=False),
+        Shape(messages(before=100), shows=ENTRIES, sorts=False),
+        Shape(messages(after=100), shows=ENTRIES, sorts=False),
+    ],
+    "conversations.get_references": [
+        Shape(lambda s: s.conversations.get_references("x", tenant_id="t", last=20), shows=ENTRIES, sorts=False)
+    ],
     "conversations.get_dialog_ids": [Shape(lambda s: s.conversations.get_dialog_ids(["c7"], tenant_id="owner"))],
     "conversations.query": [
         Shape(
@@ -160,6 +179,21 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
             lambda s: list(s.conversations.iter(tenant_id="owner", batch_size=1)),
             [[a_conversation()]],
             rf"(?s)id >= 'd1'.*{BY_CREATION}.*Index Cond: .*ROW\(create_date, id\) > ROW",
+        ),
+    ],
+    "conversations.iter_ids": [
+        Shape(
+            lambda s: list(s.conversations.iter_ids(tenant_id="owner", batch_size=30)),
+            shows=f"Index Only Scan Backward using {BY_CREATION}",
+        ),
+        Shape(
+            lambda s: list(s.conversations.iter_ids(tenant_id="owner", dialog_id="large", batch_size=30)),
+            shows=f"Index Only Scan Backward using {BY_CREATION}",
+        ),
+        Shape(
+            lambda s: list(s.conversations.iter_ids(tenant_id="owner", batch_size=1)),
+            [[ConversationKey(id="c7", dialog_id="d1", create_date=datetime(2024, 1, 10, tzinfo=UTC))]],
+            rf"(?s)id >= 'd1'.*Index Only Scan Backward using {BY_CREATION}.*Index Cond: .*ROW\(create_date, id\) > ROW",
         ),
     ],
     "conversations.export": [

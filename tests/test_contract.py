@@ -26,6 +26,7 @@ QUERIES = load_all()
 # Methods whose file is one batch or page of what they do.
 BATCHED = {
     "conversations.iter",
+    "conversations.iter_ids",
     "conversations.delete_by_dialog_ids",
     "conversations.delete_not_updated_since",
     "dialogs.iter",

@@ -40,6 +40,7 @@ _FIELDS = {
         ("page_number", "items_per_page", "limit", "total_limit", "batch_size", "expected_round", "expected_revision"),
         "number",
     ),
+    **dict.fromkeys(("last", "before", "after"), "number"),
     **dict.fromkeys(("create_date", "update_date", "expire_date", "from_date", "to_date", "date"), "moment"),
     **dict.fromkeys(("message", "reference", "dsl"), "json"),
     **dict.fromkeys(("orderby", "date_field", "total"), "choice"),

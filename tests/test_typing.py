@@ -23,8 +23,10 @@ from conversation_store import (
     DailyStats,
     DeletedTenant,
     Dialog,
+    Entry,
     IssuedToken,
     LimitedList,
+    MessageList,
     Page,
     TenantStore,
     TenantTransaction,
@@ -53,12 +55,15 @@ if TYPE_CHECKING:
         assert_type(store.conversations.get_by_id(1), Conversation | None)
         assert_type(store.conversations.get_by_ids(["c", 1]), list[Conversation])
         assert_type(store.conversations.get_or_none(id="c", dialog_id="d"), Conversation | None)
+        assert_type(store.conversations.get_messages("c", last=20, include_reference=True), MessageList | None)
+        assert_type(store.conversations.get_references("c", after=20), LimitedList[Entry] | None)
         assert_type(store.conversations.get_dialog_ids(["c"]), dict[str, str])
         assert_type(store.conversations.query(dialog_id="d"), LimitedList[Conversation])
         assert_type(store.conversations.get_list("d", "t", 1, 30, "name"), Page)
         assert_type(store.conversations.list_after("d", "t", orderby="name", cursor=None), CursorPage)
         assert_type(store.conversations.get_names("d", "e"), LimitedList[ConversationName])
         assert_type(store.conversations.iter(), Iterator[Conversation])
+        assert_type(store.conversations.iter_ids(), Iterator[str])
         assert_type(store.conversations.export(), Iterator[str])
         assert_type(store.conversations.count(), int)
         assert_type(store.conversations.stats("t", "2024-01-01", "2024-01-31"), list[DailyStats])
@@ -101,12 +106,15 @@ if TYPE_CHECKING:
         assert_type(await store.conversations.get_by_id(1), Conversation | None)
         assert_type(await store.conversations.get_by_ids(["c", 1]), list[Conversation])
         assert_type(await store.conversations.get_or_none(id="c", dialog_id="d"), Conversation | None)
+        assert_type(await store.conversations.get_messages("c", last=20, include_reference=True), MessageList | None)
+        assert_type(await store.conversations.get_references("c", after=20), LimitedList[Entry] | None)
         assert_type(await store.conversations.get_dialog_ids(["c"]), dict[str, str])
         assert_type(await store.conversations.query(dialog_id="d"), LimitedList[Conversation])
         assert_type(await store.conversations.get_list("d", "t", 1, 30, "name"), Page)
         assert_type(await store.conversations.list_after("d", "t", orderby="name", cursor=None), CursorPage)
         assert_type(await store.conversations.get_names("d", "e"), LimitedList[ConversationName])
         assert_type(store.conversations.iter(), AsyncIterator[Conversation])
+        assert_type(store.conversations.iter_ids(), AsyncIterator[str])
         assert_type(store.conversations.export(), AsyncIterator[str])
         assert_type(await store.conversations.count(), int)
         assert_type(await store.conversations.stats("t", "2024-01-01", "2024-01-31"), list[DailyStats])

@@ -14,22 +14,25 @@ from conversation_store._conversation_parts import Parts, parts
 from conversation_store._dates import Moment
 from conversation_store._json import dumps
 from conversation_store._operations import Methods, operation, stream
-from conversation_store._sql_loader import load
+from conversation_store._sql_loader import Query, load
 from conversation_store._statement import Described, Statement, many, optional, scalar, then
 from conversation_store._validation import Id
 from conversation_store.errors import InvalidArgument
 from conversation_store.models import (
     Conversation,
     ConversationDialog,
+    ConversationKey,
     DailyStats,
 )
 
 T = TypeVar("T")
+Walked = TypeVar("Walked", Conversation, ConversationKey)
 
 _GET_BY_ID = load("conversation.get_by_id")
 _GET_BY_IDS = load("conversation.get_by_ids")
 _GET_DIALOG_IDS = load("conversation.get_dialog_ids")
 _ITER = load("conversation.iter")
+_ITER_IDS = load("conversation.iter_ids")
 _COUNT = load("conversation.count")
 _COUNT_ALL = load("conversation.count_all")
 _STATS = load("conversation.stats")
@@ -146,7 +149,24 @@ class ConversationReads(Methods):
         tenant, the one that has the dialog is found first; raises `AmbiguousId` when two have it.
         SQL: `sql/conversation/iter.sql`.
         """
-        return _walk(tenancy.known(self._bound, tenant_id), dialog_id, batch_size, list)
+        return _walk(_ITER, Conversation, tenancy.known(self._bound, tenant_id), dialog_id, batch_size, list)
+
+    @stream
+    def iter_ids(
+        self, *, tenant_id: Id | None = None, dialog_id: Id | None = None, batch_size: int = 1_000
+    ) -> Generator[Statement[list[str]], Any, None]:
+        """Iterate over the ids of any number of conversations, which are all that is read of them.
+
+        The arguments and the order are those of `iter`. SQL: `sql/conversation/iter_ids.sql`.
+        """
+        return _walk(
+            _ITER_IDS,
+            ConversationKey,
+            tenancy.known(self._bound, tenant_id),
+            dialog_id,
+            batch_size,
+            lambda rows: [row.id for row in rows],
+        )
 
     @stream
     def export(
@@ -158,6 +178,8 @@ class ConversationReads(Methods):
         SQL: `sql/conversation/iter.sql`.
         """
         return _walk(
+            _ITER,
+            Conversation,
             tenancy.known(self._bound, tenant_id),
             dialog_id,
             batch_size,
@@ -227,16 +249,21 @@ def _get_by_id(tenant: str | None, id: object, dialog_id: str | None, read: Part
 
 
 def _walk(
-    tenant: str | None, dialog_id: object, batch_size: object, emit: Callable[[list[Conversation]], list[T]]
+    query: Query,
+    row: type[Walked],
+    tenant: str | None,
+    dialog_id: object,
+    batch_size: object,
+    emit: Callable[[list[Walked]], list[T]],
 ) -> Generator[Statement[list[T]], Any, None]:
     limit = batches.batch_size(batch_size)
     dialog = validate.optional_filter("dialog_id", dialog_id)
 
     def of(owner: str) -> Generator[Statement[list[Any]], Any, None]:
-        def page(last: Conversation | None) -> Statement[list[Conversation]]:
+        def page(last: Walked | None) -> Statement[list[Walked]]:
             return many(
-                _ITER,
-                Conversation,
+                query,
+                row,
                 tenant_id=owner,
                 dialog_id=dialog,
                 limit=limit,

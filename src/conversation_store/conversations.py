@@ -1,9 +1,10 @@
-"""Conversations: the repositories, whose methods stand in five files of what they do."""
+"""Conversations: the repositories, whose methods stand in six files of what they do."""
 
 from __future__ import annotations
 
 from conversation_store._conversation_appends import ConversationAppends
 from conversation_store._conversation_deletes import ConversationDeletes
+from conversation_store._conversation_entries import ConversationEntries
 from conversation_store._conversation_lists import ConversationLists
 from conversation_store._conversation_reads import ConversationReads
 from conversation_store._conversation_writes import ConversationWrites
@@ -11,7 +12,13 @@ from conversation_store._operations import AsyncRepository, Methods, Repository
 
 
 class _Conversations(
-    ConversationReads, ConversationLists, ConversationWrites, ConversationAppends, ConversationDeletes, Methods
+    ConversationReads,
+    ConversationEntries,
+    ConversationLists,
+    ConversationWrites,
+    ConversationAppends,
+    ConversationDeletes,
+    Methods,
 ):
     """The methods of both repositories."""
 

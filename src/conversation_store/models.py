@@ -125,6 +125,28 @@ class Conversation(Dated):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Entry(Row):
+    """A message or a reference, and its position in the list, from 1."""
+
+    position: int
+    body: JsonValue
+
+
+class MessageList(LimitedList[Entry]):
+    """Messages of a conversation; `reference` has its references, or is `NOT_READ`."""
+
+    def __init__(
+        self,
+        rows: Iterable[Entry] = (),
+        *,
+        has_more: bool = False,
+        reference: LimitedList[Entry] | NotRead = NOT_READ,
+    ) -> None:
+        super().__init__(rows, has_more=has_more)
+        self.reference = reference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationName(Row):
     """The id and name of a conversation."""
 
@@ -271,6 +293,28 @@ class ConversationDialog:
 
     id: str
     dialog_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationKey:
+    """Where a conversation stands in a walk over all of them."""
+
+    id: str
+    dialog_id: str
+    create_date: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadEntries:
+    """Messages and references, each a pair of its position and its body, None for what was not asked for.
+
+    Of both, whether there are more beyond the page.
+    """
+
+    message: JsonValue
+    more_message: bool
+    reference: JsonValue
+    more_reference: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ READS: dict[str, Callable[..., Any]] = {
     "get_by_ids": lambda s, d, t, **parts: s.conversations.get_by_ids([f"c{d}"], tenant_id=t, **parts),
     "query": lambda s, d, t, **parts: s.conversations.query(dialog_id=d, tenant_id=t, **parts),
     "get_list": lambda s, d, t, **parts: s.conversations.get_list(d, t, **parts).sessions,
+    "get_list, by id": lambda s, d, t, **parts: s.conversations.get_list(d, t, id=f"c{d}", **parts).sessions,
     "get_list, by keyword": lambda s, d, t, **parts: s.conversations.get_list(d, t, keywords=d, **parts).sessions,
     "list_after": lambda s, d, t, **parts: s.conversations.list_after(d, t, **parts).sessions,
     "list_after, by keyword": lambda s, d, t, **parts: s.conversations.list_after(d, t, keywords=d, **parts).sessions,
