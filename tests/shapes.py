@@ -208,7 +208,10 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
         ),
         Shape(lambda s: s.conversations.count(), scans=True),
     ],
-    "conversations.stats": [Shape(lambda s: s.conversations.stats("owner", "2024-01-01", "2024-01-31"))],
+    "conversations.stats": [
+        Shape(lambda s: s.conversations.stats("owner", "2024-01-01", "2024-01-31")),
+        Shape(lambda s: s.conversations.stats("owner", "2020-01-01", "2029-12-31")),
+    ],
     "conversations.append_message": [
         Shape(lambda s: s.conversations.append_message("x", {"message": [1], "reference": [1]}, tenant_id="t"))
     ],

@@ -20,6 +20,7 @@ from conversation_store._statement import Statement
 from operations import FILES, OPERATIONS, SEARCH
 from shapes import FINDING, SCANNED, SHAPES, Shape
 from support import ragflow_layout
+from support.plans import fill, plan_of
 from support.server import Server
 from support.server import database as new_database
 from support.statements import statement_of
@@ -37,64 +38,11 @@ def db(server: Server, postgresql_noproc: NoopExecutor) -> Generator[str]:
 
 @pytest.fixture(scope="module")
 def filled(db: str) -> None:
-    """Fill a tenant: the dialog "large" with 10,000 conversations of two messages, and "d1" to "d20" with 1,000 each."""
-    with psycopg.connect(db, autocommit=True) as connection:
-        connection.execute(
-            "INSERT INTO conversation_store.dialog (id, tenant_id)"
-            " SELECT 'd' || i, 'owner' FROM generate_series(1, 20) AS i UNION ALL VALUES ('large', 'owner')"
-        )
-        connection.execute(
-            "INSERT INTO conversation_store.conversation"
-            " (id, tenant_id, dialog_id, name, user_id, exp_user_id, create_date, message_count)"
-            " SELECT 'c' || i, 'owner', CASE WHEN i % 3 = 0 THEN 'large' ELSE 'd' || 1 + i % 20 END, 'name ' || i,"
-            " 'u' || i % 50, CASE WHEN i % 70 = 0 THEN 'e' || i % 90 END, timestamptz '2024-01-01Z' + i * interval '1 minute',"
-            " 2 FROM generate_series(1, 30000) AS i"
-        )
-        connection.execute(
-            "INSERT INTO conversation_store.conversation_message"
-            " SELECT id, p, tenant_id, dialog_id, json_build_object('role', 'user', 'content', 'number ' || id || ' 检索增强 ' || p)"
-            " FROM conversation_store.conversation, generate_series(1, 2) AS p WHERE tenant_id = 'owner'"
-        )
-        connection.execute(
-            "INSERT INTO conversation_store.api_token (tenant_id, token_digest, hint, dialog_id, beta)"
-            " SELECT 'owner' || i % 500, sha256(i::text::bytea), '', NULL, 'plan' || i FROM generate_series(1, 5000) AS i"
-            " UNION ALL SELECT 'owner', sha256(('d' || i)::bytea), '', 'd' || 1 + i % 20, NULL FROM generate_series(1, 40) AS i"
-        )
-        connection.execute(
-            "INSERT INTO conversation_store.dialog (id, tenant_id)"
-            " SELECT 'other' || i, 'other' || i % 100 FROM generate_series(1, 3000) AS i"
-        )
-        connection.execute(
-            "INSERT INTO conversation_store.conversation (id, tenant_id, dialog_id, user_id, create_date)"
-            " SELECT 'o' || i, 'other' || i % 100, 'other' || 1 + (i - 1) % 3000, 'u' || i % 50,"
-            " timestamptz '2024-01-01Z' + i * interval '1 minute' FROM generate_series(1, 30000) AS i"
-        )
-        # Of all rows: the statistics of a sample, and so the plans, would differ from run to run.
-        connection.execute("SET default_statistics_target = 250")
-        connection.execute(
-            "VACUUM ANALYZE conversation_store.conversation, conversation_store.conversation_message,"
-            " conversation_store.dialog, conversation_store.api_token"
-        )
+    """Fill the database."""
+    fill(db)
 
 
 # -- the plans ---------------------------------------------------------------------------------------
-
-
-def plan_of(connection: psycopg.Connection[Any], statement: Statement[Any]) -> str:
-    """Return the plan of a statement: for its actual values, or the generic one where it may freeze in that."""
-    values = [to_text(value) for value in statement.query.bind(statement.params)]
-    if statement.query.plan == "custom":
-        rows = RawCursor(connection).execute(b"EXPLAIN " + statement.query.text, values).fetchall()
-    else:
-        types_ = f"({', '.join(['unknown'] * len(values))})" if values else ""
-        connection.execute(f"PREPARE p {types_} AS ".encode() + statement.query.text)
-        connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-        # Small tables are scanned, whatever their indexes.
-        connection.execute("SET LOCAL enable_seqscan = off")
-        arguments = sql.SQL("({})").format(sql.SQL(", ").join(map(sql.Literal, values))) if values else sql.SQL("")
-        rows = connection.execute(sql.SQL("EXPLAIN EXECUTE p ") + arguments).fetchall()
-        connection.execute("DEALLOCATE p")
-    return "\n".join(line for (line,) in rows)
 
 
 class Explained(NamedTuple):
