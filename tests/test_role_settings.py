@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 import uuid
 from collections.abc import Generator, Mapping
@@ -181,6 +182,21 @@ def test_what_the_indexes_hold_and_are_asked_for_is_the_same(shadowed: str, role
         with psycopg.connect(conninfo) as connection:
             read.append(connection.execute(text, [KEYWORDS]).fetchall())
     assert read[0] == read[1]
+
+
+def test_the_text_of_a_message_is_the_same(shadowed: str, role: str) -> None:
+    messages = [
+        ["a \\ b", {"content": "c data:a/b;base64,aGk= d", "type": "tool-e"}],
+        {"output": {"f\\": ['"g" \\ \n', 1.5, "检索\u0001"], "data": "aGk=", "mimeType": "a/b"}},
+        {"arguments": json.dumps({"h": "\\ 检 \ud83d\ude00", "i": "x" * 300})},
+    ]
+    text = "SELECT conversation_store.message_text(m::json) FROM unnest(%s::text[]) AS m"
+    read: list[Any] = []
+    for conninfo in (shadowed, as_role(shadowed, role)):
+        with psycopg.connect(conninfo) as connection:
+            read.append(connection.execute(text, [[json.dumps(message) for message in messages]]).fetchall())
+    assert read[0] == read[1]
+    assert read[0] == [("a \\ b\nc \n d\ne",), ('"g" \\ \n\n1.5\n检索\x01',), ("\\ 检 😀",)]
 
 
 def test_lines_are_exported_and_imported_alike(shadowed: str, empty_database: str, role: str, tenant: str) -> None:

@@ -5,32 +5,170 @@
 -- search_path find them. A backslash stands in an E'' string alone: a body is read under the
 -- settings of whoever calls it, and standard_conforming_strings may be off there.
 
--- The text of a message: its content, the texts of its parts, or the message itself when
--- it is a plain string. PL/pgSQL, because an SQL function with a subquery is never
--- inlined and then costs several times as much a row.
+-- The text of a message, as README.md lists it: at most 100,000 characters, without base64, the
+-- texts in it separated by newlines; NULL where there is none. It raises for no value that the
+-- store accepts, since it runs in every append. PL/pgSQL, because an SQL function with a
+-- subquery is never inlined and then costs several times as much a row.
 CREATE FUNCTION conversation_store.message_text(body json) RETURNS text
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 10 AS $$
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 100 AS $$
 DECLARE
-    content json;
+    t text := CASE WHEN starts_with(body::text, '"') THEN body #>> '{}' ELSE body ->> 'content' END;
 BEGIN
-    IF json_typeof(body) = 'string' THEN
-        RETURN body #>> '{}';
-    ELSIF json_typeof(body) <> 'object' THEN
-        RETURN NULL;
+    -- Most messages are a text, or a role and a text and nothing else, which their lengths prove:
+    -- without escapes the text is as long as its JSON, and with them its JSON is looked at.
+    IF octet_length(body::text) <= 100000 AND strpos(t, ';base64,') = 0 AND (
+        starts_with(body::text, '"')
+        OR starts_with(body::text, '{"role":"user","content":"') AND (
+            octet_length(body::text) = 28 + octet_length(t)
+            OR octet_length(body::text) = 26 + octet_length((body -> 'content')::text)
+        )
+        OR starts_with(body::text, '{"role":"assistant","content":"') AND (
+            octet_length(body::text) = 33 + octet_length(t)
+            OR octet_length(body::text) = 31 + octet_length((body -> 'content')::text)
+        )
+    ) THEN
+        RETURN t;
     END IF;
-    content := body -> 'content';
-    IF json_typeof(content) = 'string' THEN
-        RETURN content #>> '{}';
-    ELSIF json_typeof(content) = 'array' THEN
+    t := conversation_store.message_parts(body, 12);
+    IF strpos(t, ';base64,') > 0 THEN
+        t := regexp_replace(t, E'data:[^\\s,;]*(?:;[^\\s,;]*)*;base64,[A-Za-z0-9+/=_%-]*', E'\n', 'g');
+    END IF;
+    RETURN left(t, 100000);
+END
+$$;
+
+-- The texts of a message or of a part of it, in order: strings, the members of lists, and those of
+-- objects that have a name of the list below. What a tool takes and returns may be anything,
+-- and so may what is nested deeper than the levels that are left: message_leaves reads it.
+CREATE FUNCTION conversation_store.message_parts(part json, levels integer) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 1000 AS $$
+BEGIN
+    IF json_typeof(part) = 'string' THEN
+        RETURN part #>> '{}';
+    ELSIF json_typeof(part) NOT IN ('array', 'object') THEN
+        RETURN NULL;
+    ELSIF levels = 0 THEN
+        RETURN conversation_store.message_leaves(part);
+    ELSIF json_typeof(part) = 'array' THEN
         RETURN (
-            SELECT string_agg(CASE json_typeof(p.value)
-                WHEN 'string' THEN p.value #>> '{}'
-                WHEN 'object' THEN p.value ->> 'text'
-            END, E'\n' ORDER BY p.ordinality)
-            FROM json_array_elements(content) WITH ORDINALITY AS p (value, ordinality)
+            SELECT string_agg(conversation_store.message_parts(e.item, levels - 1), E'\n' ORDER BY e.n)
+            FROM json_array_elements(part) WITH ORDINALITY AS e (item, n)
         );
     END IF;
-    RETURN NULL;
+    RETURN (
+        SELECT string_agg(
+            CASE
+                -- A part of the Vercel AI SDK, "tool-" and the name of the tool.
+                WHEN m.key = 'type' THEN substring(
+                    m.item #>> '{}' FROM '^tool-(?!(?:call|result|error|invocation|approval-[a-z]+)$)(.+)$'
+                )
+                WHEN
+                    m.key IN ('args', 'arguments', 'input', 'json', 'output', 'response', 'result')
+                    OR m.key IN ('structuredContent', 'tool_kwargs')
+                    OR m.key = 'content' AND part ->> 'part_kind' LIKE '%tool-return'
+                    OR m.key = 'data' AND (part ->> 'type' LIKE 'data-%' OR part ->> 'kind' = 'data')
+                    THEN conversation_store.message_leaves(m.item)
+                -- A string is base64 or an address here, but for the data of a document that is plain text.
+                WHEN m.key IN ('audio', 'data', 'file_data', 'source') AND json_typeof(m.item) = 'string' THEN
+                    CASE WHEN m.key = 'data' AND part ->> 'type' = 'text' THEN m.item #>> '{}' END
+                WHEN json_typeof(m.item) = 'string' THEN m.item #>> '{}'
+                ELSE conversation_store.message_parts(m.item, levels - 1)
+            END,
+            E'\n' ORDER BY m.n
+        )
+        FROM json_each(part) WITH ORDINALITY AS m (key, item, n)
+        WHERE m.key = ANY('{
+            additional_kwargs, args, arguments, attachments, audio, blocks, code, codeExecutionResult,
+            code_execution_result, content, custom, data, displayName, display_name, document, errorText,
+            executableCode, executable_code, experimental_attachments, file, fileData, fileName, file_data,
+            file_name, filename, files, function, functionCall, functionResponse, function_call,
+            function_response, inlineData, inline_data, input, json, kwargs, logs, message, name, output,
+            outputs, parts, reasoning, reasoningContent, reasoningText, reasoning_content, refusal, response,
+            result, results, source, structuredContent, summary, text, thinking, title, toolInvocation,
+            toolInvocations, toolName, toolResult, toolUse, tool_call, tool_call_result, tool_calls,
+            tool_kwargs, tool_name, transcript, type, value
+        }'::text[])
+    );
+END
+$$;
+
+-- All strings and numbers of a value, however deep, in order; of a string that is JSON itself,
+-- those in it. Keys, types of parts, media types and base64 are no text. One pass over the JSON
+-- text without recursion: cut at its quotes, every second piece is a string, and those in
+-- between are numbers and syntax.
+CREATE FUNCTION conversation_store.message_leaves(value json) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 1000 AS $$
+DECLARE
+    is_string CONSTANT boolean := json_typeof(value) = 'string';
+    original CONSTANT text := CASE WHEN is_string THEN value #>> '{}' ELSE value::text END;
+    has_media CONSTANT boolean := strpos(original, '"mimeType"') > 0 OR strpos(original, '"mime_type"') > 0
+        OR strpos(original, '"mediaType"') > 0 OR strpos(original, '"media_type"') > 0
+        OR strpos(original, '"format"') > 0;
+    leaves text;
+    is_json boolean;
+BEGIN
+    IF is_string AND (
+        left(original, 100) !~ E'^\\s*(?:[{]\\s*"|\\[\\s*["{\\[])'
+        OR strpos(original, E'\x01') > 0 OR strpos(original, E'\x02') > 0
+    ) THEN
+        RETURN original;
+    END IF;
+    SELECT
+        string_agg(
+            CASE
+                WHEN p.is_syntax THEN
+                    CASE WHEN p.piece NOT IN (':', ',') AND p.piece ~ '[0-9]' THEN btrim(
+                        regexp_replace(p.piece, E'(?:[][{}:,\\s]|true|false|null)+', E'\n', 'g'), E'\n'
+                    ) END
+                WHEN starts_with(ltrim(p.after, E' \t\n\r'), ':') THEN NULL -- a key
+                WHEN
+                    btrim(p.before, E' \t\n\r') = ':'
+                    AND (
+                        p.key IN ('mimeType', 'mime_type', 'mediaType', 'media_type')
+                        OR p.key IN ('kind', 'type')
+                        AND p.piece ~ '^(?:(?:input|output)_)?(?:audio|binary|content|file|image|json|media|text|video)$'
+                        OR p.key IN ('blob', 'bytes', 'data') AND has_media AND p.piece ~ E'^[A-Za-z0-9+/=_\\\\-]*$'
+                    )
+                    THEN NULL
+                WHEN octet_length(p.piece) > 200 AND p.piece ~ E'^[A-Za-z0-9+/=_\\\\-]+$' THEN NULL
+                ELSE p.piece
+            END,
+            E'\n' ORDER BY p.n
+        ),
+        count(*) % 2 = 1 AND (NOT is_string OR bool_and(
+            NOT p.is_syntax OR p.piece ~ E'^(?:[][{}:,\\s]|true|false|null|-?[0-9][0-9.eE+-]*)*$'
+        ))
+    INTO leaves, is_json
+    FROM (
+        SELECT
+            s.piece,
+            s.n,
+            s.n % 2 = 1 AS is_syntax,
+            lag(s.piece, 2) OVER w AS key,
+            lag(s.piece) OVER w AS before,
+            lead(s.piece) OVER w AS after
+        FROM string_to_table(
+            replace(replace(original, E'\\\\', E'\x01'), E'\\"', E'\x02'), '"'
+        ) WITH ORDINALITY AS s (piece, n)
+        WINDOW w AS (ORDER BY s.n)
+    ) AS p;
+    leaves := replace(replace(leaves, E'\x02', E'\\"'), E'\x01', E'\\\\');
+    IF NOT is_json THEN
+        RETURN original;
+    ELSIF strpos(leaves, E'\\') = 0 THEN
+        RETURN leaves;
+    -- Escapes that cannot be read, U+0000 and halves of a pair among them, and control characters.
+    ELSIF regexp_replace(
+        leaves,
+        E'\\\\(?:["\\\\/bfnrt]|u(?:[1-9a-cA-CeEfF][0-9a-fA-F]{3}'
+        || E'|0(?:[1-9a-fA-F][0-9a-fA-F]{2}|0(?:[1-9a-fA-F][0-9a-fA-F]|0[1-9a-fA-F]))'
+        || E'|[dD][0-7][0-9a-fA-F]{2}|[dD][89abAB][0-9a-fA-F]{2}\\\\u[dD][c-fC-F][0-9a-fA-F]{2}))',
+        '',
+        'g'
+    ) ~ E'[\\\\\\x01-\\x09\\x0b-\\x1f]' THEN
+        RETURN original;
+    END IF;
+    RETURN ('"' || replace(leaves, E'\n', E'\\n') || '"')::json #>> '{}';
 END
 $$;
 

@@ -177,7 +177,7 @@ def test_keys_values_and_syntax_of_json_are_not_found(store: Any, tenant: str, d
             17,
             None,
             {"content": None},
-            {"content": {"text": "y"}},
+            {"content": {"note": "y"}},
         ],
     )
     for keyword in ("role", "content", "{", '"', ":", "user", "secret", "null", "17", "[", ",", "y"):

@@ -1,0 +1,217 @@
+"""What the text of a message is: the tables of README.md, and values that must not make an append fail."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import psycopg
+import pytest
+
+SECTION = (
+    (Path(__file__).parents[2] / "README.md").read_text().partition("## What a search finds")[2].partition("\n## ")[0]
+)
+SHAPES = re.findall(r"^\| ([^|]+) \| `([^|]+)` \| (`[^|]+`) \|$", SECTION, re.MULTILINE)
+LETTERS = re.findall(r"^\| `([^|]+)` \| `([^|]+)` \| (yes|no) \|", SECTION, re.MULTILINE)
+TextOf: TypeAlias = Callable[[Any], "str | None"]
+
+
+@pytest.fixture(scope="module")
+def connection(db: str) -> Generator[psycopg.Connection[Any]]:
+    with psycopg.connect(db, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def text_of(connection: psycopg.Connection[Any]) -> TextOf:
+    """Give a function that returns the text of a message, which is JSON text or a value."""
+
+    def text_of(message: Any) -> str | None:
+        body = message.decode() if isinstance(message, bytes) else json.dumps(message)
+        row = connection.execute("SELECT conversation_store.message_text(%s::json)", [body]).fetchone()
+        assert row is not None
+        return None if row[0] is None else str(row[0])
+
+    return text_of
+
+
+# -- the tables of the README ----------------------------------------------------------------------
+
+
+def test_the_tables_are_read() -> None:
+    rows = re.findall(r"^\| .*\|$", SECTION, re.MULTILINE)
+    assert len(SHAPES) + len(LETTERS) == len(rows) - 2  # the heads of the tables
+
+
+@pytest.mark.parametrize(("message", "texts"), [row[1:] for row in SHAPES])
+def test_the_text_of_a_message_is_what_the_readme_says(text_of: TextOf, message: str, texts: str) -> None:
+    expected = "\n".join(re.findall(r"`(.*?)`", texts))
+    value = json.loads(message)
+    for spelling in (
+        message,
+        json.dumps(value, separators=(",", ":"), ensure_ascii=False),
+        json.dumps(value, indent=1),
+    ):
+        assert text_of(spelling.encode()) == expected
+
+
+def test_every_shape_is_found_by_a_search_and_nothing_else_of_it(store: Any, tenant: str, dialog: str) -> None:
+    for name, message, texts in SHAPES:
+        id = store.conversations.save(dialog_id=dialog, tenant_id=tenant, message=[json.loads(message)]).id
+        words = re.findall(r"`(.*?)`", texts)
+
+        def found(keyword: str, id: str = id) -> int:
+            return int(store.conversations.get_list(dialog, tenant, id=id, keywords=keyword).count)
+
+        assert [word for word in words if not found(word)] == [], name
+        assert [
+            word for word in ("role", "assistant", "aGk=", "base64", "https", "image/", "_text") if found(word)
+        ] == []
+
+
+@pytest.mark.parametrize(("text", "keyword", "found"), LETTERS)
+def test_letters_are_equal_as_the_readme_says(
+    connection: psycopg.Connection[Any], text: str, keyword: str, found: str
+) -> None:
+    row = connection.execute(
+        "SELECT strpos(conversation_store.fold(%s::text), conversation_store.fold(%s::text)) > 0", [text, keyword]
+    ).fetchone()
+    assert row == (found == "yes",)
+
+
+# -- what is text and what is not ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("message", [None, True, 17, 1.5, {}, [], {"role": "user"}, {"content": None}, {"content": 3}])
+def test_what_has_no_text_has_none(text_of: TextOf, message: Any) -> None:
+    assert not text_of(message)
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"role": "user", "content": 'a "b"\n\\c\t检索 😀'}, 'a "b"\n\\c\t检索 😀'),
+        ({"role": "assistant", "content": "\\"}, "\\"),
+        ({"role": "user", "content": "a", "text": "b"}, "a\nb"),
+        ({"role": "user", "content": '","text":"'}, '","text":"'),
+        ({"role": "user", "content": "", "text": "b"}, "\nb"),
+        ({"text": "b", "content": "a"}, "b\na"),
+        ({"content": ["a", ["b", {"text": "c"}], {"type": "image"}]}, "a\nb\nc"),
+        (["a", "b"], "a\nb"),
+        (b'{"role":"user","content":"a","content":"b"}', "a\nb"),
+        (b'{"role":"user","content":"a","":"b"}', "a"),
+        (b'{"role":"user","content":"a" , "text":"b"}', "a\nb"),
+        (b'{"role":"user","content":"\\u68c0\\u7d22"}', "检索"),
+    ],
+)
+def test_no_text_is_left_out_and_none_is_added(text_of: TextOf, message: Any, text: str) -> None:
+    if not isinstance(message, bytes):
+        assert text_of(json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()) == text
+    assert text_of(message) == text
+
+
+LEAVES = {
+    "": "a",
+    "b": {"c": ["d", {"type": "e"}, [[]], 1, -2.5e300, True, None, {}]},
+    "f": ["", 'g "h"\\\n检😀', "\\"],
+}
+LEAVES_TEXT = 'a\nd\ne\n1\n-2.5e+300\n\ng "h"\\\n检😀\n\\'
+
+
+@pytest.mark.parametrize("key", ["output", "arguments", "args", "input", "result", "response"])
+@pytest.mark.parametrize("spelling", [{}, {"indent": 2}, {"ensure_ascii": False, "separators": (",", ":")}])
+def test_all_strings_and_numbers_of_a_free_value_are_text_and_no_key(
+    text_of: TextOf, key: str, spelling: dict[str, Any]
+) -> None:
+    free = json.dumps(LEAVES, **spelling)
+    assert text_of(f'{{"{key}": {free}}}'.encode()) == LEAVES_TEXT
+    assert text_of({key: free}) == LEAVES_TEXT  # JSON in a string
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "plain",
+        "[1] as is",
+        "[2026-01-02]",
+        '{"cut": "off',
+        '{"a": "wrong \\x escape"}',
+        '{"a": "\\ud83d"}',
+        '{"a": "\\u0000"}',
+        '{"a": "tab\tand \\n"}',
+        '{"a" \x01 "b"}',
+        '{"a": undefined}',
+        '["a" 12:30]x',
+        "",
+    ],
+)
+def test_arguments_that_are_no_json_are_text_as_they_are(text_of: TextOf, text: str) -> None:
+    assert text_of({"arguments": text}) == text
+
+
+BASE64 = "iVBORw0KGgo/+" * 20
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        (f"a data:image/png;base64,{BASE64}== b", "a \n b"),
+        (f"a data:text/plain;charset=utf-8;base64,{BASE64} b data:;base64,aGk= c", "a \n b \n c"),
+        ({"role": "user", "content": f"![a](data:image/png;base64,{BASE64})"}, "![a](\n)"),
+        ({"content": [{"type": "text", "text": f"data:a/b;base64,{BASE64}"}, "b"]}, "\n\nb"),
+        ({"output": {"a": BASE64, "b": "c"}}, "c"),
+        ({"output": {"blob": "aGk=", "mimeType": "a/b", "text": "c"}}, "c"),
+        ({"output": {"data": "found", "text": "c"}}, "found\nc"),
+        ("base64, is a code", "base64, is a code"),
+    ],
+)
+def test_base64_is_no_text(text_of: TextOf, message: Any, text: str) -> None:
+    assert text_of(message) == text
+
+
+@pytest.mark.parametrize("shape", [lambda t: t, lambda t: {"role": "user", "content": t}, lambda t: {"output": [t]}])
+def test_the_first_100000_characters_behind_base64_are_text(text_of: TextOf, shape: Callable[[str], Any]) -> None:
+    for text in ("检 " * 49_999 + "ab", "x " * 49_999 + "ab"):
+        assert text_of(shape(text)) == text
+        assert text_of(shape(text + "c")) == text
+    after = text_of(shape(f"data:image/png;base64,{BASE64 * 1_000} {text}"))
+    assert after == "\n " + text[:-2]
+
+
+# -- what must not make an append fail -------------------------------------------------------------
+
+DEEP = 3_000
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        (b"[" * DEEP + b'"deep"' + b"]" * DEEP, "deep"),
+        (b'{"content":' * DEEP + b'"deep"' + b"}" * DEEP, "deep"),
+        (b'{"output":' * DEEP + b'"deep"' + b"}" * DEEP, "deep"),
+        (b'{"other":' * DEEP + b'"deep"' + b"}" * DEEP, None),
+        (b'{"output": [1e400000, -0, 1E-400000, ' + b"9" * 5_000 + b"]}", "1e400000\n-0\n1E-400000\n" + "9" * 5_000),
+        (b'{"content": 1e400000}', None),
+    ],
+)
+def test_no_depth_and_no_number_raises(text_of: TextOf, message: bytes, text: str | None) -> None:
+    assert text_of(message) == text
+
+
+@pytest.mark.slow
+def test_50_mb_of_base64_are_appended_and_the_text_beside_them_is_found(store: Any, tenant: str, dialog: str) -> None:
+    data = "QUJD" * 900_000  # 3.6 MB, below max_json_bytes with the others
+    parts = [
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}},
+        {"type": "text", "text": f"before ![x](data:image/png;base64,{data}) behind"},
+        {"type": "tool_result", "content": [{"type": "image", "data": data, "mimeType": "image/png"}]},
+    ]
+    id = store.conversations.save(dialog_id=dialog, tenant_id=tenant).id
+    for _ in range(4):
+        store.conversations.append_round(id, [{"role": "user", "content": parts}], tenant_id=tenant)
+    for keyword, count in (("behind", 1), ("QUJD", 0), ("base64", 0)):
+        assert store.conversations.get_list(dialog, tenant, keywords=keyword, items_per_page=0).count == count
