@@ -34,7 +34,7 @@ types: $(READY) ## check types with mypy and pyright, both strict
 	$(BIN)/mypy
 	$(BIN)/pyright
 
-measure: $(READY) ## measure the figures of sql/README.md (some minutes; OF=lists, appends, tokens, bulk or ragflow: one of them)
+measure: $(READY) ## measure the figures of sql/README.md (some minutes; OF=lists, appends, reads, tokens, bulk or ragflow: one of them)
 	@exec $(BIN)/python tests/measure.py $(OF)
 
 format: $(READY) ## lay out Python and SQL

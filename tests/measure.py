@@ -2,6 +2,7 @@
 
 lists    a tenant gets 60,000 conversations of four messages, 20,000 of them in one dialog
 appends  on copies of that, two messages of about 200 characters are appended 1,000 times, with and without each index
+reads    30 conversations of 40 messages, of about 200 KB each, and one of 1,000 messages are read in whole and in part
 tokens   one token is authenticated from 16 threads at once
 bulk     200,000 conversations of two messages are loaded, exported, imported and deleted
 ragflow  5,000 conversations of five turns, of about 70 KB each, are moved over
@@ -137,6 +138,41 @@ def lists(conninfo: str) -> None:
             print(f"| {title} | {milliseconds(call):.1f} |")
 
 
+def reads(conninfo: str) -> None:
+    """Print what a page costs with its messages and references and without, and the end of a long conversation."""
+    turn = [
+        {"role": "user", "content": "检索增强生成怎么用 and more " * 20},
+        {"role": "assistant", "content": "word " * 140},
+    ]
+    reference = [{"chunks": [{"id": n, "content": "一段引用的文字 and more " * 40} for n in range(8)], "doc_aggs": []}]
+    with ConversationStore(conninfo) as store:
+        of = store.for_tenant("t").conversations
+        store.dialogs.insert_many([{"id": "list", "tenant_id": "t"}, {"id": "long", "tenant_id": "t"}])
+        new = {"dialog_id": "list", "message": turn * 20, "reference": reference * 20}
+        of.insert_many({**new, "name": f"name {n}"} for n in range(30))
+        of.save(id="long", dialog_id="long", message=turn * 500, reference=reference * 500)
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE")
+        unread: Any = {"include_messages": False, "include_reference": False}
+        megabytes = sum(len(line.encode()) for line in of.export(dialog_id="list")) / 1e6
+        cases: list[tuple[str, Callable[[], object]]] = [
+            (f"page of 30 conversations of 40 messages, {megabytes:.1f} MB", lambda: of.get_list("list")),
+            ("the same without references", lambda: of.get_list("list", include_reference=False)),
+            ("without messages and references", lambda: of.get_list("list", **unread)),
+            ("the conversation of 1,000 messages", lambda: of.get_by_id("long")),
+            ("the same without references", lambda: of.get_by_id("long", include_reference=False)),
+            ("without messages and references", lambda: of.get_by_id("long", **unread)),
+            ("its last 20 messages", lambda: of.get_messages("long", last=20)),
+            ("20 messages in its middle", lambda: of.get_messages("long", before=500, limit=20)),
+            (
+                "its last 20 messages and 20 references",
+                lambda: of.get_messages("long", last=20, include_reference=True),
+            ),
+        ]
+        for title, call in cases:
+            print(f"| {title} | {milliseconds(call, 99):.1f} |")
+
+
 def appends(on: Server, filled: str) -> None:
     """Print what an append costs with all indexes, and without each."""
     name = str(conninfo_to_dict(filled)["dbname"])
@@ -267,7 +303,12 @@ def main(on: Server, of: list[str]) -> None:
             lists(filled)
         if "appends" in of:
             appends(on, filled)
-    for title, measure in (("tokens", lambda empty: tokens(on, empty)), ("bulk", bulk), ("ragflow", ragflow)):
+    for title, measure in (
+        ("reads", reads),
+        ("tokens", lambda empty: tokens(on, empty)),
+        ("bulk", bulk),
+        ("ragflow", ragflow),
+    ):
         if title in of:
             with database(on) as empty:
                 migrate(empty)
@@ -276,4 +317,4 @@ def main(on: Server, of: list[str]) -> None:
 
 if __name__ == "__main__":
     with server() as running:
-        main(running, sys.argv[1:] or ["lists", "appends", "tokens", "bulk", "ragflow"])
+        main(running, sys.argv[1:] or ["lists", "appends", "reads", "tokens", "bulk", "ragflow"])

@@ -209,9 +209,10 @@ def test_of_a_long_conversation_the_page_alone_is_read(
 # -- dialogs and tenants ----------------------------------------------------------------------------
 
 
-def test_with_a_dialog_only_a_conversation_of_it_is_read(store: Any, saved: str, dialog: str) -> None:
-    assert page(store, saved, dialog_id=dialog, last=1) == ([NUMBER], True)
-    assert store.conversations.get_messages(saved, dialog_id="other") is None
+def test_with_a_dialog_only_a_conversation_of_it_is_read(store: Any, saved: str, dialog: str, tenant: str) -> None:
+    for of in ({}, {"tenant_id": tenant}):
+        assert page(store, saved, dialog_id=dialog, last=1, **of) == ([NUMBER], True)
+        assert store.conversations.get_messages(saved, dialog_id="other", **of) is None
 
 
 def test_an_id_that_two_tenants_have_raises_ambiguous_id(store: Any, equal_ids: list[Conversation]) -> None:
