@@ -177,76 +177,106 @@ $$;
 CREATE FUNCTION conversation_store.fold(t text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT lower(t COLLATE "default") $$;
 
--- Each ideograph, kana and hangul doubled, so that every pair of neighbours is a word
--- which a trigram index can find: 检索 → 检 检索 索.
-CREATE FUNCTION conversation_store.pairs(t text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT regexp_replace(t, '([ᄀ-ᇿ々-〇ぁ-ゖァ-ヺー-ヿㄱ-ㆎㇰ-ㇿ㐀-䶿一-鿿가-힣豈-﫿ｦ-ﾝ𠀀-𳿿])', E'\\1 \\1', 'g')
+-- One number for each pair of neighbouring characters of the folded text, from their code points,
+-- which end below 2^21: exact, in every script. NULL where there is no pair. The two unnest() go
+-- in step: no join, and linear in the length.
+CREATE FUNCTION conversation_store.search_pairs(t text) RETURNS bigint[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 100 AS $$
+DECLARE
+    characters text[] := string_to_array(conversation_store.fold(t), NULL);
+    pairs integer := cardinality(characters) - 1;
+BEGIN
+    RETURN CASE WHEN pairs > 0 THEN ARRAY(
+        SELECT ascii(unnest(characters[: pairs]))::bigint << 21 | ascii(unnest(characters[2 :]))
+    ) END;
+END
 $$;
 
--- What the search indexes hold.
-CREATE FUNCTION conversation_store.search_text(t text) RETURNS text
+-- The keys of a tenant and of a dialog, marked by a bit that no pair has.
+CREATE FUNCTION conversation_store.tenant_key(tenant_id text) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT conversation_store.pairs(conversation_store.fold(t))
+    SELECT hashtextextended(tenant_id COLLATE "C", 1) | (1::bigint << 62)
 $$;
 
--- The LIKE pattern that a search index can serve for a keyword, or NULL where none can: a
--- lone ideograph, fewer than three letters. Since pairs() works letter by letter, the pairs of
--- a keyword are in the pairs of every text that contains it. The pattern only narrows;
--- strpos(fold(text), fold(keyword)) > 0 decides.
--- A server that may leave out what an index finds is no place for a search.
-CREATE FUNCTION conversation_store.search_pattern(keyword text) RETURNS text
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+CREATE FUNCTION conversation_store.dialog_key(dialog_id text) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT hashtextextended(dialog_id COLLATE "C", 2) | (1::bigint << 62)
+$$;
+
+-- What the search indexes hold of a text: its pairs, with the keys of its tenant and its dialog,
+-- so that the search of one tenant does not read the texts of another, whose number its time
+-- would tell. NULL where there is no pair: a text of the keys alone is found by no keyword.
+CREATE FUNCTION conversation_store.search_keys(tenant_id text, dialog_id text, t text) RETURNS bigint[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 100 AS $$
+DECLARE
+    pairs bigint[] := conversation_store.search_pairs(t);
+BEGIN
+    -- NULL || keys would be the keys.
+    RETURN CASE
+        WHEN pairs IS NOT NULL
+            THEN pairs || ARRAY[conversation_store.tenant_key(tenant_id), conversation_store.dialog_key(dialog_id)]
+    END;
+END
+$$;
+
+-- The pairs of a keyword. A server that may leave out what an index finds is no place for a search.
+CREATE FUNCTION conversation_store.keyword_pairs(keywords text) RETURNS bigint[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 100 AS $$
 BEGIN
     IF current_setting('gin_fuzzy_search_limit') <> '0' THEN
         RAISE EXCEPTION 'gin_fuzzy_search_limit must be 0 for a search by keyword, or the indexes leave out rows'
         USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
+    RETURN conversation_store.search_pairs(keywords);
+END
+$$;
+
+-- The keys that every text of a dialog has in which a keyword occurs; NULL where no index serves
+-- the keyword, since it has no pair. The keys only narrow: strpos(fold(text), fold(keyword)) > 0
+-- decides. No key may be NULL: @> would find nothing.
+CREATE FUNCTION conversation_store.keys_in_dialog(tenant_id text, dialog_id text, keywords text)
+RETURNS bigint[]
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 100 AS $$
+DECLARE
+    pairs bigint[] := conversation_store.keyword_pairs(keywords);
+BEGIN
     RETURN CASE
-        -- Two neighbours that pairs() doubles. Under LC_CTYPE "C" they are no letters, and no trigram holds one.
-        WHEN conversation_store.fold(keyword)
-            ~ '(?=[[:alnum:]]{2})[ᄀ-ᇿ々-〇ぁ-ゖァ-ヺー-ヿㄱ-ㆎㇰ-ㇿ㐀-䶿一-鿿가-힣豈-﫿ｦ-ﾝ𠀀-𳿿]{2}'
-            OR conversation_store.fold(keyword) ~ '[[:alnum:]]{3}'
-            THEN '%' || regexp_replace(conversation_store.search_text(keyword), E'([%_\\\\])', E'\\\\\\1', 'g') || '%'
+        WHEN pairs IS NOT NULL
+            THEN pairs || ARRAY[conversation_store.tenant_key(tenant_id), conversation_store.dialog_key(dialog_id)]
     END;
 END
 $$;
 
--- Trusted extensions: the owner of a database may create them. One that is here already,
--- in whatever schema, is used where it is. The schema is named: that of a role's search_path
--- may be none, or a schema of others.
-CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA public;
-CREATE EXTENSION IF NOT EXISTS btree_gin SCHEMA public;
+-- The same for all dialogs of a tenant.
+CREATE FUNCTION conversation_store.keys_in_tenant(tenant_id text, keywords text) RETURNS bigint[]
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 100 AS $$
+DECLARE
+    pairs bigint[] := conversation_store.keyword_pairs(keywords);
+BEGIN
+    RETURN CASE WHEN pairs IS NOT NULL THEN pairs || conversation_store.tenant_key(tenant_id) END;
+END
+$$;
 
-SELECT set_config(
-    'search_path',
-    (
-        SELECT string_agg(DISTINCT quote_ident(n.nspname), ', ')
-        FROM pg_catalog.pg_extension AS e
-        INNER JOIN pg_catalog.pg_namespace AS n ON e.extnamespace = n.oid
-        WHERE e.extname IN ('pg_trgm', 'btree_gin')
-    ),
-    TRUE
-);
+-- Whether a bitmap of every page of the searched tables fits into work_mem, at 64 bytes a page. Of
+-- one that does not fit, whole pages are kept, and the keys of all their texts are computed
+-- again: some twenty times what it takes to read the texts.
+CREATE FUNCTION conversation_store.bitmap_fits() RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT
+        64 * greatest(
+            pg_relation_size('conversation_store.conversation_message'),
+            pg_relation_size('conversation_store.conversation')
+        ) <= pg_size_bytes(current_setting('work_mem')) * current_setting('block_size')::bigint
+$$;
 
--- The keyword search: the text of each message, and the id and name of each conversation. The
--- tenant comes first: two tenants may have the same dialog id, and the search of one must not
--- read the messages of the other, whose number its time would tell.
-CREATE INDEX conversation_message_tenant_id_dialog_id_search_idx
+-- The keyword search: the text of each message, and the id and name of each conversation.
+CREATE INDEX conversation_message_search_idx
 ON conversation_store.conversation_message
-USING gin (
-    tenant_id,
-    dialog_id,
-    conversation_store.search_text(conversation_store.message_text(body)) gin_trgm_ops
-);
+USING gin (conversation_store.search_keys(tenant_id, dialog_id, conversation_store.message_text(body)));
 
-CREATE INDEX conversation_tenant_id_dialog_id_search_idx
+CREATE INDEX conversation_search_idx
 ON conversation_store.conversation
-USING gin (
-    tenant_id,
-    dialog_id,
-    conversation_store.search_text(id || E'\n' || coalesce(name, '')) gin_trgm_ops
-);
+USING gin (conversation_store.search_keys(tenant_id, dialog_id, id || E'\n' || coalesce(name, '')));
 
 -- migrate:down
 -- None on purpose: drop a single index by name where that is wanted.
