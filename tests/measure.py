@@ -35,8 +35,8 @@ from support import ragflow_layout
 from support.server import Server, database, server
 
 INDEXES = [
-    "conversation_message_tenant_id_dialog_id_search_idx",
-    "conversation_tenant_id_dialog_id_search_idx",
+    "conversation_message_search_idx",
+    "conversation_search_idx",
     "conversation_tenant_id_dialog_id_create_date_id_idx",
     "conversation_tenant_id_dialog_id_update_date_id_idx",
     "conversation_tenant_id_dialog_id_idx",

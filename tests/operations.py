@@ -50,7 +50,7 @@ COUNTED = "conversation_tenant_id_dialog_id_idx"
 BY_USER = "conversation_tenant_id_user_id_create_date_id_idx"
 BY_EXPLORER = "conversation_tenant_id_dialog_id_exp_user_id_idx"
 BY_DAY = "conversation_tenant_id_create_date_idx"
-SEARCH = "conversation_message_tenant_id_dialog_id_search_idx", "conversation_tenant_id_dialog_id_search_idx"
+SEARCH = "conversation_message_search_idx", "conversation_search_idx"
 OF_THE_DIALOG = BY_CREATION, BY_CHANGE
 DIALOG = "dialog_pkey", "dialog_tenant_id_id_idx"
 LISTS = "conversation.get_list", "conversation.get_list_by_date", "conversation.get_list_by_keywords"
@@ -80,7 +80,7 @@ FILES: Mapping[str, File] = {
     "conversation.delete_by_dialog_ids": File(DeletedBatch, ["conversation_pkey"], OF_THE_DIALOG),
     "conversation.delete_by_id": File(None, ["conversation_pkey"]),
     "conversation.delete_by_ids": File(None, ["conversation_pkey"]),
-    "conversation.delete_by_tenant_id": File(DeletedBatch, ["conversation_pkey"], [*OF_THE_DIALOG, SEARCH[1]]),
+    "conversation.delete_by_tenant_id": File(DeletedBatch, ["conversation_pkey"], [*OF_THE_DIALOG]),
     "conversation.delete_not_updated_since": File(
         DeletedOldBatch, ["dialog_tenant_id_id_idx", BY_CHANGE, "conversation_pkey"]
     ),
@@ -88,15 +88,15 @@ FILES: Mapping[str, File] = {
     "conversation.get_by_id": File(Conversation, PKEYS),
     "conversation.get_by_ids": File(Conversation, PKEYS),
     "conversation.get_dialog_ids": File(ConversationDialog, ["conversation_pkey"]),
-    "conversation.get_list": File(Conversation, [BY_CREATION, BY_CHANGE, BY_USER, BY_EXPLORER, SEARCH[1], *PKEYS]),
+    "conversation.get_list": File(Conversation, [BY_CREATION, BY_CHANGE, BY_USER, BY_EXPLORER, *PKEYS]),
     "conversation.get_list_by_date": File(Conversation, [COUNTED, BY_CREATION, BY_CHANGE, *PKEYS]),
-    "conversation.get_list_by_keywords": File(Conversation, [*SEARCH, BY_CREATION, *PKEYS]),
+    "conversation.get_list_by_keywords": File(Conversation, [*SEARCH, BY_CREATION, BY_CHANGE, *PKEYS]),
     "conversation.get_messages": File(ReadEntries, PKEYS),
     "conversation.get_names": File(ConversationName, [BY_EXPLORER]),
     "conversation.insert_many": File(None),
     "conversation.iter": File(Conversation, ["dialog_tenant_id_id_idx", BY_CREATION, *PKEYS]),
     "conversation.iter_ids": File(ConversationKey, ["dialog_tenant_id_id_idx", BY_CREATION]),
-    "conversation.query": File(Conversation, [BY_CREATION, BY_USER, SEARCH[1], *PKEYS]),
+    "conversation.query": File(Conversation, [BY_CREATION, BY_CHANGE, BY_USER, *PKEYS]),
     "conversation.save": File(Conversation),
     "conversation.stats": File(DailyStats, [BY_DAY]),
     "conversation.update_many_by_id": File(UpdatedConversation, PKEYS),

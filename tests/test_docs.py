@@ -231,7 +231,7 @@ def test_an_index_is_made_again_by_hand_as_it_is_in_its_file(database: str) -> N
     _, create = by_hand.split("CREATE INDEX CONCURRENTLY ")
     assert f"CREATE INDEX {create}" in (CHECKOUT / "sql/schema/0003_search.sql").read_text()
     with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("DROP INDEX conversation_store.conversation_tenant_id_dialog_id_search_idx")
+        connection.execute("DROP INDEX conversation_store.conversation_search_idx")
         assert len(check_schema(database)) == 1
         for statement in by_hand.split(";\n")[:-1]:
             connection.execute(statement.encode())

@@ -73,8 +73,8 @@ CREATE TABLE shadow.dialog (id integer);
 CREATE TABLE shadow.conversation (id integer);
 CREATE TABLE shadow.api_token (id integer);
 CREATE FUNCTION shadow.fold(text) RETURNS text LANGUAGE sql AS 'SELECT ''shadow''';
-CREATE FUNCTION shadow.pairs(text) RETURNS text LANGUAGE sql AS 'SELECT ''shadow''';
-CREATE FUNCTION shadow.search_text(text) RETURNS text LANGUAGE sql AS 'SELECT ''shadow''';
+CREATE FUNCTION shadow.search_pairs(text) RETURNS bigint[] LANGUAGE sql AS 'SELECT ARRAY[1::bigint]';
+CREATE FUNCTION shadow.ascii(text) RETURNS integer LANGUAGE sql AS 'SELECT 1';
 CREATE FUNCTION shadow.entry_count(json) RETURNS integer LANGUAGE sql AS 'SELECT 9';
 CREATE FUNCTION shadow.lower(text) RETURNS text LANGUAGE sql AS 'SELECT ''shadow''';
 CREATE FUNCTION shadow.now() RETURNS timestamptz LANGUAGE sql AS 'SELECT ''-infinity''::timestamptz';
@@ -176,7 +176,10 @@ def _write_and_read(writing: Any, reading: Any, tenant: str) -> list[dict[str, A
 
 
 def test_what_the_indexes_hold_and_are_asked_for_is_the_same(shadowed: str, role: str) -> None:
-    text = "SELECT conversation_store.search_text(k), conversation_store.search_pattern(k) FROM unnest(%s::text[]) AS k"
+    text = (
+        "SELECT conversation_store.search_keys('t', 'd', k), conversation_store.keys_in_dialog('t', 'd', k)"
+        " FROM unnest(%s::text[]) AS k"
+    )
     read: list[Any] = []
     for conninfo in (shadowed, as_role(shadowed, role)):
         with psycopg.connect(conninfo) as connection:

@@ -49,24 +49,33 @@ WITH hits AS MATERIALIZED (
 -- ends when it has found what is wanted, or at its bounds; NULL: it has none.
 way AS MATERIALIZED (
     SELECT
-        w.is_served AND (
-            (w.has_room AND :total::text = 'exact')
+        k.is_served AND (
+            (h.has_room AND :total::text = 'exact')
             OR (SELECT count(*) FROM (SELECT 1 FROM hits LIMIT 1001) AS first_hits) <= 1000
         ) AS by_hits,
-        w.wanted,
-        CASE WHEN w.is_served AND w.has_room THEN 1000 + 10 * least(w.wanted, 1000000000) END AS most_conversations,
-        CASE WHEN w.is_served AND w.has_room THEN 10000 + 100 * least(w.wanted, 1000000000) END AS most_entries
+        n.wanted,
+        CASE
+            WHEN k.is_served AND h.has_room
+                THEN 1000 + 10 * least(n.wanted, 1000000000)
+        END AS most_conversations,
+        CASE
+            WHEN k.is_served AND h.has_room
+                THEN 10000 + 100 * least(n.wanted, 1000000000)
+        END AS most_entries
     FROM (
         SELECT
             conversation_store.keys_in_dialog(:tenant_id::text, :dialog_id::text, :keywords::text) IS NOT NULL
-                AS is_served,
-            conversation_store.bitmap_fits() AS has_room,
+                AS is_served
+    ) AS k
+    CROSS JOIN (SELECT conversation_store.bitmap_fits() AS has_room) AS h
+    CROSS JOIN (
+        SELECT
             CASE :total::text
                 WHEN 'exact' THEN NULL
                 WHEN 'capped' THEN greatest(:total_limit::bigint, :offset::bigint + :limit::bigint)
                 ELSE :offset::bigint + :limit::bigint
             END AS wanted
-    ) AS w
+    ) AS n
 ),
 
 matching AS NOT MATERIALIZED (

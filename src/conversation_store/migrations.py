@@ -57,7 +57,7 @@ def migrate(conninfo: str, *, lock_wait: float = 300.0) -> list[str]:
     pause; several that run at once take turns. *lock_wait* is for how many seconds it may wait for locks altogether.
     Raises `MigrationError`, which says who holds the lock, when that time is over, and when an applied file was
     changed, the database is not in UTF-8 or is a standby that is not up to date. Logs what it does, what `check_schema`
-    finds in the end as warnings, and a warning where a keyword search would be slow. SQL: `sql/schema/`.
+    finds in the end as warnings, and a warning where a keyword search folds no case beyond A to Z. SQL: `sql/schema/`.
     """
     try:
         api = _Api(connector("conninfo", conninfo, psycopg.connect, **_CONNECTION), time.sleep)
@@ -302,19 +302,12 @@ def _check_unchanged(state: schema_state.State, migration: Migration) -> None:
 
 
 def _search_warnings(connection: Any) -> Steps[list[str]]:
-    """Return what the database lacks for a fast keyword search."""
-    cursor = yield connection.execute(
-        "SELECT n.nspname FROM pg_catalog.pg_extension AS e"
-        " INNER JOIN pg_catalog.pg_namespace AS n ON e.extnamespace = n.oid WHERE e.extname = 'pg_trgm'"
-    )
-    row = yield cursor.fetchone()
-    if row is None:
-        return ["the extension pg_trgm is missing"]
-    cursor = yield connection.execute(sql.SQL("SELECT {}.show_trgm('é检') <> '{{}}'").format(sql.Identifier(row[0])))
+    """Return what the database lacks for a keyword search that finds É by é."""
+    cursor = yield connection.execute("SELECT conversation_store.fold('É') = 'é'")
     found = yield cursor.fetchone()
     if found == (True,):
         return []
     return [
-        "the database's LC_CTYPE is C: a keyword search beyond ASCII is slow, since it scans the dialog's messages, and"
-        " may fold no case beyond A to Z; create the database with a Unicode LC_CTYPE such as C.UTF-8"
+        "the database's LC_CTYPE is C: a keyword search finds letters beyond A to Z only in the case in which they are"
+        " written; create the database with a Unicode LC_CTYPE such as C.UTF-8"
     ]

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conversation_store import ConversationStore, InvalidArgument, migrate
+from operations import SEARCH
 from support.server import Server
 from support.server import database as new_database
 
@@ -224,32 +225,77 @@ def connection(db: str) -> Generator[psycopg.Connection[Any]]:
         yield connection
 
 
-@pytest.mark.parametrize("script", ["检索引", "école", "кино", "東京", "カタカナ", "한국어", "𠀀𠀁"])
-def test_the_server_makes_trigrams_of_every_script(connection: psycopg.Connection[Any], script: str) -> None:
-    row = connection.execute("SELECT show_trgm(conversation_store.search_text(%s)) <> '{}'", [script]).fetchone()
-    assert row == (True,)
-
-
-@pytest.mark.parametrize(
-    "keyword",
-    ["abc", "été", "кин", "检索", "カタ", "なの", "한국", "ｶﾀ", "𠀀𠀁", "ab检", "检a检索", "x 检索", "100"],
-)
-def test_an_index_serves_three_letters_of_any_script_and_two_ideographs(
-    connection: psycopg.Connection[Any], keyword: str
-) -> None:
-    # The pattern is in the condition of the index: a pattern without trigrams would read all of it.
+def found_by_index(connection: psycopg.Connection[Any], keys: str, keyword: str) -> bool:
+    """Return whether the index of messages serves a search by these keys."""
     plan = connection.execute(
-        "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) SELECT 1 FROM conversation_store.conversation_message"
-        " WHERE conversation_store.search_text(conversation_store.message_text(body))"
-        " LIKE conversation_store.search_pattern(%s)",
-        [keyword],
+        "EXPLAIN (COSTS OFF) SELECT 1 FROM conversation_store.conversation_message WHERE"
+        " conversation_store.search_keys(tenant_id, dialog_id, conversation_store.message_text(body))"
+        f" @> conversation_store.{keys}".encode(),
+        {"keyword": keyword},
     ).fetchall()
-    assert any("Index Cond" in line and "~~" in line for (line,) in plan), plan
+    return any(SEARCH[0] in line for (line,) in plan)
 
 
-@pytest.mark.parametrize("keyword", ["ab", "检", "检a", " ", "%", "a b c", "好 好", "。。", ""])
-def test_no_index_serves_fewer_letters(connection: psycopg.Connection[Any], keyword: str) -> None:
-    assert connection.execute("SELECT conversation_store.search_pattern(%s)", [keyword]).fetchone() == (None,)
+@pytest.mark.parametrize("keys", ["keys_in_dialog('t', 'd', %(keyword)s)", "keys_in_tenant('t', %(keyword)s)"])
+@pytest.mark.parametrize(
+    "keyword", ["ab", "É1", "检索", "检a", "カタ", "ｶﾀ", "한국", "𠀀𠀁", "😀😀", "50%", "%_", "\\'", "  ", "\n\n"]
+)
+def test_an_index_serves_two_characters_of_any_script(
+    connection: psycopg.Connection[Any], keyword: str, keys: str
+) -> None:
+    assert found_by_index(connection, keys, keyword)
+
+
+@pytest.mark.parametrize("keys", ["keys_in_dialog('t', 'd', %(keyword)s)", "keys_in_tenant('t', %(keyword)s)"])
+@pytest.mark.parametrize("keyword", ["a", "检", "😀", " ", "%", ""])
+def test_no_index_serves_a_single_character(connection: psycopg.Connection[Any], keyword: str, keys: str) -> None:
+    assert not found_by_index(connection, keys, keyword)
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=texts, before=texts, after=texts)
+def test_the_keys_of_a_keyword_are_in_the_keys_of_every_text_that_contains_it_and_none_is_null(
+    connection: psycopg.Connection[Any], text: str, before: str, after: str
+) -> None:
+    # Σ folds by what is around it in some locales; the keys follow the folded text, as strpos does.
+    row = connection.execute(
+        "SELECT found, keys IS NULL, in_dialog IS NULL, in_tenant IS NULL, keys @> in_dialog, keys @> in_tenant,"
+        " array_position(keys || in_dialog || in_tenant, NULL) FROM (SELECT"
+        " strpos(conversation_store.fold(%(whole)s), conversation_store.fold(%(text)s)) > 0 AS found,"
+        " conversation_store.search_keys('t', 'd', %(whole)s) AS keys,"
+        " conversation_store.keys_in_dialog('t', 'd', %(text)s) AS in_dialog,"
+        " conversation_store.keys_in_tenant('t', %(text)s) AS in_tenant) AS k",
+        {"text": text, "whole": before + text + after},
+    ).fetchone()
+    assert row is not None
+    found, no_keys, none_in_dialog, none_in_tenant, holds_dialog, holds_tenant, null_at = row
+    assert null_at is None
+    assert none_in_dialog == none_in_tenant
+    if found and not none_in_dialog:
+        assert (no_keys, holds_dialog, holds_tenant) == (False, True, True)
+
+
+@pytest.mark.parametrize("text", ["", "a", "检", None])
+def test_a_text_without_a_pair_has_no_keys(connection: psycopg.Connection[Any], text: str | None) -> None:
+    keys = connection.execute("SELECT conversation_store.search_keys('t', 'd', %s::text)", [text]).fetchone()
+    assert keys == (None,)
+
+
+def test_the_keys_of_another_tenant_or_dialog_are_others(connection: psycopg.Connection[Any]) -> None:
+    row = connection.execute(
+        "SELECT k @> conversation_store.keys_in_dialog('t', 'd', 'ab'), k @> conversation_store.keys_in_tenant('t', 'ab'),"
+        " k && conversation_store.keys_in_dialog('u', 'e', 'xy'), k @> conversation_store.keys_in_dialog('t', 'e', 'ab'),"
+        " k @> conversation_store.keys_in_dialog('u', 'd', 'ab'), k @> conversation_store.keys_in_dialog('d', 't', 'ab'),"
+        " k @> conversation_store.keys_in_tenant('u', 'ab'), k @> conversation_store.keys_in_tenant('d', 'ab')"
+        " FROM conversation_store.search_keys('t', 'd', 'ab') AS k"
+    ).fetchone()
+    assert row == (True, True, *[False] * 6)
+
+
+def test_keys_are_exact_and_end_below_the_marks(connection: psycopg.Connection[Any]) -> None:
+    row = connection.execute("SELECT conversation_store.search_pairs(%s)", ["A\U0010ffffb"]).fetchone()
+    assert row == ([ord("a") << 21 | 0x10FFFF, 0x10FFFF << 21 | ord("b")],)
+    assert 0x10FFFF << 21 | 0x10FFFF < 1 << 62
 
 
 def test_migrate_warns_where_lc_ctype_is_c(server: Server, caplog: pytest.LogCaptureFixture) -> None:

@@ -139,13 +139,10 @@ def test_a_database_that_is_not_in_utf8_is_an_error(api: Api, server: Server) ->
             run(api, conninfo)
 
 
-def test_extensions_in_another_schema_are_used_where_they_are(empty_database: str) -> None:
+def test_no_extension_is_needed(empty_database: str) -> None:
+    migrate(empty_database)
     with psycopg.connect(empty_database) as connection:
-        connection.execute('CREATE SCHEMA "My extensions"')
-        connection.execute('CREATE EXTENSION pg_trgm SCHEMA "My extensions"')
-        connection.execute('CREATE EXTENSION btree_gin SCHEMA "My extensions"')
-    assert migrate(empty_database) == NAMES
-    assert_works(empty_database)
+        assert connection.execute("SELECT extname FROM pg_extension").fetchall() == [("plpgsql",)]
 
 
 def test_the_owner_of_a_database_need_not_be_a_superuser(server: Server) -> None:

@@ -21,8 +21,7 @@ OTHER_TABLES = {"schema_migrations", "schema_checksums"}
 TENANT_KEYS = {"dialog_pkey", "conversation_pkey", *(f"{table}_pkey" for table in ENTRIES)}
 # A function may read any table, as query_to_xml does, so each one that is called is listed.
 OWN_FUNCTIONS = (
-    "appended_count entries entry_count fold force_custom_plan message_leaves message_parts message_text pairs"
-    " search_pattern search_text"
+    "appended_count bitmap_fits entries entry_count fold force_custom_plan keys_in_dialog message_text search_keys"
 )
 BUILTINS = """
     avg cardinality clock_timestamp count current_setting generate_series json_agg json_array_elements json_array_length
