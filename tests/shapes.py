@@ -93,7 +93,7 @@ def walked(desc: bool) -> list[Shape]:
 NOT_APPENDED = AppendedRound(current_round=1, current_revision=1, appendable=True, new_round=None)
 OF_THE_DIALOG = r"dialog_id\w*_idx"
 # A keyword that no index serves: the search starts from the dialog.
-SCANNED = [Shape(page(keywords=keyword), shows=OF_THE_DIALOG) for keyword in ("检", "50", "好 好", " ", "%")]
+SCANNED = [Shape(page(keywords=keyword), shows=OF_THE_DIALOG) for keyword in ("检", "5", " ", "%")]
 
 # Of each list of entries, a range of its key.
 ENTRIES = "".join(
@@ -160,6 +160,8 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
         Shape(page(keywords="name 777"), shows=SEARCH[1]),
         Shape(page(keywords="检索"), shows=SEARCH[0]),
         Shape(page(keywords="检索增强 2"), shows=SEARCH[0]),
+        Shape(page(keywords="50"), shows=SEARCH[0]),
+        Shape(page(keywords="好 好"), shows=SEARCH[0]),
         *SCANNED,
     ],
     "conversations.list_after": [

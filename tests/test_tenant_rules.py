@@ -94,8 +94,8 @@ SEEDED: dict[str, tuple[str, str, str]] = {
     ),
     "lost in a common table expression": (
         "conversation.get_list_by_keywords",
-        "        AND o.tenant_id = :tenant_id::text\n",
-        "",
+        "    WHERE n.tenant_id = :tenant_id::text\n        AND ",
+        "    WHERE ",
     ),
     "lost behind a lock": ("conversation.delete_by_ids", "\nWHERE c.tenant_id = :tenant_id::text", "\nWHERE true"),
     "of another row": (

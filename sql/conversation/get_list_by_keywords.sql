@@ -162,7 +162,7 @@ walked AS MATERIALIZED (
             o.name,
             o.entries,
             -- They are in order already: by a constant, nothing is sorted.
-            sum(o.entries) OVER (ORDER BY :tenant_id::text ROWS UNBOUNDED PRECEDING) AS entries_so_far
+            sum(o.entries) OVER (ORDER BY TRUE ROWS UNBOUNDED PRECEDING) AS entries_so_far
         FROM (
             SELECT
                 m.id,
