@@ -34,8 +34,8 @@ types: $(READY) ## check types with mypy and pyright, both strict
 	$(BIN)/mypy
 	$(BIN)/pyright
 
-measure: $(READY) ## measure the figures of sql/README.md (some minutes; OF=lists, appends, reads, tokens, bulk or ragflow: one of them)
-	@exec $(BIN)/python tests/measure.py $(OF)
+measure: $(READY) ## measure the figures of sql/README.md (some minutes; OF=lists, appends, reads, tokens, bulk, ragflow or search: one)
+	@exec $(BIN)/python $(if $(filter search,$(OF)),tests/measure_search.py,tests/measure.py $(OF))
 
 format: $(READY) ## lay out Python and SQL
 	$(BIN)/ruff check --fix-only .

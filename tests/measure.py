@@ -6,6 +6,8 @@ reads    30 conversations of 40 messages, of about 200 KB each, and one of 1,000
 tokens   one token is authenticated from 16 threads at once
 bulk     200,000 conversations of two messages are loaded, exported, imported and deleted
 ragflow  5,000 conversations of five turns, of about 70 KB each, are moved over
+
+`measure_search.py` is `make measure OF=search`.
 """
 
 from __future__ import annotations
