@@ -2,7 +2,7 @@
 
 none      no search index
 trigrams  pg_trgm and btree_gin over the text with every ideograph doubled
-pairs     a number for each pair of neighbouring characters, one for the tenant and one for the dialog
+pairs     that of the schema: a number for each pair of neighbouring characters, one for the tenant and one for the dialog
 
 TEXTS=file.jsonl takes your texts, an object a line with `messages: [{content}]`. They are joined to messages of some
 CHARACTERS=300, three quarters of them not ASCII where there are such; CHARACTERS=1 takes each text as it is. Of

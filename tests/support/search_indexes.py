@@ -28,21 +28,6 @@ BEGIN
 END
 $$;
 """
-PAIRS = r"""
-CREATE FUNCTION public.search_keys(tenant_id text, dialog_id text, t text) RETURNS bigint[]
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 100 AS $$
-DECLARE
-    a text[] := string_to_array(lower(t COLLATE "default"), NULL);
-BEGIN
-    IF a IS NULL OR cardinality(a) < 2 THEN
-        RETURN NULL;
-    END IF;
-    RETURN ARRAY(SELECT ascii(unnest(a[: cardinality(a) - 1]))::bigint << 21 | ascii(unnest(a[2 :])))
-        || (hashtextextended(tenant_id, 1) | (1::bigint << 62))
-        || (hashtextextended(dialog_id, 2) | (1::bigint << 62));
-END
-$$;
-"""
 MESSAGE_TEXT = "conversation_store.message_text(body)"
 NAME_TEXT = r"id || E'\n' || coalesce(name, '')"
 SCAN = """SELECT count(*) FROM conversation_store.conversation AS c
@@ -130,9 +115,10 @@ def indexes() -> list[Index]:
         ),
         Index(
             "pairs",
-            PAIRS,
-            "public.search_keys(tenant_id, dialog_id, TEXT)",
-            f"public.search_keys(m.tenant_id, m.dialog_id, {text}) @> public.search_keys('t', %(dialog)s, %(keyword)s)",
+            "",
+            "conversation_store.search_keys(tenant_id, dialog_id, TEXT)",
+            f"conversation_store.search_keys(m.tenant_id, m.dialog_id, {text})"
+            " @> conversation_store.keys_in_dialog('t', %(dialog)s, %(keyword)s)",
             least=2,
         ),
     ]
