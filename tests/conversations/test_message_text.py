@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 
 import psycopg
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 SECTION = (
     (Path(__file__).parents[2] / "README.md").read_text().partition("## What a search finds")[2].partition("\n## ")[0]
@@ -88,6 +90,33 @@ def test_letters_are_equal_as_the_readme_says(
 @pytest.mark.parametrize("message", [None, True, 17, 1.5, {}, [], {"role": "user"}, {"content": None}, {"content": 3}])
 def test_what_has_no_text_has_none(text_of: TextOf, message: Any) -> None:
     assert not text_of(message)
+
+
+# Contents that look like the JSON around them.
+LIKE_JSON = st.text('"\\\\,:{}[] 1arx', max_size=6) | st.sampled_from(
+    ['","', '":"', '","text":"', "role", "text", '"', "}"]
+)
+MEMBERS = st.dictionaries(
+    st.sampled_from(["role", "id", "created_at", "content", "text", "name", "note"]),
+    LIKE_JSON | st.integers(-9, 9) | st.none() | st.lists(LIKE_JSON, max_size=2),
+    max_size=4,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(message=MEMBERS, content=LIKE_JSON, compact=st.booleans(), first=st.booleans())
+def test_a_message_that_is_read_fast_has_the_text_that_its_parts_have(
+    db: str, message: dict[str, Any], content: str, compact: bool, first: bool
+) -> None:
+    message = {"content": content, **message} if first else {**message, "content": content}
+    body = json.dumps(message, separators=(",", ":") if compact else None)
+    with psycopg.connect(db, autocommit=True) as connection:
+        row = connection.execute(
+            "SELECT conversation_store.message_text(b), conversation_store.message_parts(b, 12) FROM (SELECT %s::json AS b) AS x",
+            [body],
+        ).fetchone()
+    assert row is not None
+    assert row[0] == row[1], body
 
 
 @pytest.mark.parametrize(
