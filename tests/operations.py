@@ -98,6 +98,7 @@ FILES: Mapping[str, File] = {
     "conversation.iter_ids": File(ConversationKey, ["dialog_tenant_id_id_idx", BY_CREATION]),
     "conversation.query": File(Conversation, [BY_CREATION, BY_CHANGE, BY_USER, *PKEYS]),
     "conversation.save": File(Conversation),
+    "conversation.search": File(Conversation, [*SEARCH, BY_CREATION, BY_USER, BY_DAY, *PKEYS[:2]]),
     "conversation.stats": File(DailyStats, [BY_DAY]),
     "conversation.update_many_by_id": File(UpdatedConversation, PKEYS),
     "conversation_message.insert_many": File(None),
@@ -237,6 +238,14 @@ OPERATIONS: Sequence[Operation] = (
         lambda e: {"dialog_id": e.dialog, "items_per_page": 1},
         lambda e, r: (ids(r.sessions), r.next_cursor) == ([e.conversation], None),
         *LISTS,
+        tenant="needed",
+    ),
+    op(
+        "conversations.search",
+        lambda e: {"keywords": "问题", "dialog_ids": [e.dialog], "user_id": "u", "time_zone": "Asia/Tokyo"},
+        lambda e, r: (
+            [(hit.conversation.id, hit.position, hit.snippet) for hit in r.hits] == [(e.conversation, 1, "问题")]
+        ),
         tenant="needed",
     ),
     op(

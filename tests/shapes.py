@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from conversation_store import Conversation
 from conversation_store.models import AppendedRound, ConversationKey, DeletedBatch, FoundToken
-from operations import BY_CHANGE, BY_CREATION, BY_EXPLORER, BY_USER, SEARCH
+from operations import BY_CHANGE, BY_CREATION, BY_DAY, BY_EXPLORER, BY_USER, SEARCH
 from support.statements import statement_of
 
 
@@ -168,6 +168,16 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
         *walked(True),
         *walked(False),
         Shape(lambda s: s.conversations.list_after("d1", "owner", keywords="检索"), shows=SEARCH[0]),
+    ],
+    "conversations.search": [
+        Shape(lambda s: s.conversations.search("检索增强 2", tenant_id="owner"), shows=SEARCH[0]),
+        Shape(lambda s: s.conversations.search("name 777", tenant_id="owner"), shows=SEARCH[1]),
+        # What the walk for a common keyword reads, in order.
+        Shape(lambda s: s.conversations.search("检", tenant_id="owner"), shows=BY_DAY),
+        Shape(lambda s: s.conversations.search("检", tenant_id="owner", dialog_ids=["d1"]), shows=BY_CREATION),
+        Shape(lambda s: s.conversations.search("检", tenant_id="owner", user_id="u7"), shows=BY_USER),
+        Shape(lambda s: s.conversations.search("检", tenant_id="owner", dialog_ids=["d1", "d2"])),
+        Shape(lambda s: s.conversations.search("检", tenant_id="owner", from_date="2024-01-05", to_date="2024-01-06")),
     ],
     "conversations.get_names": [Shape(lambda s: s.conversations.get_names("d1", "e70", tenant_id="owner"))],
     "conversations.iter": [

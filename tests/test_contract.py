@@ -63,6 +63,13 @@ def described(connection: psycopg.Connection[Any], query: Query) -> list[tuple[s
     return columns
 
 
+# Columns in front of those of the row class.
+BEFORE = {
+    "conversation.get_list": [("total", "bigint")],
+    "conversation.search": [("position", "integer"), ("excerpt", "json")],
+}
+
+
 def test_the_table_has_each_file_once() -> None:
     assert set(QUERIES) == set(FILES)
 
@@ -83,8 +90,8 @@ def test_the_server_returns_the_columns_of_the_row_class(name: str, db: str) -> 
     if not dataclasses.is_dataclass(row):  # one value
         assert [PYTHON_TYPES[kind] for _, kind, _ in columns] == [row]
         return
-    if name.startswith("conversation.get_list"):
-        assert columns.pop(0)[:2] == ("total", "bigint")
+    for before in BEFORE.get(name.partition("_by_")[0], ()):
+        assert columns.pop(0)[:2] == before
     assert [column for column, _, _ in columns] == [f.name for f in dataclasses.fields(row)]
     hints = typing.get_type_hints(row)
     for column, kind, not_null in columns:

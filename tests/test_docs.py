@@ -115,6 +115,7 @@ def test_every_call_of_the_old_services_is_mapped_to_calls_that_exist() -> None:
         "conversations.get_references",
         "conversations.iter_ids",
         "conversations.list_after",
+        "conversations.search",
         "dialogs.delete_by_id",
         "tokens.expire",
         "tokens.revoke",

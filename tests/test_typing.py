@@ -28,6 +28,7 @@ from conversation_store import (
     LimitedList,
     MessageList,
     Page,
+    SearchPage,
     TenantStore,
     TenantTransaction,
     migrate,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
         assert_type(store.conversations.query(dialog_id="d"), LimitedList[Conversation])
         assert_type(store.conversations.get_list("d", "t", 1, 30, "name"), Page)
         assert_type(store.conversations.list_after("d", "t", orderby="name", cursor=None), CursorPage)
+        assert_type(store.conversations.search("x", dialog_ids=["d"], user_id=1), SearchPage)
         assert_type(store.conversations.get_names("d", "e"), LimitedList[ConversationName])
         assert_type(store.conversations.iter(), Iterator[Conversation])
         assert_type(store.conversations.iter_ids(), Iterator[str])
@@ -112,6 +114,7 @@ if TYPE_CHECKING:
         assert_type(await store.conversations.query(dialog_id="d"), LimitedList[Conversation])
         assert_type(await store.conversations.get_list("d", "t", 1, 30, "name"), Page)
         assert_type(await store.conversations.list_after("d", "t", orderby="name", cursor=None), CursorPage)
+        assert_type(await store.conversations.search("x", dialog_ids=["d"], user_id=1), SearchPage)
         assert_type(await store.conversations.get_names("d", "e"), LimitedList[ConversationName])
         assert_type(store.conversations.iter(), AsyncIterator[Conversation])
         assert_type(store.conversations.iter_ids(), AsyncIterator[str])

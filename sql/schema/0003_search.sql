@@ -264,6 +264,53 @@ BEGIN
 END
 $$;
 
+-- Those of the only dialog of a list, or of the tenant: NULL for the list means all dialogs.
+CREATE FUNCTION conversation_store.keys_in_dialogs(tenant_id text, dialog_ids text[], keywords text)
+RETURNS bigint[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE
+        WHEN cardinality(dialog_ids) = 1
+            THEN conversation_store.keys_in_dialog(tenant_id, dialog_ids[1], keywords)
+        ELSE conversation_store.keys_in_tenant(tenant_id, keywords)
+    END
+$$;
+
+-- The 200 characters around a keyword in a text, with the character before and the one after them,
+-- by which a reader sees whether a cut went through what is one character for people; NULL where
+-- the text does not have the keyword.
+CREATE FUNCTION conversation_store.excerpt(t text, keywords text) RETURNS json
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 1000 AS $$
+DECLARE
+    folded CONSTANT text := conversation_store.fold(t);
+    place CONSTANT integer := strpos(folded, conversation_store.fold(keywords));
+    -- The keyword begins at a character of the text between these two.
+    low integer := 1;
+    high integer := char_length(t);
+    first integer;
+BEGIN
+    IF place = 0 THEN
+        RETURN NULL;
+    ELSIF char_length(folded) = char_length(t) THEN
+        low := place;
+    ELSE
+        -- Folding makes more characters of some, such as İ.
+        WHILE low < high LOOP
+            IF char_length(conversation_store.fold(left(t, (low + high) / 2))) < place THEN
+                low := (low + high) / 2 + 1;
+            ELSE
+                high := (low + high) / 2;
+            END IF;
+        END LOOP;
+    END IF;
+    first := greatest(1, least(low - greatest(0, 200 - char_length(keywords)) / 2, char_length(t) - 199));
+    RETURN json_build_array(
+        CASE WHEN first > 1 THEN substr(t, first - 1, 1) ELSE '' END,
+        substr(t, first, 200),
+        substr(t, first + 200, 1)
+    );
+END
+$$;
+
 -- Whether a bitmap of every page of the searched tables fits into work_mem, at 64 bytes a page. Of
 -- one that does not fit, whole pages are kept, and the keys of all their texts are computed
 -- again: some twenty times what it takes to read the texts.

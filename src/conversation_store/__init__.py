@@ -43,11 +43,13 @@ from conversation_store.models import (
     DeletedTenant,
     Dialog,
     Entry,
+    Hit,
     IssuedToken,
     LimitedList,
     MessageList,
     NotRead,
     Page,
+    SearchPage,
 )
 from conversation_store.store import AsyncConversationStore, AsyncTransaction, ConversationStore, Transaction
 from conversation_store.tenant_store import AsyncTenantStore, AsyncTenantTransaction, TenantStore, TenantTransaction
@@ -84,6 +86,7 @@ __all__ = [
     "DialogRepository",
     "Entry",
     "ForkedConnection",
+    "Hit",
     "InvalidArgument",
     "InvalidArgumentType",
     "IssuedToken",
@@ -100,6 +103,7 @@ __all__ = [
     "QueryError",
     "RevisionConflict",
     "RoundConflict",
+    "SearchPage",
     "StalePlan",
     "StatementTimeout",
     "StoreError",

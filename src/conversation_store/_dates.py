@@ -82,6 +82,11 @@ def is_empty(value: object) -> bool:
     return is_a(value, str) and not str.__len__(value)
 
 
+def filter_date(name: str, value: object) -> date | datetime | None:
+    """Return a date that a list is filtered by, or None for no filter, as which an empty text counts too."""
+    return None if value is None or is_empty(value) else moment(name, value)
+
+
 def _exact(name: str, value: date) -> date | datetime:
     """Return a date or an instant in no class of a caller, and in UTC where it has an offset."""
     try:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from psycopg.rows import kwargs_row
 
+from conversation_store import _cursors as cursors
 from conversation_store import _dates as dates
 from conversation_store import _validation as validate
 from conversation_store._conversation_parts import Parts
-from conversation_store._dates import Moment
 from conversation_store._sql_loader import Query, load
 from conversation_store._statement import Statement
-from conversation_store.errors import InvalidArgument, InvalidArgumentType
 from conversation_store.models import Conversation, CursorPage, Page
 
 T = TypeVar("T")
@@ -80,8 +75,8 @@ class ListFilters:
     def params(self) -> dict[str, object]:
         """Return the parameters of the statement, or raise an error that names the argument."""
         zone = dates.time_zone("time_zone", self.time_zone)
-        since = _filter_date("from_date", self.from_date)
-        until = _filter_date("to_date", self.to_date)
+        since = dates.filter_date("from_date", self.from_date)
+        until = dates.filter_date("to_date", self.to_date)
         user_id = validate.optional_identifier("user_id", self.user_id, maximum=validate.MAX_USER_ID)
         exp_user_id = validate.optional_identifier("exp_user_id", self.exp_user_id, maximum=validate.MAX_USER_ID)
         return {
@@ -123,12 +118,9 @@ def page_after(filters: ListFilters, cursor: object, *, items_per_page: int, par
         if len(sessions) <= items_per_page:
             return CursorPage(sessions, None)
         last = sessions[items_per_page - 1]
-        key = getattr(last, order)
-        text = key.isoformat() if isinstance(key, datetime) else str("" if key is None else key)[:_SORTED_CHARACTERS]
-        return CursorPage(sessions[:items_per_page], _encode(order, params, Position(text, last.id)))
+        return CursorPage(sessions[:items_per_page], cursors.after(order, params, getattr(last, order), last.id))
 
-    # An empty cursor is no cursor, as an empty filter is no filter.
-    position = None if cursor is None or dates.is_empty(cursor) else _decode(order, params, cursor)
+    position = cursors.read(order, params, cursor)
     return _listed(order, params, read, limit=items_per_page + 1, parts=parts, after=position)
 
 
@@ -142,7 +134,7 @@ def _listed(
     offset: int = 0,
     total: str = "none",
     total_limit: int = 0,
-    after: Position | None = None,
+    after: cursors.Position | None = None,
 ) -> Statement[T]:
     """Describe the list: each row carries the total, and an empty page is one row of it alone."""
 
@@ -174,72 +166,3 @@ def _query(params: Mapping[str, object]) -> Query:
     by_date = params["orderby"] in ("create_date", "update_date")
     filtered = any(params[name] is not None for name in ("id", "user_id", "exp_user_id", "from_date", "before_date"))
     return _GET_LIST_BY_DATE if by_date and not filtered else _GET_LIST
-
-
-def _filter_date(name: str, value: object) -> date | datetime | None:
-    return None if value is None or dates.is_empty(value) else dates.moment(name, cast(Moment, value))
-
-
-# -- cursors: a position in one order of one list, as opaque text -----------------------------------
-
-
-class Position(NamedTuple):
-    """The sort key, as the text that the server reads, and the id of the last row before a page."""
-
-    key: str
-    id: str
-
-
-# A list is ordered by so many characters of a name, so that a cursor fits into an address.
-_SORTED_CHARACTERS = 200
-_MAX_CURSOR = 2_000
-
-# How the text of each sort key is read and written again. A cursor comes from outside: a key that reads differently
-# from how it is written was not made here.
-_KEYS: Mapping[str, Callable[[str], object]] = {
-    "id": str,
-    "name": str,
-    "create_date": lambda text: datetime.fromisoformat(text).astimezone(UTC).isoformat(),
-    "update_date": lambda text: datetime.fromisoformat(text).astimezone(UTC).isoformat(),
-    "tokens": lambda text: validate.bigint("key", int(text)),
-    "duration": lambda text: validate.duration("key", float(text)),
-    "round": lambda text: validate.integer("key", int(text)),
-    "thumb_up": lambda text: validate.integer("key", int(text)),
-}
-_NOT_MADE_HERE = "cursor must be a next_cursor, unchanged: this cursor was not made by this method"
-
-
-def _encode(order: str, filters: Mapping[str, object], position: Position) -> str:
-    # U+0000 is in no text, and needs no escapes that would make a cursor longer.
-    value = "\0".join((_fingerprint(order, filters), *position))
-    return base64.urlsafe_b64encode(value.encode()).decode().rstrip("=")
-
-
-def _decode(order: str, filters: Mapping[str, object], cursor: object) -> Position:
-    if not validate.is_a(cursor, str):
-        raise InvalidArgumentType(f"cursor must be a str or None, not {type(cursor).__name__}")
-    text = str.__str__(cursor)
-    try:
-        if len(text) > _MAX_CURSOR:
-            raise ValueError
-        found = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
-        fingerprint, key, id = found.split("\0")
-        validate.text("key", key, maximum=_SORTED_CHARACTERS)
-        validate.identifier("id", id)
-    except ValueError:  # of base64, of UTF-8, of the number of parts, or of one of them
-        raise InvalidArgument(_NOT_MADE_HERE) from None
-    if fingerprint != _fingerprint(order, filters):
-        raise InvalidArgument("cursor must be used with the dialog, the order and the filters that it was made for")
-    try:
-        unchanged = str(_KEYS[order](key)) == key
-    except (ValueError, OverflowError):
-        unchanged = False
-    position = Position(key, id)
-    if not unchanged or _encode(order, filters, position) != text:
-        raise InvalidArgument(_NOT_MADE_HERE)
-    return position
-
-
-def _fingerprint(order: str, filters: Mapping[str, object]) -> str:
-    text = json.dumps([order, sorted(filters.items())], ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Conversations: the repositories, whose methods stand in six files of what they do."""
+"""Conversations: the repositories, whose methods stand in seven files of what they do."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from conversation_store._conversation_deletes import ConversationDeletes
 from conversation_store._conversation_entries import ConversationEntries
 from conversation_store._conversation_lists import ConversationLists
 from conversation_store._conversation_reads import ConversationReads
+from conversation_store._conversation_search import ConversationSearch
 from conversation_store._conversation_writes import ConversationWrites
 from conversation_store._operations import AsyncRepository, Methods, Repository
 
@@ -15,6 +16,7 @@ class _Conversations(
     ConversationReads,
     ConversationEntries,
     ConversationLists,
+    ConversationSearch,
     ConversationWrites,
     ConversationAppends,
     ConversationDeletes,

@@ -186,6 +186,30 @@ class CursorPage(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hit(Row):
+    """A conversation in which a keyword was found, without messages, references and dsl.
+
+    `position` is that of its latest message that has the keyword, from 1; None: its name or its id has it. `snippet` is
+    the text around the keyword, at most 200 characters.
+    """
+
+    conversation: Conversation
+    position: int | None
+    snippet: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the hit as a JSON value, under the names of its fields; see `Row.to_dict`."""
+        return Row.to_dict(self) | {"conversation": self.conversation.to_dict()}
+
+
+class SearchPage(NamedTuple):
+    """The hits of a search, and the cursor of the page after this one, or None at the end."""
+
+    hits: list[Hit]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dialog(Dated):
     """An assistant or agent of a tenant. Dates are aware, in UTC."""
 

@@ -58,7 +58,7 @@ def test_the_public_names_are_these() -> None:
         ),
         *("TenantRepository", "AsyncTenantRepository", "DeletedTenant", "CursorPage", "OnProgress"),
         *("TenantStore", "AsyncTenantStore", "TenantTransaction", "AsyncTenantTransaction"),
-        *("NOT_READ", "NotRead", "LimitedList", "MessageList", "Entry", "AmbiguousId"),
+        *("NOT_READ", "NotRead", "LimitedList", "MessageList", "Entry", "Hit", "SearchPage", "AmbiguousId"),
     }
 
 

@@ -1,0 +1,122 @@
+"""One search box: the conversations of a tenant in which a keyword occurs, each with the text around it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from typing import Any, cast
+
+from psycopg.rows import kwargs_row
+
+from conversation_store import _cursors as cursors
+from conversation_store import _dates as dates
+from conversation_store import _tenancy as tenancy
+from conversation_store import _validation as validate
+from conversation_store._conversation_parts import parts
+from conversation_store._dates import Moment
+from conversation_store._operations import Methods, operation
+from conversation_store._sql_loader import load
+from conversation_store._statement import Statement
+from conversation_store._validation import Id
+from conversation_store.errors import InvalidArgument
+from conversation_store.models import Hit, SearchPage
+
+_SEARCH = load("conversation.search")
+_PARTS = parts(include_messages=False, include_reference=False, include_dsl=False)
+
+
+class ConversationSearch(Methods):
+    """The search of both repositories."""
+
+    @operation
+    def search(
+        self,
+        keywords: str,
+        *,
+        tenant_id: Id | None = None,
+        dialog_ids: Iterable[Id] | None = None,
+        user_id: Id | None = None,
+        exp_user_id: Id | None = None,
+        from_date: Moment | None = None,
+        to_date: Moment | None = None,
+        time_zone: str = "UTC",
+        items_per_page: int = 30,
+        cursor: str | None = None,
+    ) -> Statement[SearchPage]:
+        """Return a tenant's conversations in which a keyword occurs, newest first.
+
+        There is one hit a conversation, its latest message that has the keyword, with the text around it. Conversations
+        come without messages, references and dsl, which are `NOT_READ`. None is no filter; an empty *user_id* or
+        *exp_user_id* raises `InvalidArgument`.
+
+        - *keywords*: looked for literally, whatever its case, in the text of messages, in ids and in names.
+        - *dialog_ids*: only conversations of these dialogs, at most 10,000; of an empty list there are none.
+        - *user_id*, *exp_user_id*: only conversations with these; with both, those that have either.
+        - *from_date*, *to_date*: the creation, inclusive, days or instants; without an offset they are in *time_zone*,
+          an IANA name.
+        - *items_per_page*: from 1 to the store's `max_items_per_page`.
+        - *cursor*: the `next_cursor` of the page before; None begins with the newest.
+
+        SQL: `sql/conversation/search.sql`.
+        """
+        text = validate.text("keywords", keywords, maximum=validate.MAX_KEYWORDS)
+        if not text:
+            raise InvalidArgument("keywords must be given and not be empty")
+        most = self._settings.max_items_per_page
+        number = validate.integer("items_per_page", items_per_page, minimum=1, maximum=most)
+        zone = dates.time_zone("time_zone", time_zone)
+        since, until = dates.filter_date("from_date", from_date), dates.filter_date("to_date", to_date)
+        filters: dict[str, object] = {
+            "tenant_id": tenancy.needed(self._bound, tenant_id),
+            "keywords": text,
+            "dialog_ids": None if dialog_ids is None else validate.identifiers("dialog_ids", dialog_ids),
+            "user_id": validate.optional_filter("user_id", user_id, maximum=validate.MAX_USER_ID),
+            "exp_user_id": validate.optional_filter("exp_user_id", exp_user_id, maximum=validate.MAX_USER_ID),
+            "from_date": None if since is None else dates.start(since, zone),
+            "before_date": None if until is None else dates.end(until, zone),
+        }
+        position = cursors.read("create_date", filters, cursor)
+
+        def read(hits: list[Hit], _: int) -> SearchPage:
+            if len(hits) <= number:
+                return SearchPage(hits, None)
+            last = hits[number - 1].conversation
+            return SearchPage(hits[:number], cursors.after("create_date", filters, last.create_date, last.id))
+
+        params: dict[str, object] = {
+            **filters,
+            "after_key": None if position is None else position.key,
+            "after_id": None if position is None else position.id,
+            "limit": number + 1,
+        }
+        return Statement(_SEARCH, params, kwargs_row(_hit), read)
+
+
+def _hit(*, position: int, excerpt: Any, **columns: Any) -> Hit:
+    before, text, after = cast(tuple[str, str, str], excerpt)
+    return Hit(conversation=_PARTS.row(**columns), position=position or None, snippet=_whole(before, text, after))
+
+
+def _whole(before: str, text: str, after: str) -> str:
+    """Return a piece of a text without the parts of characters at its ends that were cut through."""
+    first, last = 0, len(text)
+    while first < last and _continues(before, text[first]):
+        before, first = text[first], first + 1
+    while first < last and _continues(text[last - 1], after):
+        after, last = text[last - 1], last - 1
+    return text[first:last]
+
+
+def _continues(character: str, following: str) -> bool:
+    """Return whether what follows is a part of the same character: a mark, or what a joiner joins."""
+    return (
+        bool(character and following)
+        and character not in "\n\r\t"
+        and (
+            unicodedata.category(following) in ("Mn", "Mc", "Me")
+            or "\u200d" in (character, following)  # the joiner of emoji
+            or "\U0001f3fb" <= following <= "\U0001f3ff"  # the colour of a skin
+            or all("\U0001f1e6" <= letter <= "\U0001f1ff" for letter in (character, following))  # a flag
+            or "\u1160" <= following <= "\u11ff"  # a letter inside of a Hangul syllable
+        )
+    )
