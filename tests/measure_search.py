@@ -22,6 +22,7 @@ import random
 import statistics
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,35 @@ def loads(compared: list[Index], texts: Texts) -> None:
             print(f"| {name} | {1000 * took:.0f} | {wal:,.0f} | {took / compared[0].figures['none']:.1f} |")
 
 
+def loads_beside_appends(index: Index, texts: Texts, ids: list[str]) -> None:
+    """Print what `insert_many` of 10,000 conversations costs, and an append of another session after each 1,000."""
+    rows = [{"dialog_id": "loaded", "message": texts.turn()} for _ in range(10_000)]
+    turn, other = texts.turn(), replace(index)
+    print(
+        "\n| insert_many beside appends of others | µs a message | an append, median, ms | longest |\n|---|---|---|---|"
+    )
+    for settings in LOAD_SETTINGS:
+        appended: list[float] = []
+        with psycopg.connect(index.database, autocommit=True) as other.connection:
+            appending = ConversationStore(connection=other.connection).conversations
+
+            def append(done: int) -> None:
+                used = other.processor()
+                appending.append_round(ids[done % len(ids)], turn, tenant_id="t")
+                appended.append(other.processor() - used)
+
+            with index.connection.transaction(force_rollback=True):
+                if settings:
+                    index.connection.execute(settings.encode())
+                used = index.processor()
+                store = ConversationStore(connection=index.connection)
+                store.conversations.insert_many(rows, tenant_id="t", on_progress=append)
+                loaded = 1000 * (index.processor() - used) / 20_000
+        index.merge()
+        name = f"{index.name} {settings.replace('SET LOCAL ', '')}".strip()
+        print(f"| {name} | {loaded:.0f} | {statistics.median(appended):.1f} | {max(appended):.1f} |")
+
+
 def searches(compared: list[Index], keywords: list[str], dialogs: list[str], work_mem: str, times: int) -> None:
     """Print the medians of searches by each index; all have to find the same."""
     print(f"\n| work_mem = {work_mem} | in | finds | " + " | ".join(f"{index.name}, ms" for index in compared) + " |")
@@ -249,6 +279,7 @@ def main(on: Server, file: str | None, number: int, characters: int) -> None:
             compared, [keyword for keyword in keywords if len(keyword) > 1][1::2], ["large"], "64kB", min(times, 3)
         )
         loads(compared, texts)
+        loads_beside_appends(compared[-1], texts, ids)
         appends(compared, texts, ids)
 
 

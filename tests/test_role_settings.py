@@ -44,6 +44,7 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
         "xmlbinary": "hex",
         "client_min_messages": "debug1",
         "plan_cache_mode": "force_generic_plan",
+        "jit": "off",  # the guard makes each generic plan look dear: a second of compiling a statement
         "row_security": "off",
         "default_transaction_deferrable": "on",
         "default_transaction_isolation": "serializable",
@@ -61,6 +62,8 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
         "enable_nestloop": "off",
         "jit": "on",
         "jit_above_cost": "0",
+        "jit_inline_above_cost": "-1",  # compiled, but at once: enable_seqscan makes plans look dear
+        "jit_optimize_above_cost": "-1",
         "work_mem": "64kB",
         "synchronize_seqscans": "on",
     },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 import time
 from collections.abc import Generator
@@ -38,6 +39,25 @@ def reader(conninfo: str, table: str = "dialog") -> Generator[psycopg.Connection
     with psycopg.connect(make_conninfo(conninfo, application_name="a report")) as connection:
         connection.execute(f"SELECT FROM conversation_store.{table}".encode())
         yield connection
+
+
+@contextmanager
+def ended_when_waited_for(holder: psycopg.Connection) -> Generator[list[str]]:
+    """Give the messages of migrations, and roll a transaction back as soon as one says that it waits for a lock."""
+    messages: list[str] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            messages.append(record.getMessage())
+            if "waits for a lock" in messages[-1]:
+                holder.rollback()
+
+    logger, handler = logging.getLogger("conversation_store"), Handler()
+    logger.addHandler(handler)
+    try:
+        yield messages
+    finally:
+        logger.removeHandler(handler)
 
 
 @contextmanager
@@ -129,18 +149,16 @@ def test_a_migration_that_gets_no_lock_says_who_holds_it_and_leaves_nothing(
         )
         assert str(raised.value).startswith(f"9999_new got no lock within 0.7 seconds: {holder_is}")
         assert str(raised.value).endswith(") holds AccessShareLock on conversation_store.dialog")
-        messages = [record.getMessage() for record in caplog.records]
-        assert messages[0] == "applying 9999_new"
-        assert messages.count("applying 9999_new") == 1
-        assert messages[1].startswith(f"9999_new waits for a lock: {holder_is}")
-        assert messages[1].endswith(" seconds")
-        holder.rollback()
         columns = holder.execute(
             "SELECT count(*) FROM pg_attribute WHERE attname = 'new' AND attrelid = 'conversation_store.api_token'::regclass"
         )
         assert columns.fetchone() == (0,)
-        holder.rollback()
-        assert run(api, database, 10) == ["9999_new"]
+        with ended_when_waited_for(holder) as messages:
+            assert run(api, database, 30) == ["9999_new"]
+        assert messages[0] == "applying 9999_new"
+        assert messages.count("applying 9999_new") == 1
+        assert messages[1].startswith(f"9999_new waits for a lock: {holder_is}")
+        assert messages[1].endswith(" seconds")
 
 
 def test_a_migration_that_is_running_is_waited_for_within_the_bound(api: Api, database: str) -> None:
@@ -160,18 +178,16 @@ def test_a_migration_that_is_running_is_waited_for_within_the_bound(api: Api, da
 @pytest.mark.parametrize("table", ["schema_migrations", "schema_checksums"])
 @pytest.mark.parametrize("new", [{}, {"_9999_new": ALTER}])
 def test_a_lock_on_the_tables_of_migrations_is_waited_for_within_the_bound(
-    api: Api, database: str, table: str, new: dict[str, str], caplog: pytest.LogCaptureFixture
+    api: Api, database: str, table: str, new: dict[str, str]
 ) -> None:
     with schema_with(**new), psycopg.connect(database) as holder:
         holder.execute(f"LOCK conversation_store.{table} IN ACCESS EXCLUSIVE MODE".encode())
         is_held = f"the process {holder.info.backend_pid} .* holds AccessExclusiveLock on conversation_store.{table}"
         with pytest.raises(MigrationError, match=f"reading the schema got no lock within 0.5 seconds: {is_held}"):
             run(api, database, 0.5)
-        assert caplog.records[-1].getMessage().startswith("reading the schema waits for a lock: ")
-        timer = threading.Timer(0.5, holder.rollback)
-        timer.start()
-        assert run(api, database, 30) == [name.removeprefix("_") for name in new]
-        timer.join()
+        with ended_when_waited_for(holder) as messages:
+            assert run(api, database, 30) == [name.removeprefix("_") for name in new]
+        assert re.match(f"reading the schema waits for a lock: {is_held}; tried again in ", messages[0])
 
 
 def test_a_migration_gives_its_lock_back_while_it_cannot_read_what_was_applied(api: Api, database: str) -> None:
