@@ -70,9 +70,12 @@ matching AS NOT MATERIALIZED (
     -- Planned for its actual values, see get_list.sql.
     WHERE (:tenant_id::text IS NOT NULL OR conversation_store.force_custom_plan(c.id))
         AND c.tenant_id = :tenant_id::text
-        AND (:dialog_ids::text[] IS NULL OR c.dialog_id = ANY(:dialog_ids::text[]))
-        -- Of one dialog the index has the order.
-        AND ((cardinality(:dialog_ids::text[]) = 1) IS NOT TRUE OR c.dialog_id = (:dialog_ids::text[])[1])
+        -- Of one dialog the index has the order; both conditions together would look like far fewer rows.
+        AND (
+            :dialog_ids::text[] IS NULL
+            OR (cardinality(:dialog_ids::text[]) = 1 AND c.dialog_id = (:dialog_ids::text[])[1])
+            OR (cardinality(:dialog_ids::text[]) <> 1 AND c.dialog_id = ANY(:dialog_ids::text[]))
+        )
         AND (
             (:user_id::text IS NULL AND :exp_user_id::text IS NULL)
             OR c.user_id = :user_id::text
