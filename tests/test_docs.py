@@ -227,14 +227,18 @@ def test_a_service_role_needs_no_more_than_the_grants_that_are_listed(server: Se
             admin.execute(f"DROP ROLE {role}".encode())
 
 
-def test_an_index_is_made_again_by_hand_as_it_is_in_its_file(database: str) -> None:
+def test_the_search_indexes_are_made_again_by_hand_as_they_are_in_their_file(database: str) -> None:
     _, by_hand = blocks(SQL_README, "sql")
-    _, create = by_hand.split("CREATE INDEX CONCURRENTLY ")
-    assert f"CREATE INDEX {create}" in (CHECKOUT / "sql/schema/0003_search.sql").read_text()
+    statements = [statement.strip() for statement in by_hand.split(";\n") if statement.strip()]
+    file = (CHECKOUT / "sql/schema/0003_search.sql").read_text()
+    of_file = re.findall(r"^CREATE INDEX [^;]*", file, re.MULTILINE)
+    by_hand_alone = [statement for statement in statements if not statement.startswith("DROP INDEX CONCURRENTLY")]
+    assert [statement.replace(" CONCURRENTLY", "") for statement in by_hand_alone] == of_file
     with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("DROP INDEX conversation_store.conversation_search_idx")
-        assert len(check_schema(database)) == 1
-        for statement in by_hand.split(";\n")[:-1]:
+        for index in ("conversation_message_search_idx", "conversation_search_idx"):
+            connection.execute(f"DROP INDEX conversation_store.{index}".encode())
+        assert len(check_schema(database)) == 2
+        for statement in statements:
             connection.execute(statement.encode())
     assert check_schema(database) == []
 

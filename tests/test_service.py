@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import httpx
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from conversation_store import AsyncConversationStore, ConversationStore
 from support.server import Server
@@ -115,29 +116,35 @@ def test_turns_sent_at_once_are_all_stored(service: str, client: httpx.Client, d
         assert sorted(int(m["content"]) for m in read["message"]) == [*range(position, 120, 3)]
 
 
+@asynccontextmanager
+async def in_this_process(
+    monkeypatch: pytest.MonkeyPatch, store: AsyncConversationStore, token: str
+) -> AsyncGenerator[httpx.AsyncClient]:
+    """Run the service on a store in this process, without HTTP; give a client with a token."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql:///nowhere")
+    monkeypatch.syspath_prepend(str(TESTS / "service"))
+    service = importlib.import_module("app")
+    monkeypatch.setattr(service, "store", store)
+    transport = httpx.ASGITransport(service.app)
+    headers = {"Authorization": f"Bearer {token}"}
+    async with store, httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers) as client:
+        yield client
+
+
 def test_each_request_is_authenticate_and_one_statement(
     db: str, dialog: str, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", db)
-    monkeypatch.syspath_prepend(str(TESTS / "service"))
-    service = importlib.import_module("app")
     statements: list[str] = []
     with ConversationStore(db) as store:
         token = store.tokens.issue(tenant_id=tenant).token
 
     async def main() -> None:
         observed = AsyncConversationStore(db, on_statement=lambda name, *_: statements.append(name))
-        monkeypatch.setattr(service, "store", observed)
-        transport = httpx.ASGITransport(service.app)
-        headers = {"Authorization": f"Bearer {token}"}
-        async with (
-            observed,
-            httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers) as client,
-        ):
+        async with in_this_process(monkeypatch, observed, token) as client:
             url = f"/dialogs/{dialog}/sessions"
             id = (await client.post(url, json={})).json()["id"]
             for method, path, body, statement in (
-                ("GET", url, None, "conversation.get_list"),
+                ("GET", url, None, "conversation.get_list_by_date"),
                 ("GET", f"{url}/count", None, "conversation.count"),
                 ("POST", url, {}, "conversation.save"),
                 ("GET", f"{url}/{id}", None, "conversation.get_by_id"),
@@ -149,6 +156,23 @@ def test_each_request_is_authenticate_and_one_statement(
                 response = await client.request(method, path, json=body)
                 assert response.is_success, response.text
                 assert statements == ["api_token.authenticate", statement]
+
+    asyncio.run(main())
+
+
+def test_a_write_on_a_server_that_only_reads_is_a_503(
+    db: str, dialog: str, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_reads = make_conninfo(db, options="-c default_transaction_read_only=on")
+    with ConversationStore(db) as store:
+        token = store.tokens.issue(tenant_id=tenant).token
+
+    async def main() -> None:
+        async with in_this_process(monkeypatch, AsyncConversationStore(only_reads), token) as client:
+            url = f"/dialogs/{dialog}/sessions"
+            assert (await client.get(f"{url}/count")).json() == 0
+            response = await client.post(url, json={})
+            assert (response.status_code, response.json()) == (503, {"detail": "try again later"})
 
     asyncio.run(main())
 
@@ -245,5 +269,5 @@ def test_an_outage_is_a_503_and_ends_with_the_outage(
 
 
 def test_the_readme_shows_the_first_part() -> None:
-    shown = "".join((TESTS / "service" / "app.py").read_text().splitlines(keepends=True)[:70])
+    shown = "".join((TESTS / "service" / "app.py").read_text().splitlines(keepends=True)[:78])
     assert f"```python\n{shown}```\n" in (TESTS.parent / "README.md").read_text()

@@ -359,3 +359,7 @@ def _shown(number: MofNCompleteColumn | TaskProgressColumn) -> Progress:
         console=console,
         disable=not console.is_terminal,
     )
+
+
+if __name__ == "__main__":
+    main()

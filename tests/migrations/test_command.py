@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from importlib.metadata import version
 
 import psycopg
@@ -50,6 +53,17 @@ def test_a_lock_that_others_hold_is_waited_for_as_long_as_the_option_says(databa
 def test_the_command_prints_its_version_and_its_help() -> None:
     assert call("--version", database=None).stdout.strip().endswith(version("conversation-store"))
     assert "migrate" in call("--help", database=None).stdout
+
+
+def test_the_module_runs_as_the_command_does(empty_database: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "conversation_store.cli", "migrate", "--check"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "DATABASE_URL": empty_database},
+    )
+    missing = "".join(f"migration {name} is missing\n" for name in NAMES)
+    assert (done.returncode, done.stdout, done.stderr) == (1, missing, "")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
+import psycopg
 import pytest
 
 from conversation_store import ConversationStore, check_schema, migrate
@@ -37,6 +38,18 @@ def test_a_whole_database_is_restored_as_it_was(server: Server, filled: str, emp
 
 def test_a_dump_of_the_schema_alone_is_restored_as_it_was(server: Server, filled: str, empty_database: str) -> None:
     assert restore(server, filled, empty_database, "--schema=conversation_store") == ""
+    assert check_schema(empty_database) == []
+    assert_works(empty_database)
+
+
+def test_definitions_alone_need_the_rows_that_migrate_has_recorded(
+    server: Server, filled: str, empty_database: str
+) -> None:
+    assert restore(server, filled, empty_database, "--schema=conversation_store", "--schema-only") == ""
+    with pytest.raises(psycopg.errors.DuplicateTable, match='relation "dialog" already exists'):
+        migrate(empty_database)
+    assert restore(server, filled, empty_database, "--data-only", "--table=conversation_store.schema_*") == ""
+    assert migrate(empty_database) == []
     assert check_schema(empty_database) == []
     assert_works(empty_database)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Header, HTTPException, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from psycopg import OperationalError
+from psycopg.errors import ReadOnlySqlTransaction
 from pydantic import BaseModel
 
 from conversation_store import (
@@ -32,7 +33,14 @@ app = FastAPI(lifespan=lifespan)
 
 
 # The errors of the store say what is wrong, and quote no secret; those of the server are for the log alone.
-STATUS = {InvalidArgument: 422, InvalidArgumentType: 422, NotFound: 404, Conflict: 409, OperationalError: 503}
+STATUS = {
+    InvalidArgument: 422,
+    InvalidArgumentType: 422,
+    NotFound: 404,
+    Conflict: 409,
+    OperationalError: 503,
+    ReadOnlySqlTransaction: 503,  # a write on a standby
+}
 
 
 async def answer(request: Request, error: Exception) -> JSONResponse:
