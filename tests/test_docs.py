@@ -159,7 +159,7 @@ def test_the_commands_for_psql_run_with_values_that_contain_quotes(server: Serve
         store.dialogs.save(id="support", tenant_id="acme")
         store.conversations.save(id="O'Brien's session", dialog_id="support", message=["hello"], exp_user_id="O'Brien")
     commands = [block for block in blocks(SQL_README, "sh") if "psql" in block]
-    assert len(commands) == 5
+    assert len(commands) == 7
     parts = {key: str(value) for key, value in conninfo_to_dict(database).items()}
     environment = {
         **os.environ,
@@ -182,10 +182,12 @@ def test_the_commands_for_psql_run_with_values_that_contain_quotes(server: Serve
         assert "ERROR" not in done.stderr
         printed.append(done.stdout)
     assert '["hello"]' in printed[0]
-    assert "conversation_tenant_id_dialog_id_exp_user_id_idx" in printed[1]
-    assert "strpos(" in printed[2]
-    assert re.search(r"0 \| t +\| +1", printed[3])
-    assert "COPY 1" in printed[4]
+    assert printed[1].count('[[1, "hello"]]') == 2
+    assert re.search(r'^ +0 \| \["", "O\'Brien\'s session", ""\] +\| O\'Brien\'s session', printed[2], re.MULTILINE)
+    assert "conversation_tenant_id_dialog_id_exp_user_id_idx" in printed[3]
+    assert "strpos(" in printed[4]
+    assert re.search(r"0 \| t +\| +1", printed[5])
+    assert "COPY 1" in printed[6]
     with ConversationStore(database) as store:
         read = store.conversations.get_by_id("O'Brien's session")
         assert read is not None

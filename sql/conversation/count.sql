@@ -11,5 +11,6 @@ FROM conversation_store.conversation AS c
 WHERE (:tenant_id::text IS NOT NULL OR conversation_store.force_custom_plan(c.id))
     AND c.tenant_id = :tenant_id::text
     AND (:dialog_id::text IS NULL OR c.dialog_id = :dialog_id::text)
-    -- No id is empty; this opens the index, which is for counts alone.
+    -- No id is empty: this is the condition of the index, which the planner takes only where a
+    -- statement repeats it.
     AND c.id <> '';

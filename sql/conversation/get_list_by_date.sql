@@ -30,8 +30,9 @@ WITH asked AS MATERIALIZED (
         :include_dsl::boolean AS include_dsl
 ),
 
--- Once, and for an empty page too: to the end, up to a limit, or not at all. No id is empty; that
--- opens conversation_tenant_id_dialog_id_idx, which is for counts alone.
+-- Once, and for an empty page too: to the end, up to a limit, or not at all. No id is empty: that
+-- is the condition of conversation_tenant_id_dialog_id_idx, which the planner takes only where a
+-- statement repeats it.
 counted AS MATERIALIZED (
     SELECT
         CASE

@@ -3,8 +3,9 @@
 --
 -- The conversation by conversation_pkey, a range of conversation_message_pkey and one of
 -- conversation_reference_pkey; no other entry is read. The range begins behind "after" or ends
--- before "before"; with neither, it ends at the last entry. Positions have no gaps up to the
--- count, so that the range needs no sort and no limit. Of a value that is not a list, the one
+-- before "before". Where both are NULL, it ends at the last entry, which is "last" of the method;
+-- for the first page the method gives 0 as "after". Positions have no gaps up to the count, so
+-- that the range needs no sort and no limit. Of a value that is not a list, the one
 -- entry is at position 1. The references are a list of their own, by the same bounds. The
 -- subqueries hide the flags from the planner, see get_by_id.sql.
 -- returns: optional

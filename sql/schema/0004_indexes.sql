@@ -20,12 +20,12 @@ CREATE INDEX conversation_tenant_id_dialog_id_idx
 ON conversation_store.conversation (tenant_id, dialog_id)
 WHERE id <> '';
 
--- One explorer user's sessions; most conversations have no such user and cost nothing here.
+-- One explorer user's sessions; most conversations have no such user, and no entry here.
 CREATE INDEX conversation_tenant_id_dialog_id_exp_user_id_idx
 ON conversation_store.conversation (tenant_id, dialog_id, exp_user_id, create_date DESC, id DESC)
 WHERE exp_user_id IS NOT NULL;
 
--- One user's sessions over all dialogs of a tenant; conversations without a user cost nothing here.
+-- One user's sessions over all dialogs of a tenant; conversations without a user have no entry here.
 CREATE INDEX conversation_tenant_id_user_id_create_date_id_idx
 ON conversation_store.conversation (tenant_id, user_id, create_date DESC, id DESC)
 WHERE user_id <> '';
