@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from conversation_store import AsyncConversationStore, ConversationStore, check_schema
+import conversation_store
+from conversation_store import AsyncConversationStore, ConversationStore, IssuedToken, check_schema
+from conversation_store.models import Row
 from operations import FILES, OPERATIONS
 from support.operation import check_all
 from support.server import Server, database_url
@@ -35,7 +39,7 @@ METHODS = {operation.name for operation in OPERATIONS}
 def test_the_examples_of_the_readme_run_as_they_stand(database: str) -> None:
     examples = [block for block in blocks(README, "python") if "FastAPI" not in block]  # which test_service runs
     printed: list[str] = []
-    assert len(examples) == 3
+    assert len(examples) == 5
     for example in examples:
         assert "postgresql://localhost/app" in example
         assert len(example.strip().splitlines()) <= 20
@@ -44,11 +48,13 @@ def test_the_examples_of_the_readme_run_as_they_stand(database: str) -> None:
         assert done.returncode == 0, done.stderr
         printed.append(done.stdout)
     assert printed[2] == "another writer was faster: the conversation is in round 0\n"
+    assert printed[3] == "the oldest: u1\nthe first: 1 line 1\n"
+    assert printed[4] == f"Lines 50 line 50\n{list(range(31, 51))}\n"
     with ConversationStore(database) as store:
         dialog = store.dialogs.get_by_id("support")
         assert dialog is not None
         assert dialog.name == "Support"
-        assert store.conversations.get_list("support", "acme").count == 3
+        assert store.conversations.get_list("support", "acme").count == 4
         assert store.conversations.get_list("support", "acme", keywords="您好").count == 1
 
 
@@ -68,6 +74,24 @@ def test_the_readme_lists_the_methods_of_each_repository() -> None:
     assert {name: sorted(methods) for name, methods in listed.items()} == {
         name: of_repository(name) for name in REPOSITORIES
     }
+
+
+def test_the_readme_names_the_fields_of_what_methods_return() -> None:
+    table = README.partition("| | has |\n|---|---|\n")[2].partition("\n\n")[0]
+    shown = dict(re.findall(r"^\| `(\w+)`.*? \| (.*) \|$", table, re.MULTILINE))
+    public: dict[str, Any] = {name: getattr(conversation_store, name) for name in conversation_store.__all__}
+    returned = {name: of for name, of in public.items() if isinstance(of, type) and issubclass(of, Row | tuple | list)}
+    assert shown.keys() == returned.keys()
+    for name in returned:
+        of = public[name]
+        named = re.findall(r"`(\w+)`", shown[name])
+        if issubclass(of, list):
+            assert set(named) - {"Entry"} == set(vars(of()))
+        elif of is IssuedToken:
+            assert named == ["ApiToken", "token"]
+        else:
+            fields = getattr(of, "_fields", None) or [field.name for field in dataclasses.fields(of)]
+            assert sorted(named) == sorted(fields), name
 
 
 def test_the_readme_lists_what_a_store_has_beside_its_repositories() -> None:

@@ -37,9 +37,9 @@ class ConversationEntries(Methods):
     ) -> Described[MessageList | None]:
         """Return messages of a conversation with their positions: the last ones, or a page of them.
 
-        None when there is no such conversation, an empty list when it has no messages. They are in order of their
-        positions, which begin at 1 and have no gaps; what is stored in place of a list is the
-        one at position 1.
+        None when there is no such conversation, an empty list when it has no messages. Each is an `Entry` of `position`
+        and `body`, in order of the positions, which begin at 1 and have no gaps; what is stored in place of a list is
+        the one at position 1.
 
         - *last*: the last so many; *limit* does not bound them.
         - *before*, *after*: at most *limit* that end before this position, or begin behind it. At most one of the three
@@ -50,7 +50,8 @@ class ConversationEntries(Methods):
         - *dialog_id*: only of a conversation of this dialog.
 
         `has_more` of the list says whether there are more messages: with *last* and *before*, before its first one,
-        otherwise behind its last one. Without a tenant, the one that has the id is found first; raises `AmbiguousId`
+        otherwise behind its last one; of an empty page too, so that one of *limit* 0 says that there are more and has
+        no position to go on from. Without a tenant, the one that has the id is found first; raises `AmbiguousId`
         when two have it. SQL: `sql/conversation/get_messages.sql`.
         """
         bounds = _bounds(last, before, after, limit)

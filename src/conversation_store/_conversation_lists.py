@@ -95,8 +95,8 @@ class ConversationLists(Methods):
     ) -> Statement[Page]:
         """Return one page of a dialog's conversations, and how many match over all pages.
 
-        None or an empty value is no filter. Ties are in order of the id, so pages never overlap. The dialog of another
-        tenant is empty.
+        The page has `sessions`, each a `Conversation`, and `count`. None or an empty value is no filter. Ties are in
+        order of the id, so pages never overlap. The dialog of another tenant is empty.
 
         - *page_number*: from 1.
         - *items_per_page*: from 0 to the store's `max_items_per_page`.
@@ -164,8 +164,9 @@ class ConversationLists(Methods):
     ) -> Statement[CursorPage]:
         """Return the page of a dialog's conversations after a cursor, and the cursor of the next page.
 
-        The first call has no *cursor*, each other one the `next_cursor` of the call before, which is None at the end. A
-        page costs the same however far away it is, and rows that are added or deleted in between move no other.
+        The page has `sessions`, each a `Conversation`, and `next_cursor`. The first call has no *cursor*, each other
+        one the `next_cursor` of the call before, which is None at the end. A page costs the same however far away it
+        is, and rows that are added or deleted in between move no other.
         Filters, order and what is included are those of `get_list`; a cursor of other filters, or of another dialog or
         tenant, raises `InvalidArgument`. *items_per_page* may change, from 1 to the store's `max_items_per_page`.
         SQL: `sql/conversation/get_list.sql`, `sql/conversation/get_list_by_date.sql`,

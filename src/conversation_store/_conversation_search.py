@@ -45,11 +45,14 @@ class ConversationSearch(Methods):
     ) -> Statement[SearchPage]:
         """Return a tenant's conversations in which a keyword occurs, newest first.
 
-        There is one hit a conversation, its latest message that has the keyword, with the text around it. Conversations
-        come without messages, references and dsl, which are `NOT_READ`. None is no filter; an empty *user_id* or
-        *exp_user_id* raises `InvalidArgument`.
+        The page has `hits` and `next_cursor`, which is None at the end. There is one `Hit` a conversation: the
+        `conversation` without messages, references and dsl, which are `NOT_READ`; the `position` of its latest message
+        that has the keyword, or None where only its name or its id has it; and the `snippet` around it, at most 200
+        characters, of a longer keyword its first 200. None is no filter; empty *keywords*, an empty *user_id* or
+        *exp_user_id* raise `InvalidArgument`.
 
-        - *keywords*: looked for literally, whatever its case, in the text of messages, in ids and in names.
+        - *keywords*: looked for literally, blanks included, whatever its case, in the text of messages, in ids and in
+          names. No index serves a single character: the messages are read from the newest conversation on.
         - *dialog_ids*: only conversations of these dialogs, at most 10,000; of an empty list there are none.
         - *user_id*, *exp_user_id*: only conversations with these; with both, those that have either.
         - *from_date*, *to_date*: the creation, inclusive, days or instants; without an offset they are in *time_zone*,
