@@ -193,7 +193,7 @@ def test_what_the_indexes_hold_and_are_asked_for_is_the_same(shadowed: str, role
 def test_the_text_of_a_message_is_the_same(shadowed: str, role: str) -> None:
     messages = [
         ["a \\ b", {"content": "c data:a/b;base64,aGk= d", "type": "tool-e"}],
-        {"output": {"f\\": ['"g" \\ \n', 1.5, "检索\u0001"], "data": "aGk=", "mimeType": "a/b"}},
+        {"output": {"f\\": ['"g" \\ \n', 1.5, "检索\u0001"], "data": "x" * 201}},
         {"arguments": json.dumps({"h": "\\ 检 \ud83d\ude00", "i": "x" * 300})},
     ]
     text = "SELECT conversation_store.message_text(m::json) FROM unnest(%s::text[]) AS m"

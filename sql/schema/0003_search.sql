@@ -12,55 +12,89 @@
 CREATE FUNCTION conversation_store.message_text(body json) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 100 AS $$
 DECLARE
-    t text := CASE WHEN starts_with(body::text, '"') THEN body #>> '{}' ELSE body ->> 'content' END;
+    t text := CASE
+        WHEN starts_with(body::text, '{') THEN body ->> 'content'
+        WHEN starts_with(body::text, '"') THEN body #>> '{}'
+    END;
 BEGIN
     -- Most messages are a text, or a role and a text and nothing else, which their lengths prove:
     -- without escapes the text is as long as its JSON, and with them its JSON is looked at.
-    IF octet_length(body::text) <= 100000 AND strpos(t, ';base64,') = 0 AND (
-        starts_with(body::text, '"')
-        OR starts_with(body::text, '{"role":"user","content":"') AND (
-            octet_length(body::text) = 28 + octet_length(t)
-            OR octet_length(body::text) = 26 + octet_length((body -> 'content')::text)
-        )
-        OR starts_with(body::text, '{"role":"assistant","content":"') AND (
-            octet_length(body::text) = 33 + octet_length(t)
-            OR octet_length(body::text) = 31 + octet_length((body -> 'content')::text)
-        )
-        -- Others have an id and a date beside them, or their keys in another order.
-        OR starts_with((body -> 'content')::text, '"')
-        AND replace(body::text, (body -> 'content')::text, '')
-        ~ (
-            E'^[{](?:\\s*(?:"content"\\s*:|"(?:created_at|id|role)"\\s*:\\s*(?:"[^"\\\\]*"|-?[0-9.]*))'
-            || E'\\s*,?)*\\s*[}]$'
+    IF t IS NOT NULL AND strpos(t, ';base64,') = 0 AND (
+        starts_with(body::text, '{"role":"user","content":"') AND octet_length(body::text) = 28 + octet_length(t)
+        OR starts_with(body::text, '{"role":"assistant","content":"')
+        AND octet_length(body::text) = 33 + octet_length(t)
+        OR strpos(t, E'\\u') = 0 AND (
+            starts_with(body::text, '"')
+            OR starts_with(body::text, '{"role":"user","content":"')
+            AND octet_length(body::text) = 26 + octet_length((body -> 'content')::text)
+            OR starts_with(body::text, '{"role":"assistant","content":"')
+            AND octet_length(body::text) = 31 + octet_length((body -> 'content')::text)
+            -- Others have an id and a date beside them, or their keys in another order.
+            OR starts_with((body -> 'content')::text, '"')
+            AND replace(body::text, (body -> 'content')::text, '')
+            ~ (
+                E'^[{](?:[ \t\n\r]*(?:"content"[ \t\n\r]*:'
+                || E'|"(?:created_at|id|role)"[ \t\n\r]*:[ \t\n\r]*(?:"[^"\\\\]*"|-?[0-9.]*))'
+                || E'[ \t\n\r]*,?)*[ \t\n\r]*[}]$'
+            )
         )
     ) THEN
-        RETURN t;
+        RETURN CASE WHEN octet_length(t) <= 100000 THEN t ELSE left(t, 100000) END;
+    -- The walk takes some 10 µs a part: of very many the JSON text is read instead.
+    ELSIF conversation_store.message_size(body::text) > 10000 THEN
+        t := conversation_store.message_leaves(conversation_store.message_cut(body::text));
+    ELSE
+        t := conversation_store.message_parts(body, 12);
     END IF;
-    t := conversation_store.message_parts(body, 12);
     IF strpos(t, ';base64,') > 0 THEN
-        t := regexp_replace(t, E'data:[^\\s,;]*(?:;[^\\s,;]*)*;base64,[A-Za-z0-9+/=_%-]*', E'\n', 'g');
+        t := regexp_replace(t, E'data:[^ \t\n\r,]*;base64,[A-Za-z0-9+/=_%-]*', E'\n', 'g');
     END IF;
     RETURN left(t, 100000);
 END
 $$;
 
+-- How many commas and opening brackets a JSON text has: no fewer than values, but for one.
+CREATE FUNCTION conversation_store.message_size(t text) RETURNS integer
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT octet_length(t) - octet_length(replace(replace(replace(t, ',', ''), '{', ''), '[', ''))
+$$;
+
+-- The first 400,000 characters of a JSON text, those of base64 at the beginning of a string and in a
+-- data: URL not counted: what one message costs has a bound.
+CREATE FUNCTION conversation_store.message_cut(t text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT CASE
+        WHEN octet_length(t) <= 400000 THEN t
+        ELSE left(regexp_replace(
+            t, E'("|;base64,)(?:[A-Za-z0-9+/=_-]|\\\\(?:/|u00(?:2[bBfF]|3[dD]))){201,}', E'\\1', 'g'
+        ), 400000)
+    END
+$$;
+
 -- The texts of a message or of a part of it, in order: strings, the members of lists, and those of
 -- objects that have a name of the list below. What a tool takes and returns may be anything,
--- and so may what is nested deeper than the levels that are left: message_leaves reads it.
+-- and so may what is nested deeper than the levels that are left: all strings and numbers are text.
 CREATE FUNCTION conversation_store.message_parts(part json, levels integer) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 1000 AS $$
+DECLARE
+    kind CONSTANT text := json_typeof(part);
 BEGIN
-    IF json_typeof(part) = 'string' THEN
-        RETURN part #>> '{}';
-    ELSIF json_typeof(part) NOT IN ('array', 'object') THEN
-        RETURN NULL;
+    IF kind = 'string' THEN
+        RETURN CASE
+            -- A program wrote JSON that has such escapes, such as a tool of its answer.
+            WHEN levels = 0 OR strpos(part::text, E'\\\\u') > 0 THEN conversation_store.message_free(part, 0)
+            ELSE part #>> '{}'
+        END;
     ELSIF levels = 0 THEN
-        RETURN conversation_store.message_leaves(part);
-    ELSIF json_typeof(part) = 'array' THEN
+        RETURN conversation_store.message_free(part, 0);
+    ELSIF kind = 'array' THEN
         RETURN (
             SELECT string_agg(conversation_store.message_parts(e.item, levels - 1), E'\n' ORDER BY e.n)
             FROM json_array_elements(part) WITH ORDINALITY AS e (item, n)
+            WHERE json_typeof(e.item) IN ('string', 'array', 'object')
         );
+    ELSIF kind <> 'object' THEN
+        RETURN NULL;
     END IF;
     RETURN (
         SELECT string_agg(
@@ -74,11 +108,11 @@ BEGIN
                     OR m.key IN ('structuredContent', 'tool_kwargs')
                     OR m.key = 'content' AND part ->> 'part_kind' LIKE '%tool-return'
                     OR m.key = 'data' AND (part ->> 'type' LIKE 'data-%' OR part ->> 'kind' = 'data')
-                    THEN conversation_store.message_leaves(m.item)
+                    THEN conversation_store.message_free(m.item, levels)
                 -- A string is base64 or an address here, but for the data of a document that is plain text.
                 WHEN m.key IN ('audio', 'data', 'file_data', 'source') AND json_typeof(m.item) = 'string' THEN
                     CASE WHEN m.key = 'data' AND part ->> 'type' = 'text' THEN m.item #>> '{}' END
-                WHEN json_typeof(m.item) = 'string' THEN m.item #>> '{}'
+                WHEN json_typeof(m.item) = 'string' AND strpos(m.item::text, E'\\\\u') = 0 THEN m.item #>> '{}'
                 ELSE conversation_store.message_parts(m.item, levels - 1)
             END,
             E'\n' ORDER BY m.n
@@ -99,83 +133,103 @@ BEGIN
 END
 $$;
 
--- All strings and numbers of a value, however deep, in order; of a string that is JSON itself,
--- those in it. Keys, types of parts, media types and base64 are no text. One pass over the JSON
--- text without recursion: cut at its quotes, every second piece is a string, and those in
--- between are numbers and syntax.
-CREATE FUNCTION conversation_store.message_leaves(value json) RETURNS text
+-- What may be anything: all strings and numbers in it, but parts are read as parts. A string that is a
+-- JSON list or object is read as that, and any other is text as it is. PostgreSQL 15 has no function that
+-- says whether a text is JSON and does not raise: its strings, then numbers and words become one
+-- character each, then lists and objects, the inner first.
+CREATE FUNCTION conversation_store.message_free(value json, levels integer) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 1000 AS $$
 DECLARE
-    is_string CONSTANT boolean := json_typeof(value) = 'string';
-    original CONSTANT text := CASE WHEN is_string THEN value #>> '{}' ELSE value::text END;
-    has_media CONSTANT boolean := strpos(original, '"mimeType"') > 0 OR strpos(original, '"mime_type"') > 0
-        OR strpos(original, '"mediaType"') > 0 OR strpos(original, '"media_type"') > 0
-        OR strpos(original, '"format"') > 0;
-    leaves text;
-    is_json boolean;
+    t CONSTANT text := conversation_store.message_cut(value #>> '{}');
+    first CONSTANT json := CASE WHEN levels > 0 THEN coalesce(value -> 'content', value) -> 0 END;
+    rest text;
+    shorter text;
 BEGIN
-    IF is_string AND (
-        left(original, 100) !~ E'^\\s*(?:[{]\\s*"|\\[\\s*["{\\[])'
-        OR strpos(original, E'\x01') > 0 OR strpos(original, E'\x02') > 0
-    ) THEN
-        RETURN original;
+    -- As MCP and OpenAI have them: a text, or data with its media type.
+    IF
+        first ->> 'type' IN ('text', 'input_text', 'output_text') AND json_typeof(first -> 'text') = 'string'
+        OR json_typeof(first -> 'data') = 'string' AND json_typeof(first -> 'mimeType') = 'string'
+    THEN
+        RETURN conversation_store.message_parts(value, levels - 1);
+    ELSIF NOT starts_with(value::text, '"') THEN
+        RETURN conversation_store.message_leaves(t);
+    ELSIF
+        left(ltrim(t, E' \t\n\r'), 1) NOT IN ('{', '[')
+        OR strpos(t, E'\x01') > 0
+        OR strpos(t, E'\x02') > 0
+        OR octet_length(t) - octet_length(replace(t, '"', '')) > 100000
+        OR conversation_store.message_size(t) > 10000
+    THEN
+        RETURN value #>> '{}';
     END IF;
-    SELECT
-        string_agg(
+    -- No escape of U+0000 and of half a pair, which no text has.
+    rest := regexp_replace(
+        t,
+        E'"(?:[^"\\\\\\x01-\\x1f]|\\\\(?:["\\\\/bfnrt]|u(?:[1-9a-cA-CeEfF][0-9a-fA-F]{3}'
+        || E'|0(?:[1-9a-fA-F][0-9a-fA-F]{2}|0(?:[1-9a-fA-F][0-9a-fA-F]|0[1-9a-fA-F]))'
+        || E'|[dD][0-7][0-9a-fA-F]{2}|[dD][89abAB][0-9a-fA-F]{2}\\\\u[dD][c-fC-F][0-9a-fA-F]{2})))*"',
+        E'\x01', 'g'
+    );
+    IF octet_length(rest) > 100000 THEN
+        RETURN value #>> '{}';
+    END IF;
+    rest := regexp_replace(
+        rest, E'-?(?:0|[1-9][0-9]*)(?:[.][0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false|null', E'\x02', 'g'
+    );
+    rest := translate(rest, E' \t\n\r', '');
+    FOR level IN 1 .. 100 LOOP
+        shorter := regexp_replace(
+            rest,
+            E'[[](?:[\x01\x02](?:,[\x01\x02])*)?[]]|[{](?:\x01:[\x01\x02](?:,\x01:[\x01\x02])*)?[}]',
+            E'\x02',
+            'g'
+        );
+        EXIT WHEN shorter = rest;
+        rest := shorter;
+    END LOOP;
+    RETURN CASE WHEN rest = E'\x02' THEN conversation_store.message_leaves(t) ELSE value #>> '{}' END;
+END
+$$;
+
+-- All strings and numbers of a JSON text, however deep, in order, but no keys and no base64; the
+-- text may be cut anywhere. One pass without recursion: cut at its quotes, every second piece is a string,
+-- and those in between are numbers and syntax.
+CREATE FUNCTION conversation_store.message_leaves(t text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 1000 AS $$
+DECLARE
+    pieces CONSTANT text[] := string_to_array(
+        replace(replace(t, E'\\\\', E'\x01'), E'\\"', E'\x02'), '"'
+    );
+    leaves text := (
+        SELECT string_agg(
             CASE
-                WHEN p.is_syntax THEN
-                    CASE WHEN p.piece NOT IN (':', ',') AND p.piece ~ '[0-9]' THEN btrim(
-                        regexp_replace(p.piece, E'(?:[][{}:,\\s]|true|false|null)+', E'\n', 'g'), E'\n'
-                    ) END
+                WHEN p.n % 2 = 1 THEN CASE WHEN p.piece NOT IN (',', ', ', ':', ': ') AND p.piece ~ '[0-9]' THEN
+                    btrim(regexp_replace(p.piece, E'(?:[][{}:, \t\n\r]|true|false|null)+', E'\n', 'g'), E'\n')
+                END
                 WHEN starts_with(ltrim(p.after, E' \t\n\r'), ':') THEN NULL -- a key
+                -- Base64, for whose letters some writers have escapes.
                 WHEN
-                    btrim(p.before, E' \t\n\r') = ':'
-                    AND (
-                        p.key IN ('mimeType', 'mime_type', 'mediaType', 'media_type')
-                        OR p.key IN ('kind', 'type')
-                        AND p.piece ~ '^(?:(?:input|output)_)?(?:audio|binary|content|file|image|json|media|text|video)$'
-                        OR p.key IN ('blob', 'bytes', 'data') AND has_media AND p.piece ~ E'^[A-Za-z0-9+/=_\\\\-]*$'
-                    )
+                    octet_length(p.piece) > 200
+                    AND regexp_replace(p.piece, E'\\\\(?:/|u00(?:2[bBfF]|3[dD]))', '/', 'g') ~ '^[A-Za-z0-9+/=_-]{201,}$'
                     THEN NULL
-                WHEN octet_length(p.piece) > 200 AND p.piece ~ E'^[A-Za-z0-9+/=_\\\\-]+$' THEN NULL
                 ELSE p.piece
             END,
-            E'\n' ORDER BY p.n
-        ),
-        count(*) % 2 = 1 AND (NOT is_string OR bool_and(
-            NOT p.is_syntax OR p.piece ~ E'^(?:[][{}:,\\s]|true|false|null|-?[0-9][0-9.eE+-]*)*$'
-        ))
-    INTO leaves, is_json
-    FROM (
-        SELECT
-            s.piece,
-            s.n,
-            s.n % 2 = 1 AS is_syntax,
-            lag(s.piece, 2) OVER w AS key,
-            lag(s.piece) OVER w AS before,
-            lead(s.piece) OVER w AS after
-        FROM string_to_table(
-            replace(replace(original, E'\\\\', E'\x01'), E'\\"', E'\x02'), '"'
-        ) WITH ORDINALITY AS s (piece, n)
-        WINDOW w AS (ORDER BY s.n)
-    ) AS p;
-    leaves := replace(replace(leaves, E'\x02', E'\\"'), E'\x01', E'\\\\');
-    IF NOT is_json THEN
-        RETURN original;
-    ELSIF strpos(leaves, E'\\') = 0 THEN
-        RETURN leaves;
-    -- Escapes that cannot be read, U+0000 and halves of a pair among them, and control characters.
-    ELSIF regexp_replace(
-        leaves,
-        E'\\\\(?:["\\\\/bfnrt]|u(?:[1-9a-cA-CeEfF][0-9a-fA-F]{3}'
-        || E'|0(?:[1-9a-fA-F][0-9a-fA-F]{2}|0(?:[1-9a-fA-F][0-9a-fA-F]|0[1-9a-fA-F]))'
-        || E'|[dD][0-7][0-9a-fA-F]{2}|[dD][89abAB][0-9a-fA-F]{2}\\\\u[dD][c-fC-F][0-9a-fA-F]{2}))',
-        '',
-        'g'
-    ) ~ E'[\\\\\\x01-\\x09\\x0b-\\x1f]' THEN
-        RETURN original;
+            E'\n'
+        )
+        FROM unnest(pieces, pieces[2 :]) WITH ORDINALITY AS p (piece, after, n)
+    );
+BEGIN
+    IF right(t, 1) NOT IN ('}', ']') THEN
+        -- The text was cut: half an escape at its end, or half a pair.
+        leaves := regexp_replace(
+            leaves, E'(?:\\\\u[dD][89abAB][0-9a-fA-F]{2})?(?:\\\\(?:u[0-9a-fA-F]{0,3})?)?$', ''
+        );
     END IF;
-    RETURN ('"' || replace(leaves, E'\n', E'\\n') || '"')::json #>> '{}';
+    leaves := replace(replace(leaves, E'\x02', E'\\"'), E'\x01', E'\\\\');
+    RETURN CASE
+        WHEN strpos(leaves, E'\\') = 0 THEN leaves
+        ELSE ('"' || replace(leaves, E'\n', E'\\n') || '"')::json #>> '{}'
+    END;
 END
 $$;
 

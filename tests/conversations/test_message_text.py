@@ -174,11 +174,69 @@ def test_all_strings_and_numbers_of_a_free_value_are_text_and_no_key(
         '{"a" \x01 "b"}',
         '{"a": undefined}',
         '["a" 12:30]x',
+        '["needle" : "b"]',
+        '["a"], "needle": 1',
+        '{"a", "needle"}',
+        '{"needle": 1, }',
+        '["a" "b"]',
+        '[1 2, "b"]',
+        '["a\tb,"]',
+        '["a": "\t,"]',
+        '["a"}',
+        "[\u00a0]",
+        '["\x01"]',
+        '{"a":"' + "\\q" * 150 + '"}',
+        "[" * 200 + "]" * 200,
+        "[" + '"a", ' * 10_000 + '"b"]',
         "",
     ],
 )
-def test_arguments_that_are_no_json_are_text_as_they_are(text_of: TextOf, text: str) -> None:
+def test_arguments_that_are_not_read_as_json_are_text_as_they_are(text_of: TextOf, text: str) -> None:
     assert text_of({"arguments": text}) == text
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text('ab"\\:,[]{}\n検😀'),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('a":,', max_size=2), inner, max_size=3),
+    max_leaves=8,
+).filter(lambda value: isinstance(value, list | dict))
+
+
+def leaves(value: Any) -> list[str]:
+    if isinstance(value, dict | list):
+        members = value.values() if isinstance(value, dict) else value
+        return [leaf for member in members for leaf in leaves(member)]
+    return [] if value is None or isinstance(value, bool) else [value if isinstance(value, str) else json.dumps(value)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(value=JSON, ascii=st.booleans(), indent=st.none() | st.just(1), place=st.integers(0, 200), data=st.data())
+def test_a_string_is_read_as_json_exactly_where_it_is_json(
+    db: str, value: Any, ascii: bool, indent: int | None, place: int, data: st.DataObject
+) -> None:
+    right = json.dumps(value, ensure_ascii=ascii, indent=indent)
+    place %= len(right)
+    wrong = right[:place] + data.draw(st.text('",:[]{}\\ 10a\n\t-.', max_size=2)) + right[place + 1 :]
+    expected: list[str | None] = []
+    for text in (right, wrong):
+        try:
+            read = json.loads(text, parse_constant=str.encode)
+        except ValueError:
+            read = None
+        # A number stays as it is written.
+        is_json = isinstance(read, list | dict) and (text is right or not re.search(r"[0-9]", text))
+        expected.append("\n".join(leaves(read)) if is_json else text if read is None else None)
+    with psycopg.connect(db, autocommit=True) as connection:
+        rows = connection.execute(
+            "SELECT conversation_store.message_text(m::json) FROM unnest(%s::text[]) AS m",
+            [[json.dumps({"arguments": text}) for text in (right, wrong)]],
+        ).fetchall()
+    for (found,), text, of in zip(rows, (right, wrong), expected, strict=True):
+        assert of is None or (found or "") == of, text
 
 
 BASE64 = "iVBORw0KGgo/+" * 20
@@ -192,12 +250,64 @@ BASE64 = "iVBORw0KGgo/+" * 20
         ({"role": "user", "content": f"![a](data:image/png;base64,{BASE64})"}, "![a](\n)"),
         ({"content": [{"type": "text", "text": f"data:a/b;base64,{BASE64}"}, "b"]}, "\n\nb"),
         ({"output": {"a": BASE64, "b": "c"}}, "c"),
-        ({"output": {"blob": "aGk=", "mimeType": "a/b", "text": "c"}}, "c"),
-        ({"output": {"data": "found", "text": "c"}}, "found\nc"),
+        ({"output": {"data": "found", "format": "pdf", "more": {"mimeType": "a/b"}}}, "found\npdf\na/b"),
+        ({"output": {"a": "A" * 200, "b": "A" * 201, "c": "检" * 70}}, "A" * 200 + "\n" + "检" * 70),
+        ({"output": {"a": "检索" * 20, "b": "привет" * 9}}, "检索" * 20 + "\n" + "привет" * 9),
+        ({"arguments": json.dumps({"a": "检索" * 20, "b": "c"})}, "检索" * 20 + "\nc"),
+        ({"arguments": json.dumps({"a": BASE64, "b": "c"})}, "c"),
+        ({"output": {"a": "\\" * 201, "b": "x" * 201 + " y"}}, "\\" * 201 + "\n" + "x" * 201 + " y"),
+        (b'{"output": {"a": "' + BASE64.replace("/", "\\/").replace("+", "\\u002b").encode() + b'\\u003D"}}', None),
         ("base64, is a code", "base64, is a code"),
     ],
 )
 def test_base64_is_no_text(text_of: TextOf, message: Any, text: str) -> None:
+    assert text_of(message) == text
+
+
+ESCAPED = json.dumps({"city": "Осло", "note": '检索 "a"\n', "n": 21})  # as json.dumps writes it, with \\u escapes
+ESCAPED_TEXT = 'Осло\n检索 "a"\n\n21'
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        ESCAPED,
+        {"role": "tool", "content": ESCAPED},
+        {"role": "tool", "content": [{"type": "text", "text": ESCAPED}]},
+        {"content": [{"type": "tool_result", "content": ESCAPED}]},
+        {"content": [{"type": "tool_result", "content": [{"type": "text", "text": ESCAPED}]}]},
+        {"result": {"content": [{"type": "text", "text": ESCAPED}, {"data": "aGk=", "mimeType": "image/png"}]}},
+        {"result": {"content": [{"data": "aGk=", "mimeType": "image/png"}, {"text": ESCAPED, "type": "text"}]}},
+        {"type": "function_call_output", "output": [{"type": "input_text", "text": ESCAPED}]},
+        {"type": "tool", "data": {"content": ESCAPED}},
+        {"content": [ESCAPED]},
+        {"output": ESCAPED},
+    ],
+)
+def test_json_with_escapes_in_a_string_is_read_as_json(text_of: TextOf, message: Any) -> None:
+    assert text_of(message) == ESCAPED_TEXT
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a key": ["of a user"]}', '{"a\\u0441": ', "[C:\\user]", '["\\ud83d"]', '{"\\u0000": "a"}']
+)
+def test_json_without_such_escapes_in_a_text_is_text_as_it_is(text_of: TextOf, text: str) -> None:
+    for message in (text, {"role": "user", "content": text}, {"content": [{"type": "text", "text": text}]}):
+        assert text_of(message) == text
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"arguments": {"type": "image", "kind": "file", "mime_type": "a/b"}}, "image\nfile\na/b"),
+        ({"output": [{"type": "file", "name": "a", "path": "b"}]}, "file\na\nb"),
+        ({"output": [{"type": "message", "text": "a", "user": "b"}]}, "message\na\nb"),
+        ({"output": [{"data": "a", "note": "b"}]}, "a\nb"),
+        ({"output": {"content": [{"type": "text", "body": "b"}]}}, "text\nb"),
+        ({"result": 3}, "3"),
+    ],
+)
+def test_what_is_no_part_keeps_all_its_strings(text_of: TextOf, message: Any, text: str) -> None:
     assert text_of(message) == text
 
 
@@ -208,6 +318,50 @@ def test_the_first_100000_characters_behind_base64_are_text(text_of: TextOf, sha
         assert text_of(shape(text + "c")) == text
     after = text_of(shape(f"data:image/png;base64,{BASE64 * 1_000} {text}"))
     assert after == "\n " + text[:-2]
+
+
+# -- what costs no more, however large -------------------------------------------------------------
+
+MANY = 10_001
+
+
+@pytest.mark.parametrize("members", ["{}", "[]", '["a"]', '{"other":"a"}', '"a"', "1", '{"type":"text","text":"a"}'])
+def test_a_message_of_very_many_parts_has_all_strings_and_numbers_of_its_beginning(
+    text_of: TextOf, members: str
+) -> None:
+    def message(count: int) -> bytes:
+        return f'{{"id":"m1","content":[{",".join([members] * count)},{{"type":"text","text":"last"}}]}}'.encode()
+
+    walked, many = (text_of(message(count)) or "" for count in (2_000, MANY))
+    assert not walked.startswith("m1")
+    assert walked.endswith("last")
+    assert many.startswith("m1\n")
+    assert many.endswith("last")
+
+
+@pytest.mark.parametrize("head", [b"[", b'{"output":[', b'{"content":[{"type":"tool_result","content":['])
+@pytest.mark.parametrize(
+    ("member", "text"),
+    [(b'["ab"],', "ab"), (b"11, ", "11"), (b'"\\ud83d\\ude00",', "😀"), (b'"\\\\\\"",', '\\"'), (b'{"a":"b"},', "b")],
+)
+def test_only_the_beginning_of_a_huge_message_is_read(text_of: TextOf, head: bytes, member: bytes, text: str) -> None:
+    tail = b'"last"' + b"".join({91: b"]", 123: b"}"}[byte] for byte in reversed(head) if byte in b"[{")
+    for shift in range(len(member) + 1):  # the cut goes through every byte of a member
+        found = text_of(head + b'"' + b"x" * shift + b'",' + member * 140_000 + tail)
+        assert found is not None
+        *members, last = found.removeprefix("tool_result\n").removeprefix("x" * shift + "\n").split("\n")
+        assert set(members) == {text}
+        assert len(members) > 20_000
+        assert last in {"", "a", "1", "\\", text}
+
+
+def test_base64_before_the_text_of_a_huge_message_is_not_counted(text_of: TextOf) -> None:
+    for data in (BASE64 * 4_000, f"data:a/b;base64,{BASE64 * 4_000} c", BASE64.replace("/", "\\/") * 4_000):
+        body = json.dumps({"output": {"a": "DATA", "b": "text"}}).replace("DATA", data).encode()
+        text = text_of(body)
+        assert text is not None
+        assert text.endswith("text")
+        assert "iVBOR" not in text
 
 
 # -- what must not make an append fail -------------------------------------------------------------
