@@ -39,8 +39,8 @@ from support.server import Server, database, server
 INDEXES = [
     "conversation_message_search_idx",
     "conversation_search_idx",
-    "conversation_tenant_id_dialog_id_create_date_id_idx",
-    "conversation_tenant_id_dialog_id_update_date_id_idx",
+    "conversation_dialog_id_tenant_id_create_date_id_idx",
+    "conversation_dialog_id_tenant_id_update_date_id_idx",
     "conversation_tenant_id_dialog_id_idx",
     "conversation_tenant_id_create_date_idx",
     "conversation_tenant_id_user_id_create_date_id_idx",

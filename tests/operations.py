@@ -44,8 +44,8 @@ class File(NamedTuple):
 
 
 PKEYS = "conversation_pkey", "conversation_message_pkey", "conversation_reference_pkey"
-BY_CREATION = "conversation_tenant_id_dialog_id_create_date_id_idx"
-BY_CHANGE = "conversation_tenant_id_dialog_id_update_date_id_idx"
+BY_CREATION = "conversation_dialog_id_tenant_id_create_date_id_idx"
+BY_CHANGE = "conversation_dialog_id_tenant_id_update_date_id_idx"
 COUNTED = "conversation_tenant_id_dialog_id_idx"
 BY_USER = "conversation_tenant_id_user_id_create_date_id_idx"
 BY_EXPLORER = "conversation_tenant_id_dialog_id_exp_user_id_idx"
@@ -76,11 +76,11 @@ FILES: Mapping[str, File] = {
     "conversation.append_round": File(AppendedRound, PKEYS),
     "conversation.append_turn": File(AppendedRound, ["conversation_turn_pkey", *PKEYS]),
     "conversation.count": File(int, [], [COUNTED, *OF_THE_DIALOG]),
-    "conversation.count_all": File(int, [], [*OF_THE_DIALOG, BY_DAY, "conversation_pkey"]),
+    "conversation.count_all": File(int, [], [*OF_THE_DIALOG, "conversation_pkey"]),
     "conversation.delete_by_dialog_ids": File(DeletedBatch, ["conversation_pkey"], OF_THE_DIALOG),
     "conversation.delete_by_id": File(None, ["conversation_pkey"]),
     "conversation.delete_by_ids": File(None, ["conversation_pkey"]),
-    "conversation.delete_by_tenant_id": File(DeletedBatch, ["conversation_pkey"], [*OF_THE_DIALOG]),
+    "conversation.delete_by_tenant_id": File(DeletedBatch, [COUNTED, "conversation_pkey"]),
     "conversation.delete_not_updated_since": File(
         DeletedOldBatch, ["dialog_tenant_id_id_idx", BY_CHANGE, "conversation_pkey"]
     ),

@@ -6,22 +6,16 @@ Of such an id the planner expects many rows, and would read a whole tenant or di
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
 
 import psycopg
 import pytest
-from psycopg import sql
 from pytest_postgresql.executors import NoopExecutor
 
-from conversation_store._adapters import to_text
-from conversation_store._sql_loader import load_all
-from conversation_store._statement import Statement
 from shapes import SHARED, Cost
+from support.plans import blocks
 from support.server import Server
 from support.server import database as new_database
 from support.statements import statement_of
-
-QUERIES = load_all()
 
 
 @pytest.fixture(scope="module")
@@ -54,28 +48,6 @@ def shared(server: Server, postgresql_noproc: NoopExecutor) -> Generator[str]:
         )
         connection.execute("VACUUM ANALYZE conversation_store.conversation, conversation_store.dialog")
         yield conninfo
-
-
-def blocks(conninfo: str, statement: Statement[Any]) -> int:
-    """Return how many blocks a statement reads: planned for its values or, where it may be, with a generic plan."""
-    query = statement.query
-    values = [to_text(value) for value in query.bind(statement.params)]
-    execute: sql.SQL | sql.Composed = sql.SQL("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) EXECUTE p")
-    if values:
-        execute += sql.SQL(" ({})").format(sql.SQL(", ").join(map(sql.Literal, values)))
-    read: list[int] = []
-    # Where the planner knows no memoize, or has no use for it, the plan must be good too.
-    with psycopg.connect(conninfo, autocommit=True, options="-c enable_memoize=off") as connection:
-        connection.execute(f"PREPARE p ({', '.join(['unknown'] * len(values))}) AS ".encode() + query.text)
-        for mode in ("custom",) if query.plan == "custom" else ("custom", "generic"):
-            connection.execute(f"SET plan_cache_mode = force_{mode}_plan".encode())
-            row: Any = None
-            for _ in range(2):  # the first cleans the pages up
-                with connection.transaction(force_rollback=True):
-                    row = connection.execute(execute).fetchone()
-            plan = row[0][0]["Plan"]
-            read.append(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
-    return max(read)
 
 
 @pytest.mark.slow

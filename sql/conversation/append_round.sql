@@ -25,7 +25,7 @@ WITH locked AS (
     FROM conversation_store.conversation AS c
     WHERE c.id = :id::text
         AND c.tenant_id = :tenant_id::text
-        AND (:dialog_id::text IS NULL OR c.dialog_id = :dialog_id::text)
+        AND coalesce(c.dialog_id = :dialog_id::text, TRUE)
     FOR NO KEY UPDATE
 ),
 

@@ -13,4 +13,4 @@ WHERE (:tenant_id::text IS NOT NULL OR conversation_store.force_custom_plan(c.id
     AND (:dialog_id::text IS NULL OR c.dialog_id = :dialog_id::text)
     -- No id is empty: this is the condition of the index, which the planner takes only where a
     -- statement repeats it.
-    AND c.id <> '';
+    AND (c.id <> '') IS TRUE;

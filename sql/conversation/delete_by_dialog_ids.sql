@@ -1,7 +1,7 @@
 /* conversation.delete_by_dialog_ids */
 -- Delete a batch of the conversations of some dialogs.
 --
--- Any of them: of each dialog a range of conversation_tenant_id_dialog_id_create_date_id_idx or
+-- Any of them: of each dialog a range of conversation_dialog_id_tenant_id_create_date_id_idx or
 -- its twin for update_date.
 -- Returns how many were deleted and how many were found: another who deletes the same leaves
 -- fewer to delete, but the end is where none are found.

@@ -7,4 +7,4 @@
 DELETE FROM conversation_store.conversation AS c
 WHERE c.id = :id::text
     AND c.tenant_id = :tenant_id::text
-    AND (:dialog_id::text IS NULL OR c.dialog_id = :dialog_id::text);
+    AND coalesce(c.dialog_id = :dialog_id::text, TRUE);

@@ -14,7 +14,7 @@ WITH locked AS MATERIALIZED (
     WHERE (:tenant_id::text IS NOT NULL OR conversation_store.force_custom_plan(c.id))
         AND c.id = ANY(:ids::text[])
         AND c.tenant_id = :tenant_id::text
-        AND (:dialog_id::text IS NULL OR c.dialog_id = :dialog_id::text)
+        AND coalesce(c.dialog_id = :dialog_id::text, TRUE)
     ORDER BY c.id
     FOR UPDATE
 )

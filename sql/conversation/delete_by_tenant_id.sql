@@ -1,7 +1,7 @@
 /* conversation.delete_by_tenant_id */
 -- Delete a batch of a tenant's conversations.
 --
--- Any of them, by whichever index the tenant leads; the limit ends the scan.
+-- Any of them, by conversation_tenant_id_dialog_id_idx; the limit ends the scan.
 -- Returns how many were deleted and how many were found: another who deletes the same leaves
 -- fewer to delete, but the end is where none are found.
 -- returns: one
@@ -11,6 +11,8 @@ WITH batch AS MATERIALIZED (
     SELECT c.id
     FROM conversation_store.conversation AS c
     WHERE c.tenant_id = :tenant_id::text
+        -- No id is empty: the condition of the index, see count.sql.
+        AND (c.id <> '') IS TRUE
     LIMIT :limit::bigint
 ),
 

@@ -1,7 +1,7 @@
 /* conversation.delete_not_updated_since */
 -- Delete a batch of the conversations that were last updated before an instant.
 --
--- Of each dialog a range of conversation_tenant_id_dialog_id_update_date_id_idx, the dialogs
+-- Of each dialog a range of conversation_dialog_id_tenant_id_update_date_id_idx, the dialogs
 -- in order by dialog_pkey or dialog_tenant_id_id_idx, from :from_dialog_id on. Returns how many
 -- were deleted, how many were found (fewer than :limit in the last batch), and the
 -- dialog that the next batch begins with. One that was updated meanwhile is kept.

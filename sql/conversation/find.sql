@@ -12,7 +12,7 @@ SELECT
     c.tenant_id
 FROM conversation_store.conversation AS c
 WHERE c.id = ANY(:ids::text[])
-    AND (:dialog_id::text IS NULL OR c.dialog_id = :dialog_id::text)
+    AND coalesce(c.dialog_id = :dialog_id::text, TRUE)
 ORDER BY
     c.id,
     c.tenant_id

@@ -65,7 +65,7 @@ FROM conversation_store.conversation AS c
 WHERE (:tenant_id::text IS NOT NULL OR conversation_store.force_custom_plan(c.id))
     AND c.id = ANY(:ids::text[])
     AND c.tenant_id = :tenant_id::text
-    AND (:dialog_id::text IS NULL OR c.dialog_id = :dialog_id::text)
+    AND coalesce(c.dialog_id = :dialog_id::text, TRUE)
 ORDER BY c.id
 -- It limits nothing; with a limit here, entries are read after a sort and not carried through it.
 LIMIT cardinality(:ids::text[]);

@@ -2,7 +2,7 @@
 -- Return one page of a dialog's conversations, and how many match over all pages.
 --
 -- In order of create_date or update_date, either direction: a range of
--- conversation_tenant_id_dialog_id_create_date_id_idx or its twin for update_date, which
+-- conversation_dialog_id_tenant_id_create_date_id_idx or its twin for update_date, which
 -- also gives the total; other orders sort the dialog. An id is looked up by
 -- conversation_pkey. One row with NULLs and the total when the page is empty. With a keyword,
 -- get_list_by_keywords.sql runs in its place, and get_list_by_date.sql in order of a date

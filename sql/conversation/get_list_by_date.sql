@@ -3,7 +3,7 @@
 --
 -- What get_list and list_after run in order of create_date or update_date, either direction,
 -- when there is no filter and no keyword: the commonest list, planned once for a connection.
--- The page is a range of conversation_tenant_id_dialog_id_create_date_id_idx or its twin for
+-- The page is a range of conversation_dialog_id_tenant_id_create_date_id_idx or its twin for
 -- update_date, the total one of conversation_tenant_id_dialog_id_idx. One row with NULLs and
 -- the total when the page is empty.
 -- returns: many
@@ -42,7 +42,7 @@ counted AS MATERIALIZED (
                     FROM conversation_store.conversation AS c
                     WHERE c.tenant_id = :tenant_id::text
                         AND c.dialog_id = a.dialog_id
-                        AND c.id <> ''
+                        AND (c.id <> '') IS TRUE
                 )
             WHEN a.total = 'capped'
                 THEN (
@@ -52,7 +52,7 @@ counted AS MATERIALIZED (
                         FROM conversation_store.conversation AS c
                         WHERE c.tenant_id = :tenant_id::text
                             AND c.dialog_id = a.dialog_id
-                            AND c.id <> ''
+                            AND (c.id <> '') IS TRUE
                         LIMIT a.total_limit
                     ) AS capped
                 )

@@ -59,4 +59,4 @@ CROSS JOIN
     ) AS bound
 WHERE c.id = :id::text
     AND c.tenant_id = :tenant_id::text
-    AND (:dialog_id::text IS NULL OR c.dialog_id = :dialog_id::text);
+    AND coalesce(c.dialog_id = :dialog_id::text, TRUE);

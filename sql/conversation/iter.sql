@@ -2,7 +2,7 @@
 -- List one page of a walk over any number of conversations, by dialog, creation date and id.
 --
 -- The position is the last row of the page before; NULL for the first page. Of each dialog
--- a range of conversation_tenant_id_dialog_id_create_date_id_idx, the dialogs in order by
+-- a range of conversation_dialog_id_tenant_id_create_date_id_idx, the dialogs in order by
 -- dialog_pkey or dialog_tenant_id_id_idx.
 -- returns: many
 -- plan: custom

@@ -2,7 +2,7 @@
 -- List one page of a walk over the ids of any number of conversations, by dialog, creation date and id.
 --
 -- The page of iter.sql, from the indexes alone: of each dialog a range of
--- conversation_tenant_id_dialog_id_create_date_id_idx, the dialogs in order by
+-- conversation_dialog_id_tenant_id_create_date_id_idx, the dialogs in order by
 -- dialog_tenant_id_id_idx. The position is the last row of the page before; NULL for the first
 -- page.
 -- returns: many

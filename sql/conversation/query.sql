@@ -1,7 +1,7 @@
 /* conversation.query */
 -- Return the conversations of a dialog, of a user, or of both, newest first.
 --
--- What is given folds into a condition of conversation_tenant_id_dialog_id_create_date_id_idx
+-- What is given folds into a condition of conversation_dialog_id_tenant_id_create_date_id_idx
 -- or conversation_tenant_id_user_id_create_date_id_idx, which give the order too. An id is
 -- looked up by conversation_pkey.
 -- returns: many

@@ -6,7 +6,7 @@
 -- A rare keyword by conversation_message_search_idx and conversation_search_idx; a common one by
 -- a walk over the conversations from the newest on (get_list_by_keywords.sql says why), by
 -- conversation_tenant_id_create_date_idx, of one dialog by
--- conversation_tenant_id_dialog_id_create_date_id_idx, of one user by
+-- conversation_dialog_id_tenant_id_create_date_id_idx, of one user by
 -- conversation_tenant_id_user_id_create_date_id_idx.
 -- returns: many
 -- plan: custom
@@ -107,6 +107,7 @@ walked AS MATERIALIZED (
                 m.entries
             FROM matching AS m
             WHERE NOT (SELECT y.by_hits FROM way AS y)
+                AND m.create_date >= '-infinity' -- the condition of the index, see stats.sql
             ORDER BY
                 m.create_date DESC,
                 m.id DESC

@@ -42,6 +42,9 @@ CROSS JOIN
                 (d.day + interval '1 day') AT TIME ZONE :time_zone::text,
                 :before_date::timestamptz
             )
+            -- True for every date: the condition of the index, which the planner takes only where a
+            -- statement repeats it.
+            AND c.create_date >= '-infinity'
             AND (:source::text IS NULL OR c.source = :source::text)
     ) AS s
 WHERE :fill::boolean OR s.pv > 0

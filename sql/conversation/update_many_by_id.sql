@@ -27,7 +27,7 @@ locked AS MATERIALIZED (
     WHERE (:tenant_id::text IS NOT NULL OR conversation_store.force_custom_plan(c.id))
         AND c.tenant_id = :tenant_id::text
         AND c.id = ANY(ARRAY(SELECT g.id FROM given AS g))
-        AND (:dialog_id::text IS NULL OR c.dialog_id = :dialog_id::text)
+        AND coalesce(c.dialog_id = :dialog_id::text, TRUE)
     ORDER BY c.id
     FOR NO KEY UPDATE
 ),
@@ -59,6 +59,8 @@ updated AS (
     FROM given AS g
     WHERE c.tenant_id = :tenant_id::text
         AND c.id = g.id
+        -- This makes it a look-up: to join them alone, the planner may read the whole tenant.
+        AND c.id = ANY(ARRAY(SELECT l.id FROM locked AS l))
         AND (SELECT count(*) FROM locked) = (SELECT count(*) FROM given)
     RETURNING
         c.id,

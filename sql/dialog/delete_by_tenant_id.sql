@@ -2,7 +2,7 @@
 -- Delete a batch of a tenant's dialogs that have no conversations.
 --
 -- A dialog that still has one is found and not deleted. Rows are locked in order of the
--- ids. Served by dialog_tenant_id_id_idx and conversation_tenant_id_dialog_id_create_date_id_idx.
+-- ids. Served by dialog_tenant_id_id_idx and conversation_dialog_id_tenant_id_create_date_id_idx.
 -- returns: one
 -- plan: custom
 

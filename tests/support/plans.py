@@ -1,4 +1,4 @@
-"""A database that is filled for plans, and the plan of a statement."""
+"""A database that is filled for plans, the plan of a statement, and how much it reads."""
 
 from __future__ import annotations
 
@@ -76,3 +76,25 @@ def generic_plan(connection: psycopg.Connection[Any], statement: Statement[Any])
     rows = connection.execute(sql.SQL("EXPLAIN EXECUTE p ") + arguments).fetchall()
     connection.execute("DEALLOCATE p")
     return "\n".join(line for (line,) in rows)
+
+
+def blocks(conninfo: str, statement: Statement[Any]) -> int:
+    """Return how many blocks a statement reads: planned for its values or, where it may be, with a generic plan."""
+    query = statement.query
+    values = [to_text(value) for value in query.bind(statement.params)]
+    execute: sql.SQL | sql.Composed = sql.SQL("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) EXECUTE p")
+    if values:
+        execute += sql.SQL(" ({})").format(sql.SQL(", ").join(map(sql.Literal, values)))
+    read: list[int] = []
+    # Where the planner knows no memoize, or has no use for it, the plan must be good too.
+    with psycopg.connect(conninfo, autocommit=True, options="-c enable_memoize=off") as connection:
+        connection.execute(f"PREPARE p ({', '.join(['unknown'] * len(values))}) AS ".encode() + query.text)
+        for mode in ("custom",) if query.plan == "custom" else ("custom", "generic"):
+            connection.execute(f"SET plan_cache_mode = force_{mode}_plan".encode())
+            row: Any = None
+            for _ in range(2):  # the first cleans the pages up
+                with connection.transaction(force_rollback=True):
+                    row = connection.execute(execute).fetchone()
+            plan = row[0][0]["Plan"]
+            read.append(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+    return max(read)
