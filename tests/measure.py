@@ -122,8 +122,14 @@ def append(conninfo: str, without: str) -> tuple[float, float, float]:
 
 def lists(conninfo: str) -> None:
     """Print what pages, searches and statistics cost."""
-    with ConversationStore(conninfo) as store:
-        get_list, stats = store.conversations.get_list, store.conversations.stats
+    scan = (
+        "SELECT count(DISTINCT c.id) FROM conversation_store.conversation AS c JOIN conversation_store.conversation_message AS m"
+        " ON m.tenant_id = 't' AND m.conversation_id = c.id WHERE c.tenant_id = 't' AND c.dialog_id = 'large'"
+        " AND strpos(conversation_store.fold(conversation_store.message_text(m.body)), conversation_store.fold(%s)) > 0"
+    )
+    with ConversationStore(conninfo) as store, psycopg.connect(conninfo, autocommit=True) as connection:
+        of = store.conversations
+        get_list, stats, search = of.get_list, of.stats, of.search
         cases: list[tuple[str, Callable[[], object]]] = [
             ("first page and total of 20,000", lambda: get_list("large", "t")),
             ("the same, oldest first", lambda: get_list("large", "t", desc=False)),
@@ -132,8 +138,13 @@ def lists(conninfo: str) -> None:
             ("first page of a dialog of 400", lambda: get_list("d1", "t")),
             ("keyword of nine letters in 30 of 20,000", lambda: get_list("large", "t", keywords="xylophone")),
             ("keyword of two ideographs in 30 of 20,000", lambda: get_list("large", "t", keywords="鸑鷟")),
+            ("keyword in most of 80,000 messages, and its total", lambda: get_list("large", "t", keywords="museum")),
+            ("the same without a total", lambda: get_list("large", "t", keywords="museum", total="none")),
             ("keyword that no index serves, 20,000", lambda: get_list("large", "t", keywords="鸑")),
+            ("a plain scan of the texts of 20,000", lambda: connection.execute(scan, ["museum"])),
             ("keyword that no index serves, dialog of 400", lambda: get_list("d1", "t", keywords="鸑")),
+            ("search of the tenant, 30 of 60,000", lambda: search("xylophone", tenant_id="t")),
+            ("search of the tenant, a common keyword", lambda: search("museum", tenant_id="t")),
             ("statistics of a year, 60,000", lambda: stats("t", "2024-01-01", "2024-12-31")),
         ]
         for title, call in cases:

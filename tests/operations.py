@@ -98,7 +98,7 @@ FILES: Mapping[str, File] = {
     "conversation.iter_ids": File(ConversationKey, ["dialog_tenant_id_id_idx", BY_CREATION]),
     "conversation.query": File(Conversation, [BY_CREATION, BY_CHANGE, BY_USER, *PKEYS]),
     "conversation.save": File(Conversation),
-    "conversation.search": File(Conversation, [*SEARCH, BY_CREATION, BY_USER, BY_DAY, *PKEYS[:2]]),
+    "conversation.search": File(Conversation, [*SEARCH, BY_USER, BY_DAY, *PKEYS[:2]], OF_THE_DIALOG),
     "conversation.stats": File(DailyStats, [BY_DAY]),
     "conversation.update_many_by_id": File(UpdatedConversation, PKEYS),
     "conversation_message.insert_many": File(None),

@@ -1,22 +1,40 @@
 /* conversation.get_list_by_keywords */
 -- Return one page of a dialog's conversations, and how many match over all pages.
 --
--- What get_list and list_after run when keywords are given. The indexes
--- conversation_message_search_idx and conversation_search_idx narrow to texts that have every
--- pair of neighbours of the keyword; strpos decides.
+-- What get_list and list_after run when keywords are given. There are three ways to the page:
 --
--- A rare keyword: what the indexes find is read, and makes the page and the total. A common one,
--- and one without a pair, such as a single letter: the conversations are walked in the order of
--- the page, their messages read until one has the keyword, and the walk ends with the page. Where
--- the indexes can be read after it, the walk is bounded: when it ends before the page is full,
--- as for a word that only old conversations have, everything that the indexes find is read
--- too. One row with NULLs and the total when the page is empty.
+-- 1. by_index: conversation_message_search_idx and conversation_search_idx find the hits. So for
+--    a rare keyword, of at most 1,000 hits, and for every exact total where a bitmap of the
+--    hits has room in work_mem.
+-- 2. in_order: for a common keyword the conversations are read in the order of the page, their
+--    messages until one has the keyword, until the page is full. Where the indexes can be
+--    read after it, this is bounded: a word that only old conversations have is found by them.
+-- 3. by_scan: every message of the dialog is read, for an exact total that no index can give,
+--    such as that of a single character.
+--
+-- One row with NULLs and the total when the page is empty.
 -- returns: many
 -- plan: custom
 
--- A common table expression is computed as far as it is read: its first rows, or all. The id and
--- the name are texts of their own: a keyword across their boundary finds nothing.
-WITH hits AS MATERIALIZED (
+-- What is known before anything is read.
+WITH asked AS MATERIALIZED (
+    SELECT
+        conversation_store.keys_in_dialog(:tenant_id::text, :dialog_id::text, :keywords::text)
+        IS NOT NULL AS has_keys,
+        conversation_store.bitmap_fits() AS has_room,
+        :total::text = 'exact' AS is_exact,
+        -- How many conversations are needed for the page, or for the total that is counted so far.
+        :offset::bigint + :limit::bigint AS page_end,
+        greatest(
+            :offset::bigint + :limit::bigint,
+            CASE :total::text WHEN 'capped' THEN :total_limit::bigint END
+        ) AS needed
+),
+
+-- The texts that have the keyword; position 0 stands for the id and the name, which are texts of
+-- their own. The server computes these rows one by one as they are asked for: those who ask
+-- for the first 1,001 have the others not read.
+indexed AS MATERIALIZED (
     SELECT
         m.conversation_id AS id,
         m.position
@@ -44,43 +62,12 @@ WITH hits AS MATERIALIZED (
         )
 ),
 
--- For an exact total all hits are read, unless a bitmap of them may not fit into work_mem: for
--- each row of a page of which the bitmap has lost the rows, the keys are computed again. The walk
--- ends when it has found what is wanted, or at its bounds; NULL: it has none.
-way AS MATERIALIZED (
-    SELECT
-        k.is_served AND (
-            (h.has_room AND :total::text = 'exact')
-            OR (SELECT count(*) FROM (SELECT 1 FROM hits LIMIT 1001) AS first_hits) <= 1000
-        ) AS by_hits,
-        n.wanted,
-        CASE
-            WHEN k.is_served AND h.has_room
-                THEN 1000 + 10 * least(n.wanted, 1000000000)
-        END AS most_conversations,
-        CASE
-            WHEN k.is_served AND h.has_room
-                THEN 10000 + 100 * least(n.wanted, 1000000000)
-        END AS most_entries
-    FROM (
-        SELECT
-            conversation_store.keys_in_dialog(:tenant_id::text, :dialog_id::text, :keywords::text) IS NOT NULL
-                AS is_served
-    ) AS k
-    CROSS JOIN (SELECT conversation_store.bitmap_fits() AS has_room) AS h
-    CROSS JOIN (
-        SELECT
-            CASE :total::text
-                WHEN 'exact' THEN NULL
-                WHEN 'capped' THEN greatest(:total_limit::bigint, :offset::bigint + :limit::bigint)
-                ELSE :offset::bigint + :limit::bigint
-            END AS wanted
-    ) AS n
-),
-
+-- Those that the filters leave, of all dialogs: who reads a dialog in its order names it, and who
+-- looks up an id does not, so that no index but conversation_pkey serves a look-up.
 matching AS NOT MATERIALIZED (
     SELECT
         c.id,
+        c.dialog_id,
         c.name,
         left(coalesce(c.name, ''), 200) AS start_of_name,
         c.tokens,
@@ -95,7 +82,6 @@ matching AS NOT MATERIALIZED (
     -- anything, and with actual values it folds away.
     WHERE (:tenant_id::text IS NOT NULL OR conversation_store.force_custom_plan(c.id))
         AND c.tenant_id = :tenant_id::text
-        AND c.dialog_id = :dialog_id::text
         -- A subquery hides the id from the planner: of one that many tenants have it would expect
         -- many rows, and walk the dialog for the one that conversation_pkey finds.
         AND (:id::text IS NULL OR c.id = (SELECT :id::text))
@@ -150,9 +136,43 @@ matching AS NOT MATERIALIZED (
         )
 ),
 
--- The conversations that match, in order, until there are enough. The order is a ladder: every
+-- Which way is taken. Few conversations, of few messages, are read in order to the end.
+way AS MATERIALIZED (
+    SELECT
+        w.is_rare OR (w.is_exact AND w.has_keys AND w.has_room AND NOT w.are_few) AS by_index,
+        w.is_exact AND NOT w.is_rare AND NOT w.are_few AND NOT (w.has_keys AND w.has_room) AS by_scan,
+        NOT w.are_few AND w.has_keys AND w.has_room AS is_bounded
+    FROM (
+        SELECT
+            r.is_rare,
+            a.is_exact,
+            a.has_keys,
+            a.has_room,
+            NOT r.is_rare AND (
+                SELECT count(*) <= 1000 AND coalesce(sum(f.entries), 0) <= 10000
+                FROM (
+                    SELECT m.entries
+                    FROM matching AS m
+                    WHERE m.dialog_id = :dialog_id::text
+                    ORDER BY -- by an index of the dialog, and not by a scan of the table
+                        m.create_date DESC,
+                        m.id DESC
+                    LIMIT 1001
+                ) AS f
+            ) AS are_few
+        FROM asked AS a
+        CROSS JOIN (
+            SELECT
+                b.has_keys
+                AND (SELECT count(*) FROM (SELECT 1 FROM indexed LIMIT 1001) AS h) <= 1000 AS is_rare
+            FROM asked AS b
+        ) AS r
+    ) AS w
+),
+
+-- The conversations in the order of the page that have the keyword. The order is a ladder: every
 -- step but the chosen one folds away, and what is left is the order of an index.
-walked AS MATERIALIZED (
+in_order AS MATERIALIZED (
     SELECT
         w.id,
         row_number() OVER () AS ordinal
@@ -169,7 +189,8 @@ walked AS MATERIALIZED (
                 m.name,
                 m.entries
             FROM matching AS m
-            WHERE NOT (SELECT y.by_hits FROM way AS y)
+            WHERE m.dialog_id = :dialog_id::text
+                AND NOT (SELECT y.by_index FROM way AS y)
             ORDER BY
                 CASE WHEN :orderby::text = 'name' AND :desc::boolean THEN m.start_of_name END DESC,
                 CASE WHEN :orderby::text = 'name' AND NOT :desc::boolean THEN m.start_of_name END,
@@ -187,11 +208,16 @@ walked AS MATERIALIZED (
                 CASE WHEN :orderby::text = 'thumb_up' AND NOT :desc::boolean THEN m.thumb_up END,
                 CASE WHEN :desc::boolean THEN m.id END DESC,
                 m.id
-            LIMIT (SELECT y.most_conversations FROM way AS y)
+            LIMIT (
+                SELECT CASE WHEN y.is_bounded THEN 1000 + 10 * least(a.needed, 1000000000) END
+                FROM way AS y
+                CROSS JOIN asked AS a
+            )
         ) AS o
     ) AS w
-    CROSS JOIN way AS bounds
-    WHERE (bounds.most_entries IS NULL OR w.entries_so_far <= bounds.most_entries)
+    CROSS JOIN way AS b
+    CROSS JOIN asked AS n
+    WHERE (NOT b.is_bounded OR w.entries_so_far <= 10000 + 100 * least(n.needed, 1000000000))
         AND (
             strpos(conversation_store.fold(w.id), conversation_store.fold(:keywords::text)) > 0
             OR strpos(conversation_store.fold(w.name), conversation_store.fold(:keywords::text)) > 0
@@ -207,91 +233,136 @@ walked AS MATERIALIZED (
                     ) > 0
             )
         )
-    LIMIT (SELECT y.wanted FROM way AS y)
+    -- All of a few, for an exact total.
+    LIMIT (
+        SELECT CASE WHEN NOT a.is_exact THEN a.needed WHEN y.by_scan THEN a.page_end END
+        FROM way AS y
+        CROSS JOIN asked AS a
+    )
 ),
 
-walk AS MATERIALIZED (
+-- Whether they are the page, or the bound came first.
+ordered AS MATERIALIZED (
     SELECT
-        NOT y.by_hits
-        AND (y.most_entries IS NULL OR (SELECT count(*) FROM walked) = y.wanted) AS is_enough
+        NOT y.by_index
+        AND (NOT y.is_bounded OR (SELECT count(*) FROM in_order) = a.needed) AS is_page
     FROM way AS y
+    CROSS JOIN asked AS a
 ),
 
--- Entries beyond the count are left from longer lists and do not count.
+-- The conversations of the hits, each looked up by itself, whatever the planner knows of the dialog
+-- (OFFSET 0). Entries beyond the count are left from longer lists and do not count.
 found AS MATERIALIZED (
     SELECT
-        m.id,
-        m.start_of_name,
-        m.tokens,
-        m.duration,
-        m.round,
-        m.thumb_up,
-        m.create_date,
-        m.update_date
+        c.id,
+        c.start_of_name,
+        c.tokens,
+        c.duration,
+        c.round,
+        c.thumb_up,
+        c.create_date,
+        c.update_date
     FROM (
         SELECT
-            h.id,
-            min(h.position) AS position
-        FROM hits AS h
-        WHERE NOT (SELECT k.is_enough FROM walk AS k)
-        GROUP BY h.id
-    ) AS f
-    INNER JOIN matching AS m ON f.id = m.id AND f.position <= m.entries
+            i.id,
+            min(i.position) AS position
+        FROM indexed AS i
+        WHERE NOT (SELECT o.is_page FROM ordered AS o)
+        GROUP BY i.id
+    ) AS h
+    CROSS JOIN
+        LATERAL (
+            SELECT
+                m.id,
+                m.dialog_id,
+                m.start_of_name,
+                m.tokens,
+                m.duration,
+                m.round,
+                m.thumb_up,
+                m.create_date,
+                m.update_date
+            FROM matching AS m
+            WHERE m.id = h.id
+                AND m.entries >= h.position
+            OFFSET 0
+        ) AS c
+    WHERE c.dialog_id = :dialog_id::text
 ),
 
 page AS (
     SELECT
-        w.id,
-        w.ordinal
-    FROM walked AS w
-    WHERE (SELECT k.is_enough FROM walk AS k)
-        AND w.ordinal > :offset::bigint
-        AND w.ordinal <= :offset::bigint + :limit::bigint
+        o.id,
+        o.ordinal
+    FROM in_order AS o
+    WHERE (SELECT d.is_page FROM ordered AS d)
+        AND o.ordinal > :offset::bigint
+        AND o.ordinal <= :offset::bigint + :limit::bigint
     UNION ALL
     SELECT
         p.id,
         row_number() OVER () AS ordinal
     FROM (
-        SELECT m.id
-        FROM found AS m
+        SELECT f.id
+        FROM found AS f
         ORDER BY
-            CASE WHEN :orderby::text = 'name' AND :desc::boolean THEN m.start_of_name END DESC,
-            CASE WHEN :orderby::text = 'name' AND NOT :desc::boolean THEN m.start_of_name END,
-            CASE WHEN :orderby::text = 'create_date' AND :desc::boolean THEN m.create_date END DESC,
-            CASE WHEN :orderby::text = 'create_date' AND NOT :desc::boolean THEN m.create_date END,
-            CASE WHEN :orderby::text = 'update_date' AND :desc::boolean THEN m.update_date END DESC,
-            CASE WHEN :orderby::text = 'update_date' AND NOT :desc::boolean THEN m.update_date END,
-            CASE WHEN :orderby::text = 'tokens' AND :desc::boolean THEN m.tokens END DESC,
-            CASE WHEN :orderby::text = 'tokens' AND NOT :desc::boolean THEN m.tokens END,
-            CASE WHEN :orderby::text = 'duration' AND :desc::boolean THEN m.duration END DESC,
-            CASE WHEN :orderby::text = 'duration' AND NOT :desc::boolean THEN m.duration END,
-            CASE WHEN :orderby::text = 'round' AND :desc::boolean THEN m.round END DESC,
-            CASE WHEN :orderby::text = 'round' AND NOT :desc::boolean THEN m.round END,
-            CASE WHEN :orderby::text = 'thumb_up' AND :desc::boolean THEN m.thumb_up END DESC,
-            CASE WHEN :orderby::text = 'thumb_up' AND NOT :desc::boolean THEN m.thumb_up END,
-            CASE WHEN :desc::boolean THEN m.id END DESC,
-            m.id
+            CASE WHEN :orderby::text = 'name' AND :desc::boolean THEN f.start_of_name END DESC,
+            CASE WHEN :orderby::text = 'name' AND NOT :desc::boolean THEN f.start_of_name END,
+            CASE WHEN :orderby::text = 'create_date' AND :desc::boolean THEN f.create_date END DESC,
+            CASE WHEN :orderby::text = 'create_date' AND NOT :desc::boolean THEN f.create_date END,
+            CASE WHEN :orderby::text = 'update_date' AND :desc::boolean THEN f.update_date END DESC,
+            CASE WHEN :orderby::text = 'update_date' AND NOT :desc::boolean THEN f.update_date END,
+            CASE WHEN :orderby::text = 'tokens' AND :desc::boolean THEN f.tokens END DESC,
+            CASE WHEN :orderby::text = 'tokens' AND NOT :desc::boolean THEN f.tokens END,
+            CASE WHEN :orderby::text = 'duration' AND :desc::boolean THEN f.duration END DESC,
+            CASE WHEN :orderby::text = 'duration' AND NOT :desc::boolean THEN f.duration END,
+            CASE WHEN :orderby::text = 'round' AND :desc::boolean THEN f.round END DESC,
+            CASE WHEN :orderby::text = 'round' AND NOT :desc::boolean THEN f.round END,
+            CASE WHEN :orderby::text = 'thumb_up' AND :desc::boolean THEN f.thumb_up END DESC,
+            CASE WHEN :orderby::text = 'thumb_up' AND NOT :desc::boolean THEN f.thumb_up END,
+            CASE WHEN :desc::boolean THEN f.id END DESC,
+            f.id
         LIMIT :limit::bigint OFFSET :offset::bigint
     ) AS p
+),
+
+scanned AS MATERIALIZED (
+    SELECT m.id
+    FROM matching AS m
+    WHERE (SELECT y.by_scan FROM way AS y)
+        AND m.dialog_id = :dialog_id::text
+        AND (
+            strpos(conversation_store.fold(m.id), conversation_store.fold(:keywords::text)) > 0
+            OR strpos(conversation_store.fold(m.name), conversation_store.fold(:keywords::text)) > 0
+        )
+    UNION
+    SELECT c.id
+    FROM matching AS c
+    INNER JOIN conversation_store.conversation_message AS m
+        ON c.id = m.conversation_id AND c.entries >= m.position
+    WHERE (SELECT y.by_scan FROM way AS y)
+        AND c.dialog_id = :dialog_id::text
+        AND m.tenant_id = :tenant_id::text
+        AND strpos(
+            conversation_store.fold(conversation_store.message_text(m.body)),
+            conversation_store.fold(:keywords::text)
+        ) > 0
+),
+
+counted AS MATERIALIZED (
+    SELECT
+        CASE
+            WHEN :total::text = 'none' THEN NULL
+            WHEN y.by_scan THEN (SELECT count(*) FROM scanned)
+            WHEN o.is_page THEN (SELECT count(*) FROM in_order)
+            ELSE (SELECT count(*) FROM found)
+        END AS number
+    FROM way AS y
+    CROSS JOIN ordered AS o
 )
 
 SELECT
-    CASE
-        WHEN :total::text = 'none' THEN NULL
-        WHEN (SELECT k.is_enough FROM walk AS k)
-            THEN (
-                SELECT least(count(*), CASE WHEN :total::text = 'capped' THEN :total_limit::bigint END)
-                FROM walked
-            )
-        ELSE (
-            SELECT count(*)
-            FROM (
-                SELECT m.id
-                FROM found AS m
-                LIMIT CASE :total::text WHEN 'capped' THEN :total_limit::bigint END
-            ) AS counted
-        )
-    END AS total,
+    least(t.number, CASE :total::text WHEN 'capped' THEN :total_limit::bigint END) AS total,
     s.id,
     s.tenant_id,
     s.dialog_id,
@@ -345,8 +416,8 @@ SELECT
     s.create_date,
     s.update_date,
     s.revision
-FROM (VALUES (TRUE)) AS always (there)
-LEFT JOIN page ON always.there
+FROM counted AS t
+LEFT JOIN page ON TRUE
 LEFT JOIN conversation_store.conversation AS s ON page.id = s.id AND s.tenant_id = :tenant_id::text
 ORDER BY page.ordinal
 LIMIT greatest(:limit::bigint, 1);

@@ -3,16 +3,24 @@
 --
 -- Each comes with its latest message that has the keyword; position 0: the id or the name has it.
 --
--- A rare keyword by conversation_message_search_idx and conversation_search_idx; a common one by
--- a walk over the conversations from the newest on (get_list_by_keywords.sql says why), by
--- conversation_tenant_id_create_date_idx, of one dialog by
--- conversation_dialog_id_tenant_id_create_date_id_idx, of one user by
+-- The ways to the page are those of get_list_by_keywords.sql, without a total: what
+-- conversation_message_search_idx and conversation_search_idx find, or, for a common keyword,
+-- the conversations from the newest on, by conversation_tenant_id_create_date_idx, of one dialog
+-- by conversation_dialog_id_tenant_id_create_date_id_idx, of one user by
 -- conversation_tenant_id_user_id_create_date_id_idx.
 -- returns: many
 -- plan: custom
 
--- Computed as far as it is read: its first rows, or all.
-WITH hits AS MATERIALIZED (
+-- What is known before anything is read.
+WITH asked AS MATERIALIZED (
+    SELECT
+        conversation_store.keys_in_dialogs(:tenant_id::text, :dialog_ids::text[], :keywords::text)
+        IS NOT NULL AS has_keys,
+        conversation_store.bitmap_fits() AS has_room
+),
+
+-- The texts that have the keyword, one by one as they are asked for, see get_list_by_keywords.sql.
+indexed AS MATERIALIZED (
     SELECT
         m.conversation_id AS id,
         m.position
@@ -40,29 +48,11 @@ WITH hits AS MATERIALIZED (
         )
 ),
 
-way AS MATERIALIZED (
-    SELECT
-        k.is_served
-        AND (SELECT count(*) FROM (SELECT 1 FROM hits LIMIT 1001) AS first_hits) <= 1000 AS by_hits,
-        CASE
-            WHEN k.is_served AND h.has_room
-                THEN 1000 + 10 * :limit::bigint
-        END AS most_conversations,
-        CASE
-            WHEN k.is_served AND h.has_room
-                THEN 10000 + 100 * :limit::bigint
-        END AS most_entries
-    FROM (
-        SELECT
-            conversation_store.keys_in_dialogs(:tenant_id::text, :dialog_ids::text[], :keywords::text)
-            IS NOT NULL AS is_served
-    ) AS k
-    CROSS JOIN (SELECT conversation_store.bitmap_fits() AS has_room) AS h
-),
-
+-- Those that the filters leave, of all dialogs, see get_list_by_keywords.sql.
 matching AS NOT MATERIALIZED (
     SELECT
         c.id,
+        c.dialog_id,
         c.name,
         c.create_date,
         CASE WHEN c.message_count >= 0 THEN c.message_count ELSE 1 END AS entries
@@ -70,12 +60,6 @@ matching AS NOT MATERIALIZED (
     -- Planned for its actual values, see get_list.sql.
     WHERE (:tenant_id::text IS NOT NULL OR conversation_store.force_custom_plan(c.id))
         AND c.tenant_id = :tenant_id::text
-        -- Of one dialog the index has the order; both conditions together would look like far fewer rows.
-        AND (
-            :dialog_ids::text[] IS NULL
-            OR (cardinality(:dialog_ids::text[]) = 1 AND c.dialog_id = (:dialog_ids::text[])[1])
-            OR (cardinality(:dialog_ids::text[]) <> 1 AND c.dialog_id = ANY(:dialog_ids::text[]))
-        )
         AND (
             (:user_id::text IS NULL AND :exp_user_id::text IS NULL)
             OR c.user_id = :user_id::text
@@ -89,7 +73,56 @@ matching AS NOT MATERIALIZED (
         )
 ),
 
-walked AS MATERIALIZED (
+-- In the dialogs that are asked for. The condition on the date is that of the index, see stats.sql.
+in_dialogs AS NOT MATERIALIZED (
+    SELECT
+        m.id,
+        m.name,
+        m.create_date,
+        m.entries
+    FROM matching AS m
+    WHERE m.create_date >= '-infinity'
+        -- Of one dialog the index has the order; both conditions together would look like far fewer rows.
+        AND (
+            :dialog_ids::text[] IS NULL
+            OR (cardinality(:dialog_ids::text[]) = 1 AND m.dialog_id = (:dialog_ids::text[])[1])
+            OR (cardinality(:dialog_ids::text[]) <> 1 AND m.dialog_id = ANY(:dialog_ids::text[]))
+        )
+),
+
+-- Which way is taken. Few conversations, of few messages, are read in order to the end.
+way AS MATERIALIZED (
+    SELECT
+        w.is_rare AS by_index,
+        NOT w.are_few AND w.has_keys AND w.has_room AS is_bounded
+    FROM (
+        SELECT
+            r.is_rare,
+            a.has_keys,
+            a.has_room,
+            NOT r.is_rare AND (
+                SELECT count(*) <= 1000 AND coalesce(sum(f.entries), 0) <= 10000
+                FROM (
+                    SELECT m.entries
+                    FROM in_dialogs AS m
+                    ORDER BY -- by the index of the order, and not by a scan of the table
+                        m.create_date DESC,
+                        m.id DESC
+                    LIMIT 1001
+                ) AS f
+            ) AS are_few
+        FROM asked AS a
+        CROSS JOIN (
+            SELECT
+                b.has_keys
+                AND (SELECT count(*) FROM (SELECT 1 FROM indexed LIMIT 1001) AS h) <= 1000 AS is_rare
+            FROM asked AS b
+        ) AS r
+    ) AS w
+),
+
+-- The newest conversations that have the keyword.
+in_order AS MATERIALIZED (
     SELECT
         w.id,
         coalesce(latest.position, 0) AS position
@@ -105,23 +138,22 @@ walked AS MATERIALIZED (
                 m.id,
                 m.name,
                 m.entries
-            FROM matching AS m
-            WHERE NOT (SELECT y.by_hits FROM way AS y)
-                AND m.create_date >= '-infinity' -- the condition of the index, see stats.sql
+            FROM in_dialogs AS m
+            WHERE NOT (SELECT y.by_index FROM way AS y)
             ORDER BY
                 m.create_date DESC,
                 m.id DESC
-            LIMIT (SELECT y.most_conversations FROM way AS y)
+            LIMIT (SELECT CASE WHEN y.is_bounded THEN 1000 + 10 * :limit::bigint END FROM way AS y)
         ) AS o
     ) AS w
-    CROSS JOIN way AS bounds
+    CROSS JOIN way AS b
     LEFT JOIN LATERAL (
         SELECT m.position
         FROM conversation_store.conversation_message AS m
         WHERE m.tenant_id = :tenant_id::text
             AND m.conversation_id = w.id
             AND m.position <= w.entries
-            AND (bounds.most_entries IS NULL OR w.entries_so_far <= bounds.most_entries)
+            AND (NOT b.is_bounded OR w.entries_so_far <= 10000 + 100 * :limit::bigint)
             AND strpos(
                 conversation_store.fold(conversation_store.message_text(m.body)),
                 conversation_store.fold(:keywords::text)
@@ -129,7 +161,7 @@ walked AS MATERIALIZED (
         ORDER BY m.position DESC
         LIMIT 1
     ) AS latest ON TRUE
-    WHERE (bounds.most_entries IS NULL OR w.entries_so_far <= bounds.most_entries)
+    WHERE (NOT b.is_bounded OR w.entries_so_far <= 10000 + 100 * :limit::bigint)
         AND (
             latest.position IS NOT NULL
             OR strpos(conversation_store.fold(w.id), conversation_store.fold(:keywords::text)) > 0
@@ -138,47 +170,56 @@ walked AS MATERIALIZED (
     LIMIT :limit::bigint
 ),
 
-walk AS MATERIALIZED (
+-- Whether they are the page, or the bound came first.
+ordered AS MATERIALIZED (
     SELECT
-        NOT y.by_hits
-        AND (y.most_entries IS NULL OR (SELECT count(*) FROM walked) = :limit::bigint) AS is_enough
+        NOT y.by_index
+        AND (NOT y.is_bounded OR (SELECT count(*) FROM in_order) = :limit::bigint) AS is_page
     FROM way AS y
 ),
 
 page AS (
     SELECT
-        w.id,
-        w.position
-    FROM walked AS w
-    WHERE (SELECT k.is_enough FROM walk AS k)
+        o.id,
+        o.position
+    FROM in_order AS o
+    WHERE (SELECT d.is_page FROM ordered AS d)
     UNION ALL
     SELECT
         f.id,
         f.position
     FROM (
         SELECT
-            m.id,
-            latest.position
+            c.id,
+            c.position
         FROM (
             SELECT
-                h.id,
-                array_agg(h.position) AS positions
-            FROM hits AS h
-            WHERE NOT (SELECT k.is_enough FROM walk AS k)
-            GROUP BY h.id
-        ) AS g
-        INNER JOIN matching AS m ON g.id = m.id
-        -- Entries beyond the count are left from longer lists and do not count.
+                i.id,
+                array_agg(i.position) AS positions
+            FROM indexed AS i
+            WHERE NOT (SELECT d.is_page FROM ordered AS d)
+            GROUP BY i.id
+        ) AS h
+        -- Looked up by conversation_pkey, see get_list_by_keywords.sql.
         CROSS JOIN
             LATERAL (
-                SELECT max(u.position) AS position
-                FROM unnest(g.positions) AS u (position)
-                WHERE u.position <= m.entries
-            ) AS latest
-        WHERE latest.position IS NOT NULL
+                SELECT
+                    m.id,
+                    m.create_date,
+                    -- Entries beyond the count are left from longer lists and do not count.
+                    (
+                        SELECT max(u.position)
+                        FROM unnest(h.positions) AS u (position)
+                        WHERE u.position <= m.entries
+                    ) AS position
+                FROM matching AS m
+                WHERE m.id = h.id
+                OFFSET 0
+            ) AS c
+        WHERE c.position IS NOT NULL
         ORDER BY
-            m.create_date DESC,
-            m.id DESC
+            c.create_date DESC,
+            c.id DESC
         LIMIT :limit::bigint
     ) AS f
 )

@@ -326,38 +326,48 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     END
 $$;
 
--- The 200 characters around a keyword in a text, with the character before and the one after them,
--- by which a reader sees whether a cut went through what is one character for people; NULL where
--- the text does not have the keyword.
+-- A keyword as it stands in a text, with what is around it, of 200 characters altogether: the
+-- character before them, what is before the keyword, the keyword, what is behind it, the character
+-- after them. By the first and the last a reader sees whether the cut went through what is one
+-- character for people. NULL where the text does not have the keyword.
 CREATE FUNCTION conversation_store.excerpt(t text, keywords text) RETURNS json
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 1000 AS $$
 DECLARE
     folded CONSTANT text := conversation_store.fold(t);
     place CONSTANT integer := strpos(folded, conversation_store.fold(keywords));
-    -- The keyword begins at a character of the text between these two.
-    low integer := 1;
-    high integer := char_length(t);
+    -- Where the keyword begins and ends in the folded text, then in the text.
+    bounds integer[] := ARRAY[place, place + char_length(conversation_store.fold(keywords)) - 1];
+    low integer;
+    high integer;
     first integer;
+    last integer;
 BEGIN
     IF place = 0 THEN
         RETURN NULL;
-    ELSIF char_length(folded) = char_length(t) THEN
-        low := place;
-    ELSE
+    ELSIF char_length(folded) <> char_length(t) THEN
         -- Folding makes more characters of some, such as İ.
-        WHILE low < high LOOP
-            IF char_length(conversation_store.fold(left(t, (low + high) / 2))) < place THEN
-                low := (low + high) / 2 + 1;
-            ELSE
-                high := (low + high) / 2;
-            END IF;
+        FOR i IN 1 .. 2 LOOP
+            low := 1;
+            high := char_length(t);
+            WHILE low < high LOOP
+                IF char_length(conversation_store.fold(left(t, (low + high) / 2))) < bounds[i] THEN
+                    low := (low + high) / 2 + 1;
+                ELSE
+                    high := (low + high) / 2;
+                END IF;
+            END LOOP;
+            bounds[i] := low;
         END LOOP;
     END IF;
-    first := greatest(1, least(low - greatest(0, 200 - char_length(keywords)) / 2, char_length(t) - 199));
+    bounds[2] := least(bounds[2], bounds[1] + 199);
+    first := greatest(1, least(bounds[1] - (199 - bounds[2] + bounds[1]) / 2, char_length(t) - 199));
+    last := greatest(bounds[2], first + 199);
     RETURN json_build_array(
         CASE WHEN first > 1 THEN substr(t, first - 1, 1) ELSE '' END,
-        substr(t, first, 200),
-        substr(t, first + 200, 1)
+        substr(t, first, bounds[1] - first),
+        substr(t, bounds[1], bounds[2] - bounds[1] + 1),
+        substr(t, bounds[2] + 1, last - bounds[2]),
+        substr(t, last + 1, 1)
     );
 END
 $$;
@@ -382,6 +392,11 @@ USING gin (conversation_store.search_keys(tenant_id, dialog_id, conversation_sto
 CREATE INDEX conversation_search_idx
 ON conversation_store.conversation
 USING gin (conversation_store.search_keys(tenant_id, dialog_id, id || E'\n' || coalesce(name, '')));
+
+-- ANALYZE would compute the keys of 30,000 texts and hold all of them in memory. The statements that
+-- search count what they find, and need no statistics of it.
+ALTER INDEX conversation_store.conversation_message_search_idx ALTER COLUMN 1 SET STATISTICS 0;
+ALTER INDEX conversation_store.conversation_search_idx ALTER COLUMN 1 SET STATISTICS 0;
 
 -- migrate:down
 -- None on purpose: drop a single index by name where that is wanted.

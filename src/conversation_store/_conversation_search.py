@@ -96,18 +96,43 @@ class ConversationSearch(Methods):
 
 
 def _hit(*, position: int, excerpt: Any, **columns: Any) -> Hit:
-    before, text, after = cast(tuple[str, str, str], excerpt)
-    return Hit(conversation=_PARTS.row(**columns), position=position or None, snippet=_whole(before, text, after))
+    before, head, keyword, tail, after = cast(tuple[str, str, str, str, str], excerpt)
+    snippet = _from_a_character(before, head) + keyword + _to_a_character(tail, after)
+    return Hit(conversation=_PARTS.row(**columns), position=position or None, snippet=snippet)
 
 
-def _whole(before: str, text: str, after: str) -> str:
-    """Return a piece of a text without the parts of characters at its ends that were cut through."""
-    first, last = 0, len(text)
-    while first < last and _continues(before, text[first]):
-        before, first = text[first], first + 1
-    while first < last and _continues(text[last - 1], after):
-        after, last = text[last - 1], last - 1
-    return text[first:last]
+# What is one character for people has no more parts, but for texts that are made to have more.
+_MOST_PARTS = 20
+
+
+def _from_a_character(before: str, text: str) -> str:
+    """Return a text without the rest of a character that was cut through at its beginning."""
+    if before and _is_flag(before) and text and _is_flag(text[0]):
+        flags = len(text) - len(text.lstrip(_FLAGS))
+        return text[flags % 2 :]
+    for cut in range(min(len(text), _MOST_PARTS)):
+        if not _continues(text[cut - 1] if cut else before, text[cut]):
+            return text[cut:]
+    return text
+
+
+def _to_a_character(text: str, after: str) -> str:
+    """Return a text without the beginning of a character that was cut through at its end."""
+    if after and _is_flag(after) and text and _is_flag(text[-1]):
+        flags = len(text) - len(text.rstrip(_FLAGS))
+        return text[: len(text) - flags % 2]
+    for cut in range(min(len(text), _MOST_PARTS)):
+        if not _continues(text[-1 - cut], text[-cut] if cut else after):
+            return text[: len(text) - cut]
+    return text
+
+
+# A flag is two of these letters.
+_FLAGS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
+
+
+def _is_flag(letter: str) -> bool:
+    return letter in _FLAGS
 
 
 def _continues(character: str, following: str) -> bool:
@@ -119,7 +144,7 @@ def _continues(character: str, following: str) -> bool:
             unicodedata.category(following) in ("Mn", "Mc", "Me")
             or "\u200d" in (character, following)  # the joiner of emoji
             or "\U0001f3fb" <= following <= "\U0001f3ff"  # the colour of a skin
-            or all("\U0001f1e6" <= letter <= "\U0001f1ff" for letter in (character, following))  # a flag
+            or "\U000e0020" <= following <= "\U000e007f"  # the tags of a flag such as that of Scotland
             or "\u1160" <= following <= "\u11ff"  # a letter inside of a Hangul syllable
         )
     )

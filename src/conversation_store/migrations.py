@@ -302,12 +302,21 @@ def _check_unchanged(state: schema_state.State, migration: Migration) -> None:
 
 
 def _search_warnings(connection: Any) -> Steps[list[str]]:
-    """Return what the database lacks for a keyword search that finds É by é."""
-    cursor = yield connection.execute("SELECT conversation_store.fold('É') = 'é'")
-    found = yield cursor.fetchone()
-    if found == (True,):
-        return []
-    return [
-        "the database's LC_CTYPE is C: a keyword search finds letters beyond A to Z only in the case in which they are"
-        " written; create the database with a Unicode LC_CTYPE such as C.UTF-8"
-    ]
+    """Return what the database lacks for a keyword search that finds É by é, and every word by its beginning."""
+    cursor = yield connection.execute(
+        "SELECT conversation_store.fold('É') = 'é',"
+        " strpos(conversation_store.fold('ΟΔΥΣΣΕΑΣ'), conversation_store.fold('ΟΔΥΣ')) > 0"
+    )
+    folds_all, folds_each = yield cursor.fetchone()
+    warnings: list[str] = []
+    if not folds_all:
+        warnings.append(
+            "the database's LC_CTYPE is C: a keyword search finds letters beyond A to Z only in the case in which they"
+            " are written; create the database with a Unicode LC_CTYPE such as C.UTF-8"
+        )
+    if not folds_each:
+        warnings.append(
+            "the database's locale folds Σ by the letters around it, as those of ICU and PG_UNICODE_FAST do: a keyword"
+            " that ends in Σ is not found inside of a word; create the database with a locale such as C.UTF-8"
+        )
+    return warnings

@@ -306,6 +306,24 @@ def test_migrate_warns_where_lc_ctype_is_c(server: Server, caplog: pytest.LogCap
     assert "LC_CTYPE is C" in record.getMessage()
 
 
+def test_migrate_warns_where_the_locale_folds_a_letter_by_those_around_it(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    with new_database(server) as conninfo, psycopg.connect(conninfo, autocommit=True) as connection:
+        if connection.info.server_version < 180000:
+            pytest.skip("PG_UNICODE_FAST came with PostgreSQL 18, and not every build has ICU")
+        name = connection.info.dbname + "_fast"
+        connection.execute(
+            f"CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER builtin BUILTIN_LOCALE 'PG_UNICODE_FAST'".encode()
+        )
+        try:
+            migrate(server.conninfo(name))
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    (record,) = caplog.records
+    assert "folds Σ by the letters around it" in record.getMessage()
+
+
 def test_migrate_does_not_warn_where_lc_ctype_is_unicode(empty_database: str, caplog: pytest.LogCaptureFixture) -> None:
     migrate(empty_database)
     assert not caplog.records

@@ -220,7 +220,18 @@ def test_the_keyword_is_in_the_snippet_whatever_folding_does_to_the_text(
 
 @pytest.mark.parametrize(
     "character",
-    ["e\u0301", "க்ஷி", "👩‍👩‍👧", "👍🏽", "🇩🇪x", "ก็", "\u1112\u1161\u11ab", "❤️"],
+    [
+        "e\u0301",
+        "க்ஷி",
+        "👩‍👩‍👧",
+        "👍🏽",
+        "🇩🇪",
+        "🇩🇪x",
+        "🏴\U000e0067\U000e0062\U000e007f",
+        "ก็",
+        "\u1112\u1161\u11ab",
+        "❤️",
+    ],
 )
 @pytest.mark.parametrize("shift", range(4))
 def test_a_snippet_is_cut_at_no_half_of_a_character(
@@ -238,6 +249,28 @@ def test_a_snippet_is_cut_at_no_half_of_a_character(
     assert not after[-1:].endswith("\u200d")
     following = (character * 100)[len(after) : len(after) + 1]
     assert not unicodedata.category(following or "x").startswith("M")
+
+
+@pytest.mark.parametrize(
+    ("text", "keyword"),
+    [
+        ("🇩🇪🇫🇷🇯🇵" * 50, "🇫🇷"),
+        ("hello " + "🇩🇪" * 60 + "FINDME" + "🇫🇷" * 60, "🇩🇪F"),
+        ("a" + "\u0301" * 400, "\u0301\u0301"),
+        ("👨\u200d" * 300, "👨"),
+        ("x" * 300 + "w" * 199 + "e\u0301" + "q" * 100, "w" * 199 + "e"),
+        ("x" * 300 + "w" * 300, "w" * 200),
+        ("🏴\U000e0067\U000e0062\U000e007f" * 100, "🏴"),
+    ],
+)
+def test_the_snippet_has_the_keyword_whatever_is_around_it(
+    store: Any, tenant: str, dialog: str, text: str, keyword: str
+) -> None:
+    save(store, tenant, dialog, text)
+    found = snippet(store, tenant, keyword)
+    assert keyword in found
+    assert len(found) <= 200
+    assert len(found) >= 150
 
 
 def test_a_keyword_of_marks_alone_does_not_empty_the_snippet(store: Any, tenant: str, dialog: str) -> None:
