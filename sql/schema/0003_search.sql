@@ -19,7 +19,7 @@ DECLARE
 BEGIN
     -- Most messages are a text, or a role and a text and nothing else, which their lengths prove:
     -- without escapes the text is as long as its JSON, and with them its JSON is looked at.
-    IF t IS NOT NULL AND strpos(t, ';base64,') = 0 AND (
+    IF t IS NOT NULL AND octet_length(body::text) <= 400000 AND strpos(t, ';base64,') = 0 AND (
         starts_with(body::text, '{"role":"user","content":"') AND octet_length(body::text) = 28 + octet_length(t)
         OR starts_with(body::text, '{"role":"assistant","content":"')
         AND octet_length(body::text) = 33 + octet_length(t)
@@ -41,7 +41,7 @@ BEGIN
     ) THEN
         RETURN CASE WHEN octet_length(t) <= 100000 THEN t ELSE left(t, 100000) END;
     -- The walk takes some 10 µs a part: of very many the JSON text is read instead.
-    ELSIF conversation_store.message_size(body::text) > 10000 THEN
+    ELSIF octet_length(body::text) > 10000 AND conversation_store.message_size(body::text) > 10000 THEN
         t := conversation_store.message_leaves(conversation_store.message_cut(body::text));
     ELSE
         t := conversation_store.message_parts(body, 12);
