@@ -47,7 +47,7 @@ _FIELDS = {
     **dict.fromkeys(("desc", "fill", "allow_weak", "weak"), "flag"),
     **dict.fromkeys(("include_messages", "include_reference", "include_dsl"), "flag"),
     **dict.fromkeys(("grace", "stamp_every"), "span"),
-    "ids": "ids",
+    **dict.fromkeys(("ids", "dialog_ids"), "ids"),
     "time_zone": "zone",
     "on_progress": "callback",
     "messages": "json list",
