@@ -207,7 +207,9 @@ def test_the_commands_for_psql_run_with_values_that_contain_quotes(server: Serve
         printed.append(done.stdout)
     assert '["hello"]' in printed[0]
     assert printed[1].count('[[1, "hello"]]') == 2
-    assert re.search(r"""^ +0 \| \["", "", "O'Brien", "'s session", ""\] +\| O'Brien's session""", printed[2], re.MULTILINE)
+    assert re.search(
+        r"""^ +0 \| \["", "", "O'Brien", "'s session", ""\] +\| O'Brien's session""", printed[2], re.MULTILINE
+    )
     assert "conversation_tenant_id_dialog_id_exp_user_id_idx" in printed[3]
     assert "strpos(" in printed[4]
     assert re.search(r"0 \| t +\| +1", printed[5])

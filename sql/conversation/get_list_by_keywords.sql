@@ -62,12 +62,14 @@ indexed AS MATERIALIZED (
         )
 ),
 
--- Those that the filters leave, of all dialogs: who reads a dialog in its order names it, and who
--- looks up an id does not, so that no index but conversation_pkey serves a look-up.
+-- Conversations of all dialogs, whoever's and whenever: a look-up of an id that names none of this
+-- can only be served by conversation_pkey, whatever the planner knows of the tenant.
 matching AS NOT MATERIALIZED (
     SELECT
         c.id,
         c.dialog_id,
+        c.user_id,
+        c.exp_user_id,
         c.name,
         left(coalesce(c.name, ''), 200) AS start_of_name,
         c.tokens,
@@ -85,18 +87,6 @@ matching AS NOT MATERIALIZED (
         -- A subquery hides the id from the planner: of one that many tenants have it would expect
         -- many rows, and walk the dialog for the one that conversation_pkey finds.
         AND (:id::text IS NULL OR c.id = (SELECT :id::text))
-        AND (:user_id::text IS NULL OR c.user_id = :user_id::text)
-        AND (:exp_user_id::text IS NULL OR c.exp_user_id = :exp_user_id::text)
-        AND (
-            :from_date::timestamptz IS NULL
-            OR CASE WHEN :date_field::text = 'update_date' THEN c.update_date ELSE c.create_date END
-            >= :from_date::timestamptz
-        )
-        AND (
-            :before_date::timestamptz IS NULL
-            OR CASE WHEN :date_field::text = 'update_date' THEN c.update_date ELSE c.create_date END
-            < :before_date::timestamptz
-        )
         AND (
             :after_id::text IS NULL
             OR CASE
@@ -136,6 +126,35 @@ matching AS NOT MATERIALIZED (
         )
 ),
 
+-- Those of the dialog that the filters leave.
+listed AS NOT MATERIALIZED (
+    SELECT
+        c.id,
+        c.name,
+        c.start_of_name,
+        c.tokens,
+        c.duration,
+        c.round,
+        c.thumb_up,
+        c.create_date,
+        c.update_date,
+        c.entries
+    FROM matching AS c
+    WHERE c.dialog_id = :dialog_id::text
+        AND (:user_id::text IS NULL OR c.user_id = :user_id::text)
+        AND (:exp_user_id::text IS NULL OR c.exp_user_id = :exp_user_id::text)
+        AND (
+            :from_date::timestamptz IS NULL
+            OR CASE WHEN :date_field::text = 'update_date' THEN c.update_date ELSE c.create_date END
+            >= :from_date::timestamptz
+        )
+        AND (
+            :before_date::timestamptz IS NULL
+            OR CASE WHEN :date_field::text = 'update_date' THEN c.update_date ELSE c.create_date END
+            < :before_date::timestamptz
+        )
+),
+
 -- Which way is taken. Few conversations, of few messages, are read in order to the end.
 way AS MATERIALIZED (
     SELECT
@@ -152,8 +171,7 @@ way AS MATERIALIZED (
                 SELECT count(*) <= 1000 AND coalesce(sum(f.entries), 0) <= 10000
                 FROM (
                     SELECT m.entries
-                    FROM matching AS m
-                    WHERE m.dialog_id = :dialog_id::text
+                    FROM listed AS m
                     ORDER BY -- by an index of the dialog, and not by a scan of the table
                         m.create_date DESC,
                         m.id DESC
@@ -188,9 +206,8 @@ in_order AS MATERIALIZED (
                 m.id,
                 m.name,
                 m.entries
-            FROM matching AS m
-            WHERE m.dialog_id = :dialog_id::text
-                AND NOT (SELECT y.by_index FROM way AS y)
+            FROM listed AS m
+            WHERE NOT (SELECT y.by_index FROM way AS y)
             ORDER BY
                 CASE WHEN :orderby::text = 'name' AND :desc::boolean THEN m.start_of_name END DESC,
                 CASE WHEN :orderby::text = 'name' AND NOT :desc::boolean THEN m.start_of_name END,
@@ -275,6 +292,8 @@ found AS MATERIALIZED (
             SELECT
                 m.id,
                 m.dialog_id,
+                m.user_id,
+                m.exp_user_id,
                 m.start_of_name,
                 m.tokens,
                 m.duration,
@@ -288,6 +307,18 @@ found AS MATERIALIZED (
             OFFSET 0
         ) AS c
     WHERE c.dialog_id = :dialog_id::text
+        AND (:user_id::text IS NULL OR c.user_id = :user_id::text)
+        AND (:exp_user_id::text IS NULL OR c.exp_user_id = :exp_user_id::text)
+        AND (
+            :from_date::timestamptz IS NULL
+            OR CASE WHEN :date_field::text = 'update_date' THEN c.update_date ELSE c.create_date END
+            >= :from_date::timestamptz
+        )
+        AND (
+            :before_date::timestamptz IS NULL
+            OR CASE WHEN :date_field::text = 'update_date' THEN c.update_date ELSE c.create_date END
+            < :before_date::timestamptz
+        )
 ),
 
 page AS (
@@ -328,20 +359,18 @@ page AS (
 
 scanned AS MATERIALIZED (
     SELECT m.id
-    FROM matching AS m
+    FROM listed AS m
     WHERE (SELECT y.by_scan FROM way AS y)
-        AND m.dialog_id = :dialog_id::text
         AND (
             strpos(conversation_store.fold(m.id), conversation_store.fold(:keywords::text)) > 0
             OR strpos(conversation_store.fold(m.name), conversation_store.fold(:keywords::text)) > 0
         )
     UNION
     SELECT c.id
-    FROM matching AS c
+    FROM listed AS c
     INNER JOIN conversation_store.conversation_message AS m
         ON c.id = m.conversation_id AND c.entries >= m.position
     WHERE (SELECT y.by_scan FROM way AS y)
-        AND c.dialog_id = :dialog_id::text
         AND m.tenant_id = :tenant_id::text
         AND strpos(
             conversation_store.fold(conversation_store.message_text(m.body)),

@@ -48,11 +48,13 @@ indexed AS MATERIALIZED (
         )
 ),
 
--- Those that the filters leave, of all dialogs, see get_list_by_keywords.sql.
+-- Conversations of all dialogs, whoever's and whenever, see get_list_by_keywords.sql.
 matching AS NOT MATERIALIZED (
     SELECT
         c.id,
         c.dialog_id,
+        c.user_id,
+        c.exp_user_id,
         c.name,
         c.create_date,
         CASE WHEN c.message_count >= 0 THEN c.message_count ELSE 1 END AS entries
@@ -61,20 +63,13 @@ matching AS NOT MATERIALIZED (
     WHERE (:tenant_id::text IS NOT NULL OR conversation_store.force_custom_plan(c.id))
         AND c.tenant_id = :tenant_id::text
         AND (
-            (:user_id::text IS NULL AND :exp_user_id::text IS NULL)
-            OR c.user_id = :user_id::text
-            OR c.exp_user_id = :exp_user_id::text
-        )
-        AND (:from_date::timestamptz IS NULL OR c.create_date >= :from_date::timestamptz)
-        AND (:before_date::timestamptz IS NULL OR c.create_date < :before_date::timestamptz)
-        AND (
             :after_id::text IS NULL
             OR (c.create_date, c.id) < (:after_key::text::timestamptz, :after_id::text)
         )
 ),
 
--- In the dialogs that are asked for. The condition on the date is that of the index, see stats.sql.
-in_dialogs AS NOT MATERIALIZED (
+-- Those of the dialogs that the filters leave. The condition on the date is that of the index, see stats.sql.
+listed AS NOT MATERIALIZED (
     SELECT
         m.id,
         m.name,
@@ -88,6 +83,13 @@ in_dialogs AS NOT MATERIALIZED (
             OR (cardinality(:dialog_ids::text[]) = 1 AND m.dialog_id = (:dialog_ids::text[])[1])
             OR (cardinality(:dialog_ids::text[]) <> 1 AND m.dialog_id = ANY(:dialog_ids::text[]))
         )
+        AND (
+            (:user_id::text IS NULL AND :exp_user_id::text IS NULL)
+            OR m.user_id = :user_id::text
+            OR m.exp_user_id = :exp_user_id::text
+        )
+        AND (:from_date::timestamptz IS NULL OR m.create_date >= :from_date::timestamptz)
+        AND (:before_date::timestamptz IS NULL OR m.create_date < :before_date::timestamptz)
 ),
 
 -- Which way is taken. Few conversations, of few messages, are read in order to the end.
@@ -104,7 +106,7 @@ way AS MATERIALIZED (
                 SELECT count(*) <= 1000 AND coalesce(sum(f.entries), 0) <= 10000
                 FROM (
                     SELECT m.entries
-                    FROM in_dialogs AS m
+                    FROM listed AS m
                     ORDER BY -- by the index of the order, and not by a scan of the table
                         m.create_date DESC,
                         m.id DESC
@@ -138,7 +140,7 @@ in_order AS MATERIALIZED (
                 m.id,
                 m.name,
                 m.entries
-            FROM in_dialogs AS m
+            FROM listed AS m
             WHERE NOT (SELECT y.by_index FROM way AS y)
             ORDER BY
                 m.create_date DESC,
@@ -205,6 +207,8 @@ page AS (
             LATERAL (
                 SELECT
                     m.id,
+                    m.user_id,
+                    m.exp_user_id,
                     m.create_date,
                     -- Entries beyond the count are left from longer lists and do not count.
                     (
@@ -217,6 +221,13 @@ page AS (
                 OFFSET 0
             ) AS c
         WHERE c.position IS NOT NULL
+            AND (
+                (:user_id::text IS NULL AND :exp_user_id::text IS NULL)
+                OR c.user_id = :user_id::text
+                OR c.exp_user_id = :exp_user_id::text
+            )
+            AND (:from_date::timestamptz IS NULL OR c.create_date >= :from_date::timestamptz)
+            AND (:before_date::timestamptz IS NULL OR c.create_date < :before_date::timestamptz)
         ORDER BY
             c.create_date DESC,
             c.id DESC

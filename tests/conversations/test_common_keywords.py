@@ -209,6 +209,7 @@ def test_a_filter_that_leaves_few_conversations_has_no_other_read(filled: str, w
 def test_a_dialog_that_the_statistics_do_not_know_has_each_row_read_once(
     server: Server, postgresql_noproc: NoopExecutor, analyzed: bool
 ) -> None:
+    unread: Any = {"include_messages": False, "include_reference": False}
     with new_database(server, template=postgresql_noproc.template_dbname) as conninfo:
         with psycopg.connect(conninfo, autocommit=True) as connection:
             if analyzed:
@@ -220,16 +221,21 @@ def test_a_dialog_that_the_statistics_do_not_know_has_each_row_read_once(
                 connection.execute("ANALYZE")
             connection.execute("INSERT INTO conversation_store.dialog (id, tenant_id) VALUES ('d', 't')")
             connection.execute(
-                "INSERT INTO conversation_store.conversation (id, tenant_id, dialog_id, message_count)"
-                " SELECT 'c' || n, 't', 'd', 1 FROM generate_series(1, 3000) AS n"
+                "INSERT INTO conversation_store.conversation (id, tenant_id, dialog_id, message_count, user_id)"
+                " SELECT 'c' || n, 't', 'd', 1, 'u' FROM generate_series(1, 3000) AS n"
             )
             connection.execute(
                 "INSERT INTO conversation_store.conversation_message (conversation_id, position, tenant_id, dialog_id, body)"
-                " SELECT 'c' || n, 1, 't', 'd', '{\"content\": \"common\"}' FROM generate_series(1, 3000) AS n"
+                " SELECT 'c' || n, 1, 't', 'd', json_build_object('content', CASE WHEN n % 3 = 0 THEN 'common, rare' ELSE"
+                " 'common' END) FROM generate_series(1, 3000) AS n"
             )
         for call in (
-            lambda s: s.conversations.get_list("d", "t", keywords="common", include_messages=False),
+            lambda s: s.conversations.get_list("d", "t", keywords="common", **unread),
+            lambda s: s.conversations.get_list("d", "t", keywords="common", user_id="u", **unread),
+            lambda s: s.conversations.get_list("d", "t", keywords="common", from_date="2024-01-01", **unread),
             lambda s: s.conversations.search("common", tenant_id="t"),
+            lambda s: s.conversations.search("common", tenant_id="t", user_id="u"),
+            lambda s: s.conversations.search("rare", tenant_id="t", user_id="u", from_date="2024-01-01"),
         ):
             assert rows_read(conninfo, call) <= 20 * 3_000
 
