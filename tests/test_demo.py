@@ -54,7 +54,7 @@ def test_every_step_is_shown_with_its_files_and_no_turn_is_lost(server: Server, 
     assert "Find '可以'" in done.stdout
     assert "read with await: the conversation as it was saved" in done.stdout
     assert "█" in done.stdout
-    for step in ("conversation.save", "api_token.save", "api_token.authenticate", "conversation.get_list",
+    for step in ("conversation.save", "api_token.save", "api_token.authenticate", "conversation.get_list_by_keywords",
                  "conversation.append_round", "conversation.get_by_id", "conversation.stats"):  # fmt: skip
         assert step in load_all()
         assert f"sql/{step.replace('.', '/')}.sql" in done.stdout
