@@ -68,9 +68,10 @@ def fill(conninfo: str) -> None:
         )
         connection.execute(
             "INSERT INTO conversation_store.conversation_message"
-            " (conversation_id, position, tenant_id, dialog_id, body) SELECT c.id, p, c.tenant_id, c.dialog_id, json_build_object("
-            " 'role', CASE p % 2 WHEN 1 THEN 'user' ELSE 'assistant' END, 'content', (SELECT string_agg(words[1 +"
-            " abs(hashtext(c.id || p || g)) % 16], ' ') FROM generate_series(1, 25) AS g))"
+            # As the store writes JSON, without blanks.
+            " (conversation_id, position, tenant_id, dialog_id, body) SELECT c.id, p, c.tenant_id, c.dialog_id, format("
+            '\'{"role":"%s","content":"%s"}\', CASE p % 2 WHEN 1 THEN \'user\' ELSE \'assistant\' END, (SELECT string_agg(words[1 +'
+            " abs(hashtext(c.id || p || g)) % 16], ' ') FROM generate_series(1, 25) AS g))::json"
             " FROM conversation_store.conversation AS c, generate_series(1, 4) AS p, (SELECT ARRAY['index', 'search',"
             " 'document', '知道', '检索', '电影', '导演', '上映', '酒店', 'answer', 'question', 'model', 'museum', 'garden',"
             " 'river', '音乐'] AS words) AS w"

@@ -188,6 +188,36 @@ way AS MATERIALIZED (
     ) AS w
 ),
 
+-- Every message of the dialog is read, in whatever order is fastest.
+scanned AS MATERIALIZED (
+    SELECT m.id
+    FROM listed AS m
+    WHERE (SELECT y.by_scan FROM way AS y)
+        AND (
+            strpos(conversation_store.fold(m.id), conversation_store.fold(:keywords::text)) > 0
+            OR strpos(conversation_store.fold(m.name), conversation_store.fold(:keywords::text)) > 0
+        )
+    UNION
+    SELECT c.id
+    FROM listed AS c
+    INNER JOIN conversation_store.conversation_message AS m
+        ON c.id = m.conversation_id AND c.entries >= m.position
+    WHERE (SELECT y.by_scan FROM way AS y)
+        AND m.tenant_id = :tenant_id::text
+        AND strpos(
+            conversation_store.fold(conversation_store.message_text(m.body)),
+            conversation_store.fold(:keywords::text)
+        ) > 0
+),
+
+-- Whether that found so few that they make the page.
+scan AS MATERIALIZED (
+    SELECT
+        y.by_scan
+        AND (SELECT count(*) FROM (SELECT 1 FROM scanned LIMIT 1001) AS s) <= 1000 AS is_short
+    FROM way AS y
+),
+
 -- The conversations in the order of the page that have the keyword. The order is a ladder: every
 -- step but the chosen one folds away, and what is left is the order of an index.
 in_order AS MATERIALIZED (
@@ -208,6 +238,7 @@ in_order AS MATERIALIZED (
                 m.entries
             FROM listed AS m
             WHERE NOT (SELECT y.by_index FROM way AS y)
+                AND NOT (SELECT q.is_short FROM scan AS q)
             ORDER BY
                 CASE WHEN :orderby::text = 'name' AND :desc::boolean THEN m.start_of_name END DESC,
                 CASE WHEN :orderby::text = 'name' AND NOT :desc::boolean THEN m.start_of_name END,
@@ -262,6 +293,7 @@ in_order AS MATERIALIZED (
 ordered AS MATERIALIZED (
     SELECT
         NOT y.by_index
+        AND NOT (SELECT q.is_short FROM scan AS q)
         AND (NOT y.is_bounded OR (SELECT count(*) FROM in_order) = a.needed) AS is_page
     FROM way AS y
     CROSS JOIN asked AS a
@@ -285,7 +317,14 @@ found AS MATERIALIZED (
             min(i.position) AS position
         FROM indexed AS i
         WHERE NOT (SELECT o.is_page FROM ordered AS o)
+            AND NOT (SELECT y.by_scan FROM way AS y)
         GROUP BY i.id
+        UNION ALL
+        SELECT
+            s.id,
+            0
+        FROM scanned AS s
+        WHERE (SELECT q.is_short FROM scan AS q)
     ) AS h
     CROSS JOIN
         LATERAL (
@@ -355,27 +394,6 @@ page AS (
             f.id
         LIMIT :limit::bigint OFFSET :offset::bigint
     ) AS p
-),
-
-scanned AS MATERIALIZED (
-    SELECT m.id
-    FROM listed AS m
-    WHERE (SELECT y.by_scan FROM way AS y)
-        AND (
-            strpos(conversation_store.fold(m.id), conversation_store.fold(:keywords::text)) > 0
-            OR strpos(conversation_store.fold(m.name), conversation_store.fold(:keywords::text)) > 0
-        )
-    UNION
-    SELECT c.id
-    FROM listed AS c
-    INNER JOIN conversation_store.conversation_message AS m
-        ON c.id = m.conversation_id AND c.entries >= m.position
-    WHERE (SELECT y.by_scan FROM way AS y)
-        AND m.tenant_id = :tenant_id::text
-        AND strpos(
-            conversation_store.fold(conversation_store.message_text(m.body)),
-            conversation_store.fold(:keywords::text)
-        ) > 0
 ),
 
 counted AS MATERIALIZED (
