@@ -4,13 +4,13 @@
 -- What get_list and list_after run when keywords are given. There are three ways to the page:
 --
 -- 1. by_index: conversation_message_search_idx and conversation_search_idx find the hits. So for
---    a rare keyword, of at most 1,000 hits, and for every exact total where a bitmap of the
---    hits has room in work_mem.
+--    a rare keyword, of at most 1,000 hits, and for an exact total where a bitmap of the hits has
+--    room in work_mem.
 -- 2. in_order: for a common keyword the conversations are read in the order of the page, their
 --    messages until one has the keyword, until the page is full. Where the indexes can be
 --    read after it, this is bounded: a word that only old conversations have is found by them.
--- 3. by_scan: every message of the dialog is read, for an exact total that no index can give,
---    such as that of a single character.
+-- 3. by_scan: every message of the dialog is read, for an exact total that no index can give, such
+--    as that of a single character, or that nearly all conversations have.
 --
 -- One row with NULLs and the total when the page is empty.
 -- returns: many
@@ -158,9 +158,13 @@ listed AS NOT MATERIALIZED (
 -- Which way is taken. Few conversations, of few messages, are read in order to the end.
 way AS MATERIALIZED (
     SELECT
-        w.is_rare OR (w.is_exact AND w.has_keys AND w.has_room AND NOT w.are_few) AS by_index,
-        w.is_exact AND NOT w.is_rare AND NOT w.are_few AND NOT (w.has_keys AND w.has_room) AS by_scan,
-        NOT w.are_few AND w.has_keys AND w.has_room AS is_bounded
+        w.is_rare
+        OR (w.is_exact AND w.has_keys AND w.has_room AND NOT w.are_few AND NOT w.is_dense) AS by_index,
+        w.is_exact
+        AND NOT w.is_rare
+        AND NOT w.are_few
+        AND (NOT w.has_keys OR NOT w.has_room OR w.is_dense) AS by_scan,
+        NOT w.is_exact AND NOT w.are_few AND w.has_keys AND w.has_room AS is_bounded
     FROM (
         SELECT
             r.is_rare,
@@ -177,7 +181,32 @@ way AS MATERIALIZED (
                         m.id DESC
                     LIMIT 1001
                 ) AS f
-            ) AS are_few
+            ) AS are_few,
+            -- Where four of five conversations have it, a scan is faster than the hits.
+            NOT r.is_rare AND a.is_exact AND (
+                SELECT count(*) >= 40
+                FROM (
+                    SELECT
+                        d.id,
+                        d.entries
+                    FROM listed AS d
+                    ORDER BY
+                        d.create_date DESC,
+                        d.id DESC
+                    LIMIT 50
+                ) AS n
+                WHERE EXISTS (
+                        SELECT 1
+                        FROM conversation_store.conversation_message AS m
+                        WHERE m.tenant_id = :tenant_id::text
+                            AND m.conversation_id = n.id
+                            AND m.position <= n.entries
+                            AND strpos(
+                                conversation_store.fold(conversation_store.message_text(m.body)),
+                                conversation_store.fold(:keywords::text)
+                            ) > 0
+                    )
+            ) AS is_dense
         FROM asked AS a
         CROSS JOIN (
             SELECT
