@@ -182,7 +182,8 @@ way AS MATERIALIZED (
                     LIMIT 1001
                 ) AS f
             ) AS are_few,
-            -- Where four of five conversations have it, a scan is faster than the hits.
+            -- Where four of five of the newest conversations have the keyword, a scan is faster
+            -- than reading the hits.
             NOT r.is_rare AND a.is_exact AND (
                 SELECT count(*) >= 40
                 FROM (
@@ -217,7 +218,7 @@ way AS MATERIALIZED (
     ) AS w
 ),
 
--- Every message of the dialog is read, in whatever order is fastest.
+-- Every message of the listed conversations is read, in whatever order is fastest.
 scanned AS MATERIALIZED (
     SELECT m.id
     FROM listed AS m
@@ -239,7 +240,7 @@ scanned AS MATERIALIZED (
         ) > 0
 ),
 
--- Whether that found so few that they make the page.
+-- Whether the scan found so few conversations that they are sorted for the page.
 scan AS MATERIALIZED (
     SELECT
         y.by_scan
@@ -310,7 +311,7 @@ in_order AS MATERIALIZED (
                     ) > 0
             )
         )
-    -- All of a few, for an exact total.
+    -- Without a limit where few conversations are read to the end for an exact total.
     LIMIT (
         SELECT CASE WHEN NOT a.is_exact THEN a.needed WHEN y.by_scan THEN a.page_end END
         FROM way AS y
@@ -318,7 +319,7 @@ in_order AS MATERIALIZED (
     )
 ),
 
--- Whether they are the page, or the bound came first.
+-- Whether what was read in order makes the page. It does not where a bound ended the reading.
 ordered AS MATERIALIZED (
     SELECT
         NOT y.by_index

@@ -172,7 +172,7 @@ in_order AS MATERIALIZED (
     LIMIT :limit::bigint
 ),
 
--- Whether they are the page, or the bound came first.
+-- Whether what was read in order makes the page. It does not where a bound ended the reading.
 ordered AS MATERIALIZED (
     SELECT
         NOT y.by_index
