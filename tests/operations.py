@@ -28,7 +28,7 @@ from conversation_store.models import (
     Tenant,
     UpdatedConversation,
 )
-from conversation_store.ragflow import _reader as reader
+from conversation_store.ragflow import _source_rows as source_rows
 from support.operation import Operation, ids, op
 
 
@@ -117,13 +117,13 @@ FILES: Mapping[str, File] = {
     "dialog.query": File(Dialog, ["dialog_tenant_id_id_idx"]),
     "dialog.save": File(Dialog, ["dialog_pkey"]),
     "dialog.update_by_id": File(None, [], DIALOG),
-    "ragflow.api_tokens": File(reader.SourceToken),
-    "ragflow.conversation_ids": File(reader.SourceConversationId, ["api_4_conversation_pkey"]),
-    "ragflow.conversations": File(reader.SourceConversation, ["api_4_conversation_pkey"]),
-    "ragflow.dialogs": File(reader.SourceDialog, ["dialog_pkey"]),
-    "ragflow.settings": File(reader.SourceSettings),
-    "ragflow.tables": File(reader.SourceTable),
-    "ragflow.user_canvas": File(reader.SourceDialog, ["user_canvas_pkey", "dialog_pkey"]),
+    "ragflow.api_tokens": File(source_rows.SourceToken),
+    "ragflow.conversation_ids": File(source_rows.SourceConversationId, ["api_4_conversation_pkey"]),
+    "ragflow.conversations": File(source_rows.SourceConversation, ["api_4_conversation_pkey"]),
+    "ragflow.dialogs": File(source_rows.SourceDialog, ["dialog_pkey"]),
+    "ragflow.settings": File(source_rows.SourceSettings),
+    "ragflow.tables": File(source_rows.SourceTable),
+    "ragflow.user_canvas": File(source_rows.SourceDialog, ["user_canvas_pkey", "dialog_pkey"]),
 }
 
 

@@ -40,6 +40,7 @@ PYTHON_TYPES: dict[str, Any] = {
     "boolean": bool,
     "date": date,
     "timestamp with time zone": datetime,
+    "timestamp without time zone": datetime,  # of RAGFlow alone
     "text": str,
     "json": Any,
 }

@@ -140,10 +140,10 @@ def test_each_of_the_alternative_indexes_serves_the_statement(
 
 # The pages of an import, with the values of their parameters.
 RAGFLOW_PAGES: Mapping[str, Sequence[Any]] = {
-    "ragflow.dialogs": ["UTC", "", 10],
-    "ragflow.user_canvas": ["UTC", "", 10],
+    "ragflow.dialogs": ["", 10],
+    "ragflow.user_canvas": ["", 10],
     "ragflow.conversation_ids": ["", 10],
-    "ragflow.conversations": ["UTC", "{a}"],
+    "ragflow.conversations": ["{a}"],
 }
 
 

@@ -16,11 +16,11 @@ SELECT
     -- What lies outside of the calendar is no date.
     CASE
         WHEN s.create_date::timestamp BETWEEN '0001-01-02' AND '9999-12-30'
-            THEN s.create_date::timestamp AT TIME ZONE :time_zone::text
+            THEN s.create_date::timestamp
     END AS create_date,
     CASE
         WHEN s.update_date::timestamp BETWEEN '0001-01-02' AND '9999-12-30'
-            THEN s.update_date::timestamp AT TIME ZONE :time_zone::text
+            THEN s.update_date::timestamp
     END AS update_date,
     coalesce(s.create_date::timestamp, 'infinity')::text AS position
 FROM public.api_token AS s

@@ -1,8 +1,7 @@
 /* ragflow.conversations */
 -- Return the conversations with these ids, their JSON as the text that it is there.
 --
--- Run on the database to move from. Its dates are the wall clock of its server, which
--- :time_zone names.
+-- Run on the database to move from. Its dates are the wall clock of its server.
 -- returns: many
 
 SELECT
@@ -26,11 +25,11 @@ SELECT
     -- What lies outside of the calendar is no date.
     CASE
         WHEN s.create_date::timestamp BETWEEN '0001-01-02' AND '9999-12-30'
-            THEN s.create_date::timestamp AT TIME ZONE :time_zone::text
+            THEN s.create_date::timestamp
     END AS create_date,
     CASE
         WHEN s.update_date::timestamp BETWEEN '0001-01-02' AND '9999-12-30'
-            THEN s.update_date::timestamp AT TIME ZONE :time_zone::text
+            THEN s.update_date::timestamp
     END AS update_date
 FROM public.api_4_conversation AS s
 WHERE s.id = ANY(:ids::text[])

@@ -1,8 +1,7 @@
 /* ragflow.dialogs */
 -- List one page of the assistants.
 --
--- Run on the database to move from. Its dates are the wall clock of its server, which
--- :time_zone names.
+-- Run on the database to move from. Its dates are the wall clock of its server.
 -- returns: many
 
 SELECT
@@ -15,11 +14,11 @@ SELECT
     -- What lies outside of the calendar is no date.
     CASE
         WHEN s.create_date::timestamp BETWEEN '0001-01-02' AND '9999-12-30'
-            THEN s.create_date::timestamp AT TIME ZONE :time_zone::text
+            THEN s.create_date::timestamp
     END AS create_date,
     CASE
         WHEN s.update_date::timestamp BETWEEN '0001-01-02' AND '9999-12-30'
-            THEN s.update_date::timestamp AT TIME ZONE :time_zone::text
+            THEN s.update_date::timestamp
     END AS update_date
 FROM public.dialog AS s
 WHERE :after_id::text IS NULL

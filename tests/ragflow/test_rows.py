@@ -16,7 +16,7 @@ from support.both_apis import AsyncApi, SyncApi
 from support.ragflow_rows import (
     CONVERSATIONS,
     DATES,
-    IN_UTC,
+    IN_MILLISECONDS,
     SAME,
     TOKENS,
     USUAL,
@@ -92,7 +92,7 @@ def test_every_value_of_a_conversation_is_imported(imported: Import) -> None:
         if outcome == "rejected":
             continue
         read = imported.store.conversations.get_by_id(id)
-        usual = {"tenant_id": "t1", "create_date": IN_UTC, "update_date": IN_UTC}
+        usual = {"tenant_id": "t1", "create_date": IN_MILLISECONDS, "update_date": IN_MILLISECONDS}
         given = {key: value for key, value in given.items() if key not in DATES}
         wanted: dict[str, Any] = {**USUAL, **usual, **given, **changed}
         for key, value in wanted.items():
@@ -108,9 +108,9 @@ def test_every_value_of_a_conversation_is_imported(imported: Import) -> None:
 def test_dialogs_and_agents_are_imported_as_dialogs(imported: Import) -> None:
     store = imported.store
     assert [(d.id, d.tenant_id, d.name, d.create_date) for d in store.dialogs.iter()] == [
-        ("a1", "t1", "An agent", IN_UTC),
-        ("d1", "t1", "知识库", IN_UTC),
-        ("d2", "t2", None, IN_UTC),
+        ("a1", "t1", "An agent", IN_MILLISECONDS),
+        ("d1", "t1", "知识库", IN_MILLISECONDS),
+        ("d2", "t2", None, IN_MILLISECONDS),
     ]
     days = store.conversations.stats("t1", "2024-01-31", "2024-01-31", source="agent", time_zone=ZONE)
     assert [day.pv for day in days] == [1]  # a session of an agent counts
@@ -142,7 +142,7 @@ def test_an_imported_token_authenticates_for_the_same_tenant_and_dialog(imported
     }
     first = found["ragflow-one-of-the-first"]
     assert first is not None
-    assert first.create_date == IN_UTC
+    assert first.create_date == IN_MILLISECONDS
 
 
 def test_every_token_that_was_repaired_or_rejected_is_reported_without_its_secret(imported: Import) -> None:

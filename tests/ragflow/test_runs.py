@@ -17,6 +17,7 @@ from support.both_apis import AsyncApi, SyncApi
 from support.ragflow_rows import (
     CONVERSATIONS,
     DATES,
+    IN_MILLISECONDS,
     IN_UTC,
     import_and_report,
     run_import,
@@ -115,7 +116,7 @@ def test_dates_with_a_time_zone_stay_the_instants_that_they_are(api: Api, databa
     _, reports = import_and_report(api, database, database)
     assert reports == []
     with ConversationStore(database) as store:
-        assert [c.create_date for c in store.conversations.iter()] == [IN_UTC]
+        assert [c.create_date for c in store.conversations.iter()] == [IN_MILLISECONDS]
 
 
 def test_of_rows_with_the_same_id_the_first_is_imported_and_the_others_are_rejected(api: Api, database: str) -> None:

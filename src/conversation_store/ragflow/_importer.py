@@ -1,4 +1,4 @@
-"""Import of dialogs, agents, API tokens and API conversations of a RAGFlow database in PostgreSQL.
+"""Import of dialogs, agents, API tokens and API conversations of a RAGFlow database.
 
 Rows are read page by page and stored batch by batch. A row that is in the store already is skipped, so a run that was
 interrupted is resumed, and a run that was complete repeated, by running again.
@@ -8,37 +8,34 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Generator, Iterable
+from contextlib import closing
 from dataclasses import fields
-from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from datetime import datetime
+from typing import Any
 
 import psycopg
-from psycopg import IsolationLevel
 
 from conversation_store import _conversation_input as conversation_input
-from conversation_store import _dates as dates
 from conversation_store import _validation as validate
 from conversation_store._conninfo import connector
-from conversation_store._executor import AsyncExecutor, Executor
-from conversation_store._roots import AsyncConnectionRoot, ConnectionRoot
-from conversation_store._statement import many, one
 from conversation_store._token_secrets import hint_of
 from conversation_store._waiting import drive, drive_async, transact, transact_async
 from conversation_store.dialogs import checked_dialog
 from conversation_store.errors import InvalidArgument, MigrationError, StoreError
-from conversation_store.models import milliseconds
-from conversation_store.ragflow import _reader as reader
+from conversation_store.ragflow import _source_rows as source_rows
 from conversation_store.ragflow._repair import WRITER, repair
 from conversation_store.ragflow._report import Report, Reporter, Row, Totals
+from conversation_store.ragflow._source_rows import SourceConversation
+from conversation_store.ragflow._sources import Source, async_source_of, source_of
+from conversation_store.ragflow._wall_clock import WallClock
 from conversation_store.store import AsyncConversationStore, ConversationStore
 
 OnReport = Callable[[Report], object]
 OnProgress = Callable[[str, int, int | None], object]
 
 _NEEDED = ("dialog", "api_token", "api_4_conversation")
-_YEAR_2000 = 946_684_800_000
-# Never prepared, and so planned for its actual values. All of it is one transaction, which the end of the block ends.
-_SOURCE: dict[str, Any] = {"client_encoding": "UTF8", "prepare_threshold": None}
+# The tables that become dialogs, each with the file of its pages.
+_DIALOGS = {"dialog": "dialogs", "user_canvas": "user_canvas"}
 _TARGET: dict[str, Any] = {"autocommit": True, "client_encoding": "UTF8"}
 
 
@@ -64,18 +61,17 @@ def import_ragflow(
       there are, None where the server does not know.
     """
     try:
-        connect_source = connector("source", source, psycopg.Connection.connect, **_SOURCE)
+        reading = source_of("source", source)
         connect_target = connector("target", target, psycopg.Connection.connect, **_TARGET)
     finally:
         del source, target  # a report of a later error may show local variables, and they may hold a password
-    zone, limit = _check(time_zone, batch_size, on_report, on_progress)
+    clock, limit = _check(time_zone, batch_size, on_report, on_progress)
     with (
-        drive(connect_source()) as reading,
+        closing(reading),
         drive(connect_target()) as writing,
         ConversationStore(connection=writing) as store,
     ):
-        reporter = Reporter(on_report, on_progress)
-        return drive(_Import(Executor(ConnectionRoot(reading)), store, transact, zone, limit, reporter).run())
+        return drive(_Import(reading, store, transact, clock, limit, Reporter(on_report, on_progress)).run())
 
 
 async def import_ragflow_async(
@@ -89,28 +85,29 @@ async def import_ragflow_async(
 ) -> dict[str, Totals]:
     """Copy a RAGFlow database as `import_ragflow` does, on asyncio."""
     try:
-        connect_source = connector("source", source, psycopg.AsyncConnection.connect, **_SOURCE)
+        reading = async_source_of("source", source)
         connect_target = connector("target", target, psycopg.AsyncConnection.connect, **_TARGET)
     finally:
         del source, target
-    zone, limit = _check(time_zone, batch_size, on_report, on_progress)
-    async with (
-        await drive_async(connect_source()) as reading,
-        await drive_async(connect_target()) as writing,
-        AsyncConversationStore(connection=writing) as store,
-    ):
-        executor = AsyncExecutor(AsyncConnectionRoot(reading))
-        steps = _Import(executor, store, transact_async, zone, limit, Reporter(on_report, on_progress)).run()
-        return await drive_async(steps)
+    clock, limit = _check(time_zone, batch_size, on_report, on_progress)
+    try:
+        async with (
+            await drive_async(connect_target()) as writing,
+            AsyncConversationStore(connection=writing) as store,
+        ):
+            steps = _Import(reading, store, transact_async, clock, limit, Reporter(on_report, on_progress)).run()
+            return await drive_async(steps)
+    finally:
+        await reading.close()
 
 
 def _check(
     time_zone: object, batch_size: object, on_report: OnReport | None, on_progress: OnProgress | None
-) -> tuple[str, int]:
+) -> tuple[WallClock, int]:
     validate.callback("on_report", on_report)
     validate.callback("on_progress", on_progress)
     limit = validate.integer("batch_size", batch_size, minimum=1, maximum=validate.MAX_IDS)
-    return dates.time_zone("time_zone", time_zone), limit
+    return WallClock("time_zone", time_zone), limit
 
 
 class _Import:
@@ -118,20 +115,19 @@ class _Import:
 
     def __init__(
         self,
-        source: Executor | AsyncExecutor,
+        source: Source,
         store: Any,
         transact: Callable[..., Any | Awaitable[Any]],
-        zone: str,
+        clock: WallClock,
         limit: int,
         reporter: Reporter,
     ) -> None:
-        self._source: Any = source
+        self._source = source
         self._store = store
         self._transact = transact
-        self._zone = zone
+        self._clock = clock
         self._limit = limit
         self._reporter = reporter
-        self._now = milliseconds(datetime.now(UTC))
         self._estimates: dict[str, int] = {}
         # The tenant of each dialog of the source that is stored: its conversations are this tenant's.
         self._tenants: dict[str, str] = {}
@@ -140,16 +136,13 @@ class _Import:
 
     def run(self) -> Generator[Any, Any, dict[str, Totals]]:
         """Import all tables and return the totals."""
-        reading = self._source.source.connection
-        yield reading.set_isolation_level(IsolationLevel.REPEATABLE_READ)
-        yield reading.set_read_only(True)
-        yield self._source.run(one(reader.SETTINGS, reader.SourceSettings, time_zone=self._zone))
-        tables = yield self._source.run(many(reader.TABLES, reader.SourceTable, names=[*_NEEDED, "user_canvas"]))
+        yield self._source.begin(self._clock.zone)
+        tables = yield self._source.read("tables", source_rows.SourceTable, names=[*_NEEDED, "user_canvas"])
         self._estimates = {table.name: table.estimate for table in tables}
         if missing := [name for name in _NEEDED if name not in self._estimates]:
             raise MigrationError(f"the database to import has no table public.{' and no public.'.join(missing)}")
         totals = self._reporter.totals
-        for table in reader.DIALOGS:
+        for table in _DIALOGS:
             if table in self._estimates:
                 totals[table] = Totals()
                 yield from self._dialogs(table)
@@ -161,15 +154,7 @@ class _Import:
     def _dialogs(self, table: str) -> Generator[Any, Any, None]:
         after_id: str | None = None
         while page := (
-            yield self._source.run(
-                many(
-                    reader.DIALOGS[table],
-                    reader.SourceDialog,
-                    after_id=after_id,
-                    time_zone=self._zone,
-                    limit=self._limit,
-                )
-            )
+            yield self._source.read(_DIALOGS[table], source_rows.SourceDialog, after_id=after_id, limit=self._limit)
         ):
             after_id = page[-1].id
             stored: set[tuple[str, str]] = set()
@@ -242,18 +227,14 @@ class _Import:
 
     def _api_tokens(self, table: str) -> Generator[Any, Any, None]:
         after: dict[str, str | None] = dict.fromkeys(("after_position", "after_tenant_id", "after_token"))
-        while page := (
-            yield self._source.run(
-                many(reader.API_TOKENS, reader.SourceToken, **after, time_zone=self._zone, limit=self._limit)
-            )
-        ):
+        while page := (yield self._source.read("api_tokens", source_rows.SourceToken, **after, limit=self._limit)):
             last = page[-1]
             after = {"after_position": last.position, "after_tenant_id": last.tenant_id, "after_token": last.token}
             for row in page:
                 yield from self._api_token(table, row)
             self._reporter.progress(table, len(page), self._estimates)
 
-    def _api_token(self, table: str, row: reader.SourceToken) -> Generator[Any, Any, None]:
+    def _api_token(self, table: str, row: source_rows.SourceToken) -> Generator[Any, Any, None]:
         tokens = self._store.tokens
         id = f"{row.tenant_id} {hint_of(row.token)}"
         if found := (yield tokens.query(token=row.token)):
@@ -293,8 +274,8 @@ class _Import:
     def _conversations(self, table: str) -> Generator[Any, Any, None]:
         after_id: str | None = None
         while page := (
-            yield self._source.run(
-                many(reader.CONVERSATION_IDS, reader.SourceConversationId, after_id=after_id, limit=self._limit)
+            yield self._source.read(
+                "conversation_ids", source_rows.SourceConversationId, after_id=after_id, limit=self._limit
             )
         ):
             after_id = page[-1].id
@@ -311,12 +292,12 @@ class _Import:
                     self._reporter.skipped(table)
                 else:
                     self._reporter.rejected(table, row.id, "a conversation with this id belongs to another dialog")
-            statement = many(reader.CONVERSATIONS, reader.SourceConversation, ids=wanted, time_zone=self._zone)
-            rows: list[reader.SourceConversation] = (yield self._source.run(statement)) if wanted else []
-            yield from self._store_conversations(table, rows)
+            if wanted:
+                rows = yield self._source.read("conversations", SourceConversation, ids=wanted)
+                yield from self._store_conversations(table, rows)
             self._reporter.progress(table, len(page), self._estimates)
 
-    def _store_conversations(self, table: str, found: list[reader.SourceConversation]) -> Generator[Any, Any, None]:
+    def _store_conversations(self, table: str, found: list[SourceConversation]) -> Generator[Any, Any, None]:
         good: list[Row] = []
         for source in found:
             of_agent = source.source == "agent" and source.dialog_id in self._agents_rejected
@@ -341,7 +322,7 @@ class _Import:
     def _dated(
         self,
         id: str,
-        row: reader.SourceDialog | reader.SourceToken | reader.SourceConversation,
+        row: source_rows.SourceDialog | source_rows.SourceToken | SourceConversation,
         values: dict[str, Any],
     ) -> Row:
         """Return the row to import with its dates, which are the wall clock that people saw."""
@@ -349,16 +330,13 @@ class _Import:
         conflicts: list[str] = []
         for kind in ("create", "update"):
             date: datetime | None = getattr(row, f"{kind}_date")
-            time: int | None = getattr(row, f"{kind}_time")
-            plausible = time is not None and _YEAR_2000 <= time <= self._now + 86_400_000
-            if plausible and date is not None and abs(milliseconds(date) - cast(int, time)) > 1_000:
-                shown = _instant(cast(int, time)).isoformat(" ", "milliseconds")
-                conflicts.append(f"{kind}_date is {date.isoformat(' ')}, {kind}_time is {shown}")
+            read = self._clock.read(kind, date, getattr(row, f"{kind}_time"))
             if date is None:
-                date = _instant(cast(int, time)) if plausible else None
-                instead = f"{kind}_time" if plausible else "the date of its creation" if kind == "update" else "now"
-                repairs.append(f"it had no usable {kind}_date and got {instead}")
-            values[f"{kind}_date"] = date
+                instead = "the date of its creation" if kind == "update" else "now"
+                repairs.append(f"it had no usable {kind}_date and got {f'{kind}_time' if read.from_time else instead}")
+            if read.conflict:
+                conflicts.append(read.conflict)
+            values[f"{kind}_date"] = read.instant
         return Row(id, values, repairs, "; ".join(conflicts))
 
 
@@ -375,11 +353,7 @@ def _fits(id: str | None) -> bool:
     return id is not None and 0 < len(id) <= validate.MAX_ID
 
 
-def _instant(time: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time)
-
-
-def _conversation(row: reader.SourceConversation) -> dict[str, Any]:
+def _conversation(row: SourceConversation) -> dict[str, Any]:
     values = {field.name: getattr(row, field.name) for field in fields(row)}
     for field in ("create_time", "update_time"):
         del values[field]

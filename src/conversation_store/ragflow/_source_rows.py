@@ -1,11 +1,9 @@
-"""The rows of a RAGFlow database, and the statements that read them."""
+"""The rows of a RAGFlow database, as the statement files of each kind of server return them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-
-from conversation_store._sql_loader import load
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +72,3 @@ class SourceConversation:
     update_time: int | None
     create_date: datetime | None
     update_date: datetime | None
-
-
-SETTINGS = load("ragflow.settings")
-TABLES = load("ragflow.tables")
-DIALOGS = {"dialog": load("ragflow.dialogs"), "user_canvas": load("ragflow.user_canvas")}
-API_TOKENS = load("ragflow.api_tokens")
-CONVERSATION_IDS = load("ragflow.conversation_ids")
-CONVERSATIONS = load("ragflow.conversations")
