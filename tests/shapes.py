@@ -7,7 +7,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from conversation_store import Conversation
+from conversation_store import NO_SOURCE, Conversation
 from conversation_store.models import AppendedRound, ConversationKey, DeletedBatch, FoundToken
 from operations import BY_CHANGE, BY_CREATION, BY_DAY, BY_EXPLORER, BY_USER, SEARCH
 from support.statements import statement_of
@@ -223,6 +223,7 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
     "conversations.stats": [
         Shape(lambda s: s.conversations.stats("owner", "2024-01-01", "2024-01-31")),
         Shape(lambda s: s.conversations.stats("owner", "2020-01-01", "2029-12-31")),
+        Shape(lambda s: s.conversations.stats("owner", "2024-01-01", "2024-01-31", NO_SOURCE), shows="Index Only Scan"),
     ],
     "conversations.append_message": [
         Shape(lambda s: s.conversations.append_message("x", {"message": [1], "reference": [1]}, tenant_id="t"))

@@ -73,6 +73,36 @@ VALIDATORS: Tables = {
         ],
         [*DATE_ERRORS, (None, WRONG_TYPE, "x must be a date, a datetime or ISO 8601 text, not NoneType")],
     ),
+    "last": (
+        partial(dates.last, "x"),
+        [
+            *same(date(2024, 1, 1), EXAMPLE, EXAMPLE.replace(tzinfo=UTC)),
+            ("2024-01-01", date(2024, 1, 1)),
+            ("2024-01-01T10", datetime(2024, 1, 1, 10, 59, 59, 999999)),
+            ("20240101T1000", datetime(2024, 1, 1, 10, 0, 59, 999999)),
+            ("2024-01-01 10:00", datetime(2024, 1, 1, 10, 0, 59, 999999)),
+            ("20240101T100000", datetime(2024, 1, 1, 10, 0, 0, 999999)),
+            ("2024-01-01 10:00:00", datetime(2024, 1, 1, 10, 0, 0, 999999)),
+            ("2024-01-01T10:00:00.4", datetime(2024, 1, 1, 10, 0, 0, 499999)),
+            ("2024-01-01T10:00:00,400", datetime(2024, 1, 1, 10, 0, 0, 400999)),
+            ("2024-01-01T10:00:00.400000", datetime(2024, 1, 1, 10, 0, 0, 400000)),
+            ("2024-01-01T10:00:00.4000009", datetime(2024, 1, 1, 10, 0, 0, 400000)),
+            ("2024-01-01T10:00:00Z", datetime(2024, 1, 1, 10, 0, 0, 999999, UTC)),
+            ("2024-01-01T10:00-04:30", datetime(2024, 1, 1, 14, 30, 59, 999999, UTC)),
+            ("2024-01-01T10:00:00.5+05:30:15.5", datetime(2024, 1, 1, 4, 29, 45, 99999, UTC)),
+            ("9999-12-31T23:59:59Z", datetime.max.replace(tzinfo=UTC)),
+        ],
+        [
+            *DATE_ERRORS[:-3],
+            ("9999-12-31T23:59:59-01:00", WRONG, f"x {AFTER_YEAR_9999}".replace("59-01", r"59.999999-01")),
+            (
+                "9999-12-31T23-00:01",
+                WRONG,
+                "x must lie in the years 1 to 9999 in UTC, not 9999-12-31T23:59:59.999999-00:01",
+            ),
+            *[(text, WRONG, f"x {ISO} '{text}'") for text in ("2024-01-01T10:00:00.", "2024-01-01T1")],
+        ],
+    ),
     "needed": (
         partial(dates.needed, "x"),
         [*same(date(2024, 1, 1), EXAMPLE), ("2024-01-01", date(2024, 1, 1))],
@@ -145,6 +175,7 @@ VALIDATORS: Tables = {
             (datetime(2024, 1, 1, tzinfo=UTC), "2024-01-01 00:00:00.000001+00:00"),
             (date.max, "10000-01-01 00:00:00 Asia/Tokyo"),
             (datetime.max, "10000-01-01 00:00:00 Asia/Tokyo"),
+            (datetime.max.replace(tzinfo=UTC), "10000-01-01 00:00:00 UTC"),
             (datetime.max - timedelta(1), "9999-12-31 00:00:00 Asia/Tokyo"),
         ],
         [],
@@ -162,6 +193,15 @@ def test_any_other_value_raises_an_error_that_names_the_argument_and_what_is_all
     validator: Validator, value: object, error: type[Exception], message: str
 ) -> None:
     assert_rejects(validator, value, error, message)
+
+
+@given(st.datetimes(), st.sampled_from(["hours", "minutes", "seconds", "milliseconds", "microseconds"]))
+def test_the_text_of_an_instant_covers_all_instants_whose_text_begins_with_it(instant: datetime, unit: str) -> None:
+    written = instant.isoformat(timespec=unit)
+    covered = dates.last("x", written)
+    assert isinstance(covered, datetime)
+    assert covered.isoformat(timespec=unit) == written
+    assert covered == datetime.max or (covered + timedelta.resolution).isoformat(timespec=unit) != written
 
 
 @given(st.datetimes() | st.dates())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, assert_type
 import pytest
 
 from conversation_store import (
+    NO_SOURCE,
     ApiToken,
     AsyncConversationStore,
     AsyncTransaction,
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
         assert_type(store.conversations.iter_ids(), Iterator[str])
         assert_type(store.conversations.export(), Iterator[str])
         assert_type(store.conversations.count(), int)
-        assert_type(store.conversations.stats("t", "2024-01-01", "2024-01-31"), list[DailyStats])
+        assert_type(store.conversations.stats("t", "2024-01-01", "2024-01-31", NO_SOURCE), list[DailyStats])
         assert_type(store.conversations.append_message("c", {"tokens": 1}, expected_revision=1), int)
         assert_type(store.conversations.append_round("c", [], turn_id=1, expected_round=1), int)
         assert_type(store.conversations.update_by_id("c", {}), int)
@@ -120,7 +121,7 @@ if TYPE_CHECKING:
         assert_type(store.conversations.iter_ids(), AsyncIterator[str])
         assert_type(store.conversations.export(), AsyncIterator[str])
         assert_type(await store.conversations.count(), int)
-        assert_type(await store.conversations.stats("t", "2024-01-01", "2024-01-31"), list[DailyStats])
+        assert_type(await store.conversations.stats("t", "2024-01-01", "2024-01-31", NO_SOURCE), list[DailyStats])
         assert_type(await store.conversations.append_message("c", {"tokens": 1}, expected_revision=1), int)
         assert_type(await store.conversations.append_round("c", [], turn_id=1, expected_round=1), int)
         assert_type(await store.conversations.update_by_id("c", {}), int)

@@ -45,7 +45,8 @@ CROSS JOIN
             -- True for every date: the condition of the index, which the planner takes only where a
             -- statement repeats it.
             AND c.create_date >= '-infinity'
-            AND (:source::text IS NULL OR c.source = :source::text)
+            -- '' stands for the conversations without a source, which may be NULL or ''.
+            AND (:source::text IS NULL OR coalesce(c.source, '') = :source::text)
     ) AS s
 WHERE :fill::boolean OR s.pv > 0
 ORDER BY d.day;

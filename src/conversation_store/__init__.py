@@ -34,6 +34,7 @@ from conversation_store.errors import (
 )
 from conversation_store.migrations import check_schema, check_schema_async, migrate, migrate_async
 from conversation_store.models import (
+    NO_SOURCE,
     NOT_READ,
     ApiToken,
     Conversation,
@@ -47,6 +48,7 @@ from conversation_store.models import (
     IssuedToken,
     LimitedList,
     MessageList,
+    NoSource,
     NotRead,
     Page,
     SearchPage,
@@ -57,6 +59,7 @@ from conversation_store.tenants import AsyncTenantRepository, TenantRepository
 
 __all__ = [
     "NOT_READ",
+    "NO_SOURCE",
     "AbortedTransaction",
     "AlreadyExists",
     "AmbiguousId",
@@ -93,6 +96,7 @@ __all__ = [
     "LimitedList",
     "MessageList",
     "MigrationError",
+    "NoSource",
     "NotAppendable",
     "NotFound",
     "NotRead",

@@ -106,6 +106,7 @@ class ConversationLists(Methods):
           read and `NOT_READ`.
         - *keywords*: looked for literally, whatever its case, in the text of messages, in ids and in names.
         - *from_date*, *to_date*: inclusive, days or instants; without an offset they are in *time_zone*, an IANA name.
+          The text of a minute or second as *to_date* covers all of it, as that of a day does.
         - *date_field*: the date that they apply to.
         - *total*: "exact"; "capped", which stops counting at *total_limit*, so that this count stands for itself and
           everything beyond; or "none", and the count is -1.

@@ -19,10 +19,12 @@ from conversation_store._statement import Described, Statement, many, optional, 
 from conversation_store._validation import Id
 from conversation_store.errors import InvalidArgument
 from conversation_store.models import (
+    NO_SOURCE,
     Conversation,
     ConversationDialog,
     ConversationKey,
     DailyStats,
+    NoSource,
 )
 
 T = TypeVar("T")
@@ -210,20 +212,26 @@ class ConversationReads(Methods):
         tenant_id: Id | None = None,
         from_date: Moment | None = None,
         to_date: Moment | None = None,
-        source: str | None = None,
+        source: str | NoSource | None = None,
         *,
         time_zone: str = "UTC",
         fill: bool = False,
     ) -> Statement[list[DailyStats]]:
         """Return a tenant's conversations summarised by the day of their creation, in order of the day.
 
-        *from_date* and *to_date* must be given. They are inclusive, days or instants, at most 3,660 days apart; without
-        an offset they are in *time_zone*, an IANA name, whose days they are. A *source* of None means every source.
-        With *fill*, days without conversations are in the list too. SQL: `sql/conversation/stats.sql`.
+        *from_date* and *to_date* must be given.
+
+        - *from_date*, *to_date*: inclusive, days or instants, at most 3,660 days apart; without an offset they are in
+          *time_zone*. The text of a minute or second as *to_date* covers all of it, as that of a day does.
+        - *source*: None is every source, and `NO_SOURCE` those conversations whose source is None or ''.
+        - *time_zone*: an IANA name, whose days they are.
+        - *fill*: when True, days without conversations are in the list too.
+
+        SQL: `sql/conversation/stats.sql`.
         """
         tenant = tenancy.needed(self._bound, tenant_id)
         zone = dates.time_zone("time_zone", time_zone)
-        since, until = dates.needed("from_date", from_date), dates.needed("to_date", to_date)
+        since, until = dates.needed("from_date", from_date), dates.needed("to_date", to_date, dates.last)
         if until.toordinal() - since.toordinal() >= _MAX_DAYS:
             raise InvalidArgument(f"to_date must be less than {_MAX_DAYS} days after from_date")
         return many(
@@ -232,10 +240,17 @@ class ConversationReads(Methods):
             tenant_id=tenant,
             from_date=dates.start(since, zone),
             before_date=dates.end(until, zone),
-            source=validate.optional_text("source", source, maximum=validate.MAX_SOURCE) or None,
+            source=_source(source),
             time_zone=zone,
             fill=validate.boolean("fill", fill),
         )
+
+
+def _source(source: object) -> str | None:
+    """Return what the statement takes: None is every source, as an empty filter is none, and '' is no source."""
+    if source is NO_SOURCE:
+        return ""
+    return validate.optional_text("source", source, maximum=validate.MAX_SOURCE) or None
 
 
 def _get_by_id(tenant: str | None, id: object, dialog_id: str | None, read: Parts) -> Described[Conversation | None]:

@@ -56,7 +56,7 @@ class ConversationSearch(Methods):
         - *dialog_ids*: only conversations of these dialogs, at most 10,000; of an empty list there are none.
         - *user_id*, *exp_user_id*: only conversations with these; with both, those that have either.
         - *from_date*, *to_date*: the creation, inclusive, days or instants; without an offset they are in *time_zone*,
-          an IANA name.
+          an IANA name. The text of a minute or second as *to_date* covers all of it, as that of a day does.
         - *items_per_page*: from 1 to the store's `max_items_per_page`.
         - *cursor*: the `next_cursor` of the page before; None begins with the newest.
 
@@ -68,15 +68,14 @@ class ConversationSearch(Methods):
         most = self._settings.max_items_per_page
         number = validate.integer("items_per_page", items_per_page, minimum=1, maximum=most)
         zone = dates.time_zone("time_zone", time_zone)
-        since, until = dates.filter_date("from_date", from_date), dates.filter_date("to_date", to_date)
+        bounds = dates.bounds(from_date, to_date, zone)
         filters: dict[str, object] = {
             "tenant_id": tenancy.needed(self._bound, tenant_id),
             "keywords": text,
             "dialog_ids": None if dialog_ids is None else validate.identifiers("dialog_ids", dialog_ids),
             "user_id": validate.optional_filter("user_id", user_id, maximum=validate.MAX_USER_ID),
             "exp_user_id": validate.optional_filter("exp_user_id", exp_user_id, maximum=validate.MAX_USER_ID),
-            "from_date": None if since is None else dates.start(since, zone),
-            "before_date": None if until is None else dates.end(until, zone),
+            **bounds,
         }
         position = cursors.read("create_date", filters, cursor)
 

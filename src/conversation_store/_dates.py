@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from functools import cache
 from typing import TypeAlias
@@ -47,34 +47,54 @@ def _zones() -> frozenset[str]:
 
 def moment(name: str, value: object) -> date | datetime:
     """Return a date for a whole day and a datetime for an instant, in UTC where it has an offset."""
+    return _exact(name, _read(name, value)[0])
+
+
+def last(name: str, value: object) -> date | datetime:
+    """Return the day, or the last instant, that a date covers.
+
+    A datetime covers itself, and a text all of its last unit, as the text of a day does: '23:59' a minute, '23:59:59' a
+    second, '23:59:59.999' a millisecond.
+    """
+    read, unit = _read(name, value)
+    # Before it is in UTC, where it may end beyond the calendar.
+    return _exact(name, read + (unit - timedelta.resolution) if unit else read)
+
+
+def _read(name: str, value: object) -> tuple[date | datetime, timedelta | None]:
+    """Return a day or an instant as it was given, and how long the last unit is of the text of an instant."""
     if is_a(value, date):
-        return _exact(name, value)
+        return value, None
     if not is_a(value, str):
         raise InvalidArgumentType(f"{name} must be a date, a datetime or ISO 8601 text, not {type(value).__name__}")
     written = str.__str__(value)
     try:
-        return date.fromisoformat(written)
+        return date.fromisoformat(written), None
     except ValueError:
         pass
-    instant = None
     try:
         # Python takes any character between date and time, ISO 8601 a T, and people a blank.
-        if re.fullmatch(r"[0-9W-]+[T ][0-9:.,Z+-]+", written, re.ASCII):
-            instant = datetime.fromisoformat(written)
+        if time := re.fullmatch(r"[0-9W-]+[T ]([0-9:]+)(?:[.,]([0-9]+))?(?:[Z+-][0-9:.,]*)?", written, re.ASCII):
+            return datetime.fromisoformat(written), _unit(*time.groups(default=""))
     except ValueError:
         pass
-    if instant is not None:
-        return _exact(name, instant)
     raise InvalidArgument(
         f"{name} must be ISO 8601, such as '2024-01-31' or '2024-01-31T12:00:00+01:00', not {shown(written)}"
     )
 
 
-def needed(name: str, value: object) -> date | datetime:
-    """Return the day or instant of an argument that has no default."""
+def _unit(whole: str, fraction: str) -> timedelta:
+    """Return how long the last unit is that a time has: its hour, its minute, its second, or a fraction of one."""
+    if fraction:
+        return timedelta(seconds=1) / 10.0 ** min(len(fraction), 6)
+    return timedelta(hours=1) / 60.0 ** (len(whole.replace(":", "")) // 2 - 1)
+
+
+def needed(name: str, value: object, read: Callable[[str, object], date | datetime] = moment) -> date | datetime:
+    """Return the day or instant of an argument that has no default, as `moment` or `last` reads it."""
     if value is None or is_empty(value):
         raise InvalidArgument(f"{name} must be given")
-    return moment(name, value)
+    return read(name, value)
 
 
 def is_empty(value: object) -> bool:
@@ -82,9 +102,14 @@ def is_empty(value: object) -> bool:
     return is_a(value, str) and not str.__len__(value)
 
 
-def filter_date(name: str, value: object) -> date | datetime | None:
-    """Return a date that a list is filtered by, or None for no filter, as which an empty text counts too."""
-    return None if value is None or is_empty(value) else moment(name, value)
+def bounds(from_date: object, to_date: object, zone: str) -> dict[str, str | None]:
+    """Return the first instant of a filter and the first one after it; for None or an empty text there is none."""
+    since = None if from_date is None or is_empty(from_date) else moment("from_date", from_date)
+    until = None if to_date is None or is_empty(to_date) else last("to_date", to_date)
+    return {
+        "from_date": None if since is None else start(since, zone),
+        "before_date": None if until is None else end(until, zone),
+    }
 
 
 def _exact(name: str, value: date) -> date | datetime:
@@ -151,4 +176,5 @@ def end(value: date | datetime, zone: str) -> str:
     try:
         return start(value + step, zone)
     except OverflowError:  # Python's calendar ends with the year 9999, the server's does not
-        return f"10000-01-01 00:00:00 {zone}"
+        is_local = not isinstance(value, datetime) or value.utcoffset() is None
+        return f"10000-01-01 00:00:00 {zone if is_local else 'UTC'}"

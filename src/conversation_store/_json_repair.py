@@ -19,7 +19,7 @@ from conversation_store._dates import exact_date
 from conversation_store._json import dump_compact
 from conversation_store._validation import MAX_BITS, MAX_DIGITS, is_a, shown, unstorable
 from conversation_store.errors import InvalidArgument, InvalidArgumentType
-from conversation_store.models import NOT_READ
+from conversation_store.models import NO_SOURCE, NOT_READ
 
 OnRepair: TypeAlias = Callable[[str, str], object]
 """Called with the path of each JSON value that was repaired, and with what was done; never with a value."""
@@ -189,7 +189,8 @@ class JsonCopier:
                 return cast(_Members, item)
             if item is NOT_READ:
                 raise InvalidArgument(f"{self.path(of_key)} was not read; read the row with it, or leave it out")
-            repaired = self._repair and next((row for row in _REPAIRED if is_a(item, row[0])), None)
+            repairable = self._repair and item is not NO_SOURCE
+            repaired = repairable and next((row for row in _REPAIRED if is_a(item, row[0])), None)
             if not repaired:
                 break
             _, what, read = repaired

@@ -75,8 +75,7 @@ class ListFilters:
     def params(self) -> dict[str, object]:
         """Return the parameters of the statement, or raise an error that names the argument."""
         zone = dates.time_zone("time_zone", self.time_zone)
-        since = dates.filter_date("from_date", self.from_date)
-        until = dates.filter_date("to_date", self.to_date)
+        bounds = dates.bounds(self.from_date, self.to_date, zone)
         user_id = validate.optional_identifier("user_id", self.user_id, maximum=validate.MAX_USER_ID)
         exp_user_id = validate.optional_identifier("exp_user_id", self.exp_user_id, maximum=validate.MAX_USER_ID)
         return {
@@ -89,8 +88,7 @@ class ListFilters:
             "exp_user_id": exp_user_id or None,
             "keywords": validate.optional_text("keywords", self.keywords, maximum=validate.MAX_KEYWORDS) or None,
             "date_field": validate.choice("date_field", self.date_field, ("create_date", "update_date")),
-            "from_date": None if since is None else dates.start(since, zone),
-            "before_date": None if until is None else dates.end(until, zone),
+            **bounds,
         }
 
 

@@ -33,6 +33,19 @@ NOT_READ: Final = NotRead.NOT_READ
 """Stands in a row for what was not asked for. None in its place is the stored JSON null."""
 
 
+class NoSource(Enum):
+    """The type of `NO_SOURCE`."""
+
+    NO_SOURCE = "NO_SOURCE"
+
+    def __repr__(self) -> str:
+        return "NO_SOURCE"
+
+
+NO_SOURCE: Final = NoSource.NO_SOURCE
+"""Stands in `conversations.stats` for conversations whose source is None or ''. There, None is every source."""
+
+
 @cache
 def _names(row_class: Any) -> list[str]:
     return [column.name for column in fields(row_class)]

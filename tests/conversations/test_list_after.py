@@ -254,6 +254,21 @@ def test_a_cursor_may_be_used_with_other_arguments_that_change_neither_filter_no
     assert [c.id for c in found] == [c.id for c in all_of_them[1:3]]
 
 
+@pytest.mark.parametrize("last", ["2024-01-03T23:59", "2024-01-03 23:59:59", "2024-01-03T23:59:59.999"])
+def test_a_to_date_of_a_whole_minute_or_second_covers_it_with_the_cursors_of_its_day(
+    store: Any, tied: tuple[str, str], last: str
+) -> None:
+    day = store.conversations.list_after(*tied, to_date="2024-01-03", items_per_page=5)
+    assert store.conversations.list_after(*tied, to_date=last, items_per_page=5) == day
+    after = [
+        store.conversations.list_after(*tied, to_date=to_date, cursor=day.next_cursor)
+        for to_date in (last, "2024-01-03")
+    ]
+    assert after[0] == after[1]
+    with pytest.raises(InvalidArgument, match=r"^cursor must be used with"):
+        store.conversations.list_after(*tied, to_date=datetime(2024, 1, 3, 23, 59, 59), cursor=day.next_cursor)
+
+
 def test_an_empty_cursor_is_no_cursor(store: Any, tied: tuple[str, str]) -> None:
     assert store.conversations.list_after(*tied, cursor="") == store.conversations.list_after(*tied)
 

@@ -120,6 +120,17 @@ def test_dates_are_inclusive_days_of_a_time_zone(store: Any, tenant: str, dialog
     assert found(store, tenant, "needle", from_date="2024-01-05T00:00", time_zone="Asia/Tokyo") == ids[4:]
 
 
+def test_a_to_date_of_a_whole_second_covers_it(store: Any, tenant: str, dialog: str) -> None:
+    created = "2024-03-05T23:59:59.400Z"
+    id = store.conversations.save(
+        dialog_id=dialog, tenant_id=tenant, message=[{"content": "needle"}], create_date=created
+    ).id
+    for covering in ("2024-03-05 23:59:59", "2024-03-06T08:59+09:00", "2024-03-05T23:59:59.4"):
+        assert found(store, tenant, "needle", to_date=covering) == [id]
+    for earlier in ("2024-03-05T23:59:58", "2024-03-05T23:59:59.399", datetime(2024, 3, 5, 23, 59, 59)):
+        assert found(store, tenant, "needle", to_date=earlier) == []
+
+
 def test_another_tenant_finds_nothing(store: Any, tenant: str, other_tenant: str, dialog: str) -> None:
     store.dialogs.save(id=dialog, tenant_id=other_tenant)
     save(store, tenant, dialog, "needle")

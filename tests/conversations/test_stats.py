@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import uuid
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from conversation_store import Conversation, ConversationStore, DailyStats, InvalidArgument
+from conversation_store import (
+    NO_SOURCE,
+    Conversation,
+    ConversationStore,
+    DailyStats,
+    InvalidArgument,
+    InvalidArgumentType,
+)
+from support.statements import store_without_server
 
 ROWS: list[tuple[int, str, str | None, int, int]] = [
     (2, "a", "web", 10, 1),
@@ -74,6 +83,43 @@ def test_an_empty_source_is_no_filter(store: Any, summarised: str, source: str |
     assert per_day(found) == [(1, 1), (2, 3), (4, 1)]
 
 
+def test_no_source_narrows_to_conversations_whose_source_is_none_or_empty(store: Any, tenant: str, dialog: str) -> None:
+    other_tenant = f"other {tenant}"
+    store.dialogs.save(id=dialog, tenant_id=other_tenant)
+    for owner in (tenant, other_tenant):
+        for source, tokens in ((None, 1), ("", 2), ("web", 4), (" ", 8)):
+            store.conversations.save(
+                dialog_id=dialog, tenant_id=owner, source=source, tokens=tokens, create_date="2024-01-01"
+            )
+    days = {"from_date": "2024-01-01", "to_date": "2024-01-01"}
+    for stats in (
+        store.conversations.stats(tenant, **days, source=NO_SOURCE),
+        store.conversations.stats(tenant, "2024-01-01", "2024-01-01", NO_SOURCE),
+        store.for_tenant(tenant).conversations.stats(**days, source=NO_SOURCE),
+        store.for_tenant(tenant).conversations.stats(**days, source=copy.deepcopy(NO_SOURCE)),
+    ):
+        assert [(day.pv, day.tokens) for day in stats] == [(2, 3)]
+    every = store.conversations.stats(tenant, **days, source=None)
+    assert [(day.pv, day.tokens) for day in every] == [(4, 15)]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda s: s.conversations.save(dialog_id="d", tenant_id="t", source=NO_SOURCE),
+        lambda s: s.conversations.append_message("c", {"source": NO_SOURCE}, tenant_id="t"),
+        lambda s: s.conversations.update_many_by_id([{"id": "c", "source": NO_SOURCE}], tenant_id="t"),
+        lambda s: s.conversations.save(dialog_id="d", tenant_id="t", message=[NO_SOURCE]),
+        lambda s: s.tokens.issue(tenant_id="t", source=NO_SOURCE),
+        lambda s: s.tokens.update_by_id(1, {"source": NO_SOURCE}, tenant_id="t"),
+    ],
+)
+def test_no_source_raises_an_invalid_argument_type_anywhere_else(call: Any) -> None:
+    for repair_json in (False, True):
+        with pytest.raises(InvalidArgumentType, match=r"source|message"):
+            call(store_without_server(repair_json=repair_json))
+
+
 def test_an_unknown_tenant_has_no_days(store: Any) -> None:
     assert store.conversations.stats("nobody", "2024-01-01", "2024-01-04") == []
 
@@ -94,6 +140,24 @@ def test_instants_cut_the_first_and_the_last_day(
     store: Any, summarised: str, from_date: str, to_date: str, expected: list[tuple[int, int]]
 ) -> None:
     assert per_day(store.conversations.stats(summarised, from_date, to_date)) == expected
+
+
+@pytest.mark.parametrize(
+    ("to_date", "expected"),
+    [
+        ("2024-03-05 23:59:59", 1),
+        ("2024-03-05T23:59", 1),
+        ("2024-03-06T07:59:59+08:00", 1),
+        ("2024-03-05T23:59:59.4Z", 1),
+        ("2024-03-05T23:59:59.399Z", 0),
+        (datetime(2024, 3, 5, 23, 59, 59), 0),
+    ],
+)
+def test_a_to_date_of_a_whole_minute_or_second_covers_it(
+    store: Any, tenant: str, dialog: str, to_date: Any, expected: int
+) -> None:
+    store.conversations.save(dialog_id=dialog, create_date="2024-03-05T23:59:59.400Z")
+    assert len(store.conversations.stats(tenant, "2024-03-05 00:00:00", to_date)) == expected
 
 
 def test_days_of_23_and_25_hours_hold_their_conversations(store: Any, tenant: str, dialog: str) -> None:

@@ -58,7 +58,18 @@ def test_the_public_names_are_these() -> None:
         ),
         *("TenantRepository", "AsyncTenantRepository", "DeletedTenant", "CursorPage", "OnProgress"),
         *("TenantStore", "AsyncTenantStore", "TenantTransaction", "AsyncTenantTransaction"),
-        *("NOT_READ", "NotRead", "LimitedList", "MessageList", "Entry", "Hit", "SearchPage", "AmbiguousId"),
+        *(
+            "NOT_READ",
+            "NotRead",
+            "NO_SOURCE",
+            "NoSource",
+            "LimitedList",
+            "MessageList",
+            "Entry",
+            "Hit",
+            "SearchPage",
+            "AmbiguousId",
+        ),
     }
 
 
