@@ -32,7 +32,7 @@ _Plain: TypeAlias = bool | int | float | str | _Members | None
 _log = logging.getLogger("conversation_store")
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Return a text without U+0000 and lone surrogates; a pair of surrogates is the character that it stands for."""
     return text.replace("\0", "\ufffd").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
@@ -207,7 +207,7 @@ class JsonCopier:
         if not self._repair:
             raise InvalidArgument(f"{self.path(of_key)} must not contain {reason}")
         self._repaired("had U+0000 or a lone surrogate, which is U+FFFD now", of_key)
-        return _storable(text)
+        return storable(text)
 
     def _repaired(self, what: str, of_key: bool = False) -> None:
         if self._on_repair is not None:

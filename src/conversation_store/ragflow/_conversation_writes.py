@@ -1,0 +1,82 @@
+"""Conversations written for RAGFlow's callers: what they give is made storable, and a stale row is recognised."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+from conversation_store import _validation as validate
+from conversation_store.ragflow._conversation_rows import CHANGES, COLUMNS, COUNTERS, STAMPS
+from conversation_store.ragflow._fields import known
+from conversation_store.ragflow._rows import Origin, Values
+from conversation_store.ragflow._settings import Settings
+
+
+def _plain(current: Settings, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values that the store takes: texts repaired, and numbers that are missing left out."""
+    values = current.repaired_texts(given)
+    for name in COUNTERS:
+        value = values.get(name)
+        if value is None:
+            values.pop(name, None)
+        elif isinstance(value, float) and not math.isfinite(value):
+            values[name] = 0
+            current.on_repair(name, "was not a finite number and is 0")
+        elif isinstance(value, bool) or (name != "duration" and isinstance(value, float) and value.is_integer()):
+            values[name] = int(value)
+    return values
+
+
+def read_new(current: Settings, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `conversations.save` of what a caller gives, without dates."""
+    values = validate.keys(name, given, COLUMNS)
+    return _plain(current, {key: value for key, value in values.items() if key not in STAMPS})
+
+
+class Writes:
+    """Writes conversations, each from the revision that it was read in where that is known."""
+
+    def __init__(self, current: Settings) -> None:
+        self._current = current
+        self._written: list[tuple[Values, Origin]] = []
+
+    def settle(self) -> None:
+        """Take the values that were written for those of their next revision, once all of it is committed."""
+        for values, origin in self._written:
+            values.origin = origin
+
+    def append_message(self, id: Any, data: Mapping[str, Any], name: str) -> int:
+        """Change the given fields and increment the round."""
+        return self._write(self._current.store.conversations.append_message, id, data, name)
+
+    def update_by_id(self, id: Any, data: Mapping[str, Any], name: str) -> int:
+        """Change the given fields."""
+        return self._write(self._current.store.conversations.update_by_id, id, data, name)
+
+    def _write(self, write: Callable[..., int], pid: Any, data: Mapping[str, Any], name: str) -> int:
+        given = validate.keys(name, data, COLUMNS)
+        id = known(pid)
+        if id is None:
+            return 0
+        origin = data.origin if isinstance(data, Values) else None
+        if origin is None and given and not given.keys() & set(CHANGES):
+            raise NotImplementedError(
+                f"{name} has nothing that can be changed: the store sets dates, append_message increments the round,"
+                " and a conversation stays in its dialog"
+            )
+        plain = _plain(self._current, given)
+        fields = {key: value for key, value in plain.items() if key == "id" or key in CHANGES}
+        if origin is None or origin.id != id:
+            return write(id, fields)
+        if not self._current.refuses_stale_writes:
+            return write(id, fields, tenant_id=origin.tenant_id)
+        revision = origin.revision
+        for values, earlier in self._written:
+            if values is data:
+                revision = earlier.revision  # written before in the same block
+        changed = write(id, fields, tenant_id=origin.tenant_id, expected_revision=revision)
+        if changed:
+            self._written.append((cast(Values, data), replace(origin, revision=revision + 1)))
+        return changed

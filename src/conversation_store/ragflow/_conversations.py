@@ -1,0 +1,289 @@
+"""The service of API conversations, under its name in RAGFlow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, time
+from typing import Any, Literal, cast
+
+from conversation_store import _validation as validate
+from conversation_store._dates import Moment
+from conversation_store.errors import InvalidArgument
+from conversation_store.models import NoSource
+from conversation_store.ragflow._conversation_rows import COLUMNS, API4Conversation, values_of
+from conversation_store.ragflow._conversation_writes import Writes, read_new
+from conversation_store.ragflow._fields import Condition, all_known, checked_conditions, known, narrowed
+from conversation_store.ragflow._service import Service, in_chunks
+from conversation_store.ragflow._settings import Settings, settings
+
+
+class API4ConversationService(Service[API4Conversation]):
+    """API conversations, under the names and with the arguments of RAGFlow's service."""
+
+    model = API4Conversation
+
+    @classmethod
+    def get_by_id(cls, pid: Any) -> tuple[Literal[True], API4Conversation] | tuple[Literal[False], None]:
+        """Return True and the conversation with this id, or False and None; an outage raises.
+
+        SQL: `sql/conversation/get_by_id.sql`.
+        """
+        current, id = settings(), known(pid)
+        row = None if id is None else current.store.conversations.get_by_id(id)
+        return (False, None) if row is None else (True, API4Conversation.of(values_of(current, row)))
+
+    @classmethod
+    def get_by_ids(cls, pids: Iterable[Any], cols: Iterable[Any] | None = None) -> list[API4Conversation]:
+        """Return the conversations with these ids, with these columns or with all.
+
+        SQL: `sql/conversation/get_by_ids.sql`.
+        """
+        return API4Conversation.find([API4Conversation.id.in_(pids)], cols)
+
+    @classmethod
+    def get_list(
+        cls,
+        dialog_id: Any,
+        tenant_id: Any,
+        page_number: int,
+        items_per_page: int,
+        orderby: str,
+        desc: bool,
+        id: Any = None,
+        user_id: Any = None,
+        include_dsl: bool = True,
+        keywords: str | None = "",
+        from_date: Moment | None = None,
+        to_date: Moment | None = None,
+        exp_user_id: Any = None,
+    ) -> tuple[int, list[dict[str, Any]]]:
+        """Return how many conversations of a dialog match, and one page of them, each as a dict.
+
+        A filter that is empty is no filter. The list is that of the tenant when it has the dialog. When it has not, it
+        is empty, or with `configure(any_tenant=True)` that of the tenant that has it.
+
+        - *page_number*: from 1; 0 is 1.
+        - *orderby*: `id`, `name`, `tokens`, `duration`, `round`, `thumb_up`, or a date or time. With that of the change
+          the dates filter by it, with any other by that of the creation.
+        - *keywords*: looked for literally, whatever its case, in the text of messages, in ids and in names. One in JSON
+          syntax raises `NotImplementedError`.
+        - *from_date*, *to_date*: days or instants, both inclusive, a whole second to its end; in the configured zone.
+
+        SQL: `sql/conversation/get_list.sql`, `sql/conversation/get_list_by_date.sql`,
+        `sql/conversation/get_list_by_keywords.sql`.
+        """
+        if keywords and _JSON_MEMBER.match(keywords):
+            raise NotImplementedError(
+                "keywords finds the text of messages, and not their JSON: give the text alone, without keys and quotes"
+            )
+        current = settings()
+        dialog = known(dialog_id)
+        tenant = _tenant_of_list(current, dialog, known(tenant_id))
+        filters = {
+            name: known(value, maximum=maximum)
+            for name, value, maximum in (
+                ("id", id, validate.MAX_ID),
+                ("user_id", user_id, validate.MAX_USER_ID),
+                ("exp_user_id", exp_user_id, validate.MAX_USER_ID),
+            )
+            if value
+        }
+        if dialog is None or tenant is None or None in filters.values() or validate.unstorable(keywords or ""):
+            return 0, []
+        found = current.store.conversations.get_list(
+            dialog,
+            tenant,
+            page_number or 1,
+            items_per_page,
+            cast(Any, orderby),
+            bool(desc),
+            **cast("dict[str, Any]", filters),
+            include_dsl=bool(include_dsl),
+            keywords=keywords or "",
+            from_date=from_date,
+            to_date=_to_the_end(to_date),
+            date_field="update_date" if orderby.startswith("update_") else "create_date",
+            time_zone=current.time_zone,
+        )
+        return found.count, [values_of(current, row) for row in found.sessions]
+
+    @classmethod
+    def get_names(cls, dialog_id: Any, exp_user_id: Any) -> list[dict[str, Any]]:
+        """Return the `id` and `name` of all conversations of one explorer user, newest first.
+
+        SQL: `sql/conversation/get_names.sql`.
+        """
+        dialog, user = known(dialog_id), known(exp_user_id, maximum=validate.MAX_USER_ID)
+        if dialog is None or user is None:
+            return []
+        found = settings().store.conversations.get_names(dialog, user, limit=validate.MAX_INTEGER)
+        return [{"id": row.id, "name": row.name} for row in found]
+
+    @classmethod
+    def stats(
+        cls, tenant_id: Any, from_date: Moment, to_date: Moment, source: str | NoSource | None = None
+    ) -> list[dict[str, Any]]:
+        """Return a tenant's conversations summarised by the day of their creation, in order of the day.
+
+        Each dict has `dt` (the start of the day in the configured zone, naive), `pv`, `uv`, `tokens`, `duration`
+        (seconds), `round` and `thumb_up`. A *source* of None is every source, and `NO_SOURCE` those without one. Dates
+        are those of `get_list`. SQL: `sql/conversation/stats.sql`.
+        """
+        current, tenant = settings(), known(tenant_id)
+        if tenant is None:
+            return []
+        days = current.store.conversations.stats(
+            tenant, from_date, _to_the_end(to_date), source, time_zone=current.time_zone
+        )
+        return [
+            {
+                "dt": datetime.combine(day.dt, time()),
+                "pv": day.pv,
+                "uv": day.uv,
+                "tokens": day.tokens,
+                "duration": day.duration,
+                "round": day.round,
+                "thumb_up": day.thumb_up,
+            }
+            for day in days
+        ]
+
+    @classmethod
+    def save(cls, **values: Any) -> int:
+        """Store a conversation, and return 1.
+
+        Dates are now, whatever is given. A dialog or agent that the store does not have is created with its owner.
+        Raises `AlreadyExists`, `DialogNotFound`, and `InvalidArgument` of other names.
+        SQL: `sql/conversation/save.sql`.
+        """
+        current = settings()
+        new = read_new(current, "the conversation", values)
+        current.store.conversations.save(tenant_id=current.tenant_of(new.get("dialog_id")), **new)
+        return 1
+
+    @classmethod
+    def insert(cls, **values: Any) -> int:
+        """Store a conversation, as `save`; without an `id` it gets a random one."""
+        return cls.save(**values)
+
+    @classmethod
+    def insert_many(cls, data_list: Iterable[Mapping[str, Any]], batch_size: int = 100) -> None:
+        """Store conversations, all of them or none, each with its own mix of fields; *batch_size* is ignored.
+
+        SQL: `sql/conversation/insert_many.sql`.
+        """
+        with settings().transaction() as current:
+            rows = [read_new(current, f"data_list[{index}]", values) for index, values in enumerate(data_list)]
+            dialogs = {known(row.get("dialog_id")): row.get("dialog_id") for row in rows}
+            tenants = {id: current.tenant_of(dialog) for id, dialog in dialogs.items()}
+            current.store.conversations.insert_many(
+                {**row, "tenant_id": tenants[known(row.get("dialog_id"))]} for row in rows
+            )
+
+    @classmethod
+    def append_message(cls, id: Any, conversation: Mapping[str, Any]) -> int:
+        """Change the given fields and increment the round, at once; return 1, or 0 when there is no such conversation.
+
+        A list replaces the stored one. A whole row that was read here may be given: its dates, round and dialog are
+        ignored, and it raises `RevisionConflict` when it was changed since, unless `configure(stale_writes="allow")`.
+        SQL: `sql/conversation/append_message.sql`.
+        """
+        writes = Writes(settings())
+        changed = writes.append_message(id, conversation, "conversation")
+        writes.settle()
+        return changed
+
+    @classmethod
+    def update_by_id(cls, pid: Any, data: Mapping[str, Any]) -> int:
+        """Change the given fields and leave the round as it is; all else is as for `append_message`."""
+        writes = Writes(settings())
+        changed = writes.update_by_id(pid, data, "data")
+        writes.settle()
+        return changed
+
+    @classmethod
+    def update_many_by_id(cls, data_list: Iterable[Mapping[str, Any]]) -> None:
+        """Change the given fields of many conversations, each of which is named by its `id`, in one transaction.
+
+        One that does not exist is skipped, as it is there. A stale one raises as for `update_by_id`, and none is
+        changed. SQL: `sql/conversation/append_message.sql`.
+        """
+        with settings().transaction() as current:
+            writes = Writes(current)
+            for index, data in enumerate(data_list):
+                name = f"data_list[{index}]"
+                if "id" not in validate.keys(name, data, COLUMNS):
+                    raise InvalidArgument(f"{name} must have an id")
+                writes.update_by_id(data["id"], data, name)
+        writes.settle()
+
+    @classmethod
+    def delete_by_id(cls, pid: Any) -> int:
+        """Delete a conversation; return 1, or 0 when there is none. SQL: `sql/conversation/delete_by_id.sql`."""
+        id = known(pid)
+        return 0 if id is None else settings().store.conversations.delete_by_id(id)
+
+    @classmethod
+    def delete_by_ids(cls, pids: Iterable[Any]) -> int:
+        """Delete conversations, any number of them; return how many there were.
+
+        SQL: `sql/conversation/delete_by_ids.sql`.
+        """
+        with settings().transaction() as current:
+            return in_chunks(all_known(pids), current.store.conversations.delete_by_ids)
+
+    @classmethod
+    def delete_by_dialog_ids(cls, dialog_ids: Iterable[Any]) -> int:
+        """Delete every conversation of some dialogs, in batches; return how many there were.
+
+        SQL: `sql/conversation/delete_by_dialog_ids.sql`.
+        """
+        return in_chunks(all_known(dialog_ids), settings().store.conversations.delete_by_dialog_ids)
+
+    @classmethod
+    def filter_update(cls, filters: Sequence[Condition], update_data: Mapping[str, Any]) -> int:
+        """Change the given fields of the conversations for which all conditions hold; return how many.
+
+        SQL: `sql/conversation/append_message.sql`.
+        """
+        rows = API4Conversation.find(checked_conditions(filters))
+        with settings().transaction() as current:
+            writes = Writes(current)
+            return sum(writes.update_by_id(row.id, update_data, "update_data") for row in rows)
+
+    @classmethod
+    def filter_delete(cls, filters: Sequence[Condition]) -> int:
+        """Delete the conversations for which all conditions hold; return how many.
+
+        SQL: `sql/conversation/delete_by_ids.sql`, `sql/conversation/delete_by_dialog_ids.sql`.
+        """
+        conditions = checked_conditions(filters)
+        one_of = narrowed(conditions)
+        if all(condition.exact for condition in conditions) and one_of.keys() == {"dialog_id"}:
+            return cls.delete_by_dialog_ids(one_of["dialog_id"])
+        ids = [row.id for row in API4Conversation.find(conditions)]
+        dialogs = all_known(one_of.get("dialog_id", ()))
+        dialog = dialogs[0] if len(dialogs) == 1 else None
+        with settings().transaction() as current:
+            return in_chunks(ids, lambda some: current.store.conversations.delete_by_ids(some, dialog))
+
+
+# A keyword that is the beginning of a message in JSON.
+_JSON_MEMBER = re.compile(r'[\s{\[]*"(?:role|content|id|created_at|files|name)"\s*:')
+
+
+def _tenant_of_list(current: Settings, dialog_id: str | None, tenant_id: str | None) -> str | None:
+    """Return the tenant whose conversations of a dialog are listed."""
+    if dialog_id is None or tenant_id is None or not current.any_tenant:
+        return tenant_id
+    dialogs = current.store.dialogs
+    found = dialogs.get_by_id(dialog_id, tenant_id=tenant_id) or dialogs.get_by_id(dialog_id)
+    return None if found is None else found.tenant_id
+
+
+def _to_the_end(moment: Any) -> Any:
+    """Return the end of a whole second, as a text of it is read too."""
+    if isinstance(moment, datetime) and not moment.microsecond:
+        return moment.replace(microsecond=999_999)
+    return moment

@@ -1,0 +1,159 @@
+"""What the services are configured with, and what they make of the values of their callers."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import zoneinfo
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal, TypeAlias, cast
+
+from conversation_store import _dates as dates
+from conversation_store import _validation as validate
+from conversation_store._json_repair import OnRepair, storable
+from conversation_store._json_writer import JsonWriter
+from conversation_store._operations import settings_of
+from conversation_store.errors import DialogNotFound, InvalidArgument, InvalidArgumentType, StoreError
+from conversation_store.models import Dated
+from conversation_store.store import ConversationStore, Transaction
+
+OwnerOf: TypeAlias = Callable[[str], Any]
+"""Called with the id of a dialog or an agent that the store does not have; returns the id of its tenant, or None."""
+StaleWrites: TypeAlias = Literal["raise", "allow"]
+
+_log = logging.getLogger("conversation_store.ragflow")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the services work with: `store` repairs what it can and cuts no list."""
+
+    store: Transaction
+    time_zone: str
+    zone: zoneinfo.ZoneInfo
+    owner_of: OwnerOf | None
+    any_tenant: bool
+    refuses_stale_writes: bool
+    on_repair: OnRepair
+
+    @contextmanager
+    def transaction(self) -> Generator[Settings]:
+        """Give the same settings with a store whose calls are one transaction."""
+        with self.store.transaction() as tx:
+            yield replace(self, store=tx)
+
+    def stamps(self, row: Dated) -> dict[str, Any]:
+        """Return the times and dates of a row, as they are there."""
+        return {
+            "create_time": row.create_time,
+            "create_date": self.local(row.create_date),
+            "update_time": row.update_time,
+            "update_date": self.local(row.update_date),
+        }
+
+    def local(self, instant: datetime) -> datetime:
+        """Return the naive wall clock of an instant, in whole seconds."""
+        with suppress(OverflowError):  # at an end of the calendar
+            instant = instant.astimezone(self.zone)
+        return instant.replace(tzinfo=None, microsecond=0)
+
+    def repaired_texts(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return values in whose texts U+0000 and lone surrogates are U+FFFD, which is told."""
+        repaired = dict(values)
+        for name, value in values.items():
+            if isinstance(value, str) and validate.unstorable(value) is not None:
+                repaired[name] = storable(value)
+                self.on_repair(name, "had U+0000 or a lone surrogate, which is U+FFFD now")
+        return repaired
+
+    def tenant_of(self, dialog_id: object, tenant_id: str | None = None) -> str:
+        """Return the tenant of a dialog or agent, which is created with its owner where it is not there yet.
+
+        Raises `DialogNotFound` when it has no owner, or another one than *tenant_id*.
+        """
+        id = validate.identifier("dialog_id", dialog_id)
+        dialogs = self.store.dialogs
+        found = dialogs.get_by_id(id, tenant_id=tenant_id)
+        if found is not None:
+            return found.tenant_id
+        if self.owner_of is None:
+            raise DialogNotFound(f"there is no dialog {id!r}; configure(owner_of=…) names the tenant of a new one")
+        owner = self.owner_of(id)
+        if owner is None:
+            raise DialogNotFound(f"there is no dialog {id!r}, and owner_of({id!r}) gives no tenant")
+        owner_id = validate.identifier(f"owner_of({id!r})", owner)
+        if tenant_id not in (None, owner_id):
+            raise DialogNotFound(f"the tenant {tenant_id!r} has no dialog {id!r}; its owner is another one")
+        return dialogs.save(id=id, tenant_id=owner_id).tenant_id
+
+
+_settings: Settings | None = None
+
+
+def configure(
+    store: ConversationStore,
+    *,
+    time_zone: str = "UTC",
+    owner_of: OwnerOf | None = None,
+    any_tenant: bool = False,
+    stale_writes: StaleWrites = "raise",
+    on_repair: OnRepair | None = None,
+) -> None:
+    """Set the store that the services use, and open it; a later call replaces all of this.
+
+    - *time_zone*: the IANA name of the zone of the dates that callers give and get without an offset.
+    - *owner_of*: is called with the id of a dialog or agent that the store does not have when a session or a token of
+      it is saved, and returns its tenant, with which it is created; None for one that does not exist.
+    - *any_tenant*: whether `get_list` gives the sessions of a dialog to a tenant that has no dialog of this id, as to
+      the members of a team. The caller must have checked that they may see them.
+    - *stale_writes*: "raise" raises `RevisionConflict` when a row is written back that was changed since it was read;
+      "allow" overwrites what was changed.
+    - *on_repair*: is called with the path of each value that was repaired, and with what was done; never with values.
+      By default that of the store, or a warning in the log `conversation_store.ragflow`.
+
+    Raises the `psycopg.OperationalError` of the first attempt to connect.
+    """
+    global _settings
+    if not isinstance(cast(object, store), ConversationStore):
+        raise InvalidArgumentType(f"store must be a ConversationStore, not {type(store).__name__}")
+    zone = dates.time_zone("time_zone", time_zone)
+    validate.callback("owner_of", owner_of)
+    validate.callback("on_repair", on_repair)
+    own = settings_of(store)
+    told = on_repair or own.json.on_repair or _log_repair
+    writer = JsonWriter(own.json.max_bytes, repair=True, on_repair=told)
+    settings = Settings(
+        store=Transaction(
+            cast(Any, store)._executor, own._replace(json=writer, max_items_per_page=validate.MAX_INTEGER)
+        ),
+        time_zone=zone,
+        zone=_zone(zone),
+        owner_of=owner_of,
+        any_tenant=validate.boolean("any_tenant", any_tenant),
+        refuses_stale_writes=validate.choice("stale_writes", stale_writes, ("raise", "allow")) == "raise",
+        on_repair=told,
+    )
+    store.open()
+    atexit.register(store.close)
+    _settings = settings
+
+
+def settings() -> Settings:
+    """Return what the services are configured with."""
+    if _settings is None:
+        raise StoreError("conversation_store.ragflow.services.configure(store) must be called first")
+    return _settings
+
+
+def _log_repair(path: str, what: str) -> None:
+    _log.warning("%s %s", path, what)
+
+
+def _zone(name: str) -> zoneinfo.ZoneInfo:
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except zoneinfo.ZoneInfoNotFoundError:
+        raise InvalidArgument(f"time_zone: Python has no tables of {name}; pip install tzdata") from None
