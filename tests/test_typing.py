@@ -36,10 +36,40 @@ from conversation_store import (
     migrate_async,
 )
 from conversation_store.jsonl import Imported, export_jsonl, export_jsonl_async, import_jsonl, import_jsonl_async
-from conversation_store.ragflow import Totals, import_ragflow, import_ragflow_async
+from conversation_store.ragflow import Totals, import_ragflow, import_ragflow_async, services
+from conversation_store.ragflow.services import (
+    API4Conversation,
+    API4ConversationService,
+    APIToken,
+    APITokenService,
+)
 from operations import OPERATIONS
 
 if TYPE_CHECKING:
+
+    def ragflow_services(store: ConversationStore) -> None:
+        services.configure(store, time_zone="Asia/Shanghai", owner_of=lambda id: id, stale_writes="allow")
+        assert_type(APITokenService.used("t").execute(), int)
+        assert_type(APITokenService.query(tenant_id=1), list[APIToken])
+        assert_type(APITokenService.filter_delete([APIToken.tenant_id == 1, APIToken.token == "t"]), int)
+        assert_type(APIToken.query(beta="b"), list[APIToken])
+        token = APIToken.query(token="t")[0]
+        assert_type(token.tenant_id, str)
+        assert_type(token.beta, str | None)
+        assert_type(API4ConversationService.save(id=1, dialog_id=2), int)
+        assert_type(API4ConversationService.append_message(42, {"tokens": 100}), int)
+        assert_type(API4ConversationService.get_or_none(id=1), API4Conversation | None)
+        assert_type(
+            API4ConversationService.get_list(1, 1, 1, 10, "create_date", True), tuple[int, list[dict[str, Any]]]
+        )
+        assert_type(API4ConversationService.stats(1, "2024-01-01", "2024-01-31", NO_SOURCE), list[dict[str, Any]])
+        assert_type(API4ConversationService.cut_list([1], 2), list[tuple[int, ...]])
+        exists, row = API4ConversationService.get_by_id(1)
+        if exists and row is not None:
+            assert_type(row.round, int)
+            row.reference = [{"chunks": []}]
+            assert_type(row.to_dict(), dict[str, Any])
+
     # Each operation stands once in each of the next two functions, directly in an assert_type.
 
     def sync_operations(store: ConversationStore) -> None:

@@ -31,10 +31,10 @@ class API4Conversation(Row):
         **dict.fromkeys(COUNTERS, int),
     }
 
-    id = TextField[str]()
+    id = TextField[str](required=True)
     name = TextField["str | None"]()
-    dialog_id = TextField[str]()
-    user_id = TextField[str]()
+    dialog_id = TextField[str](required=True)
+    user_id = TextField[str](required=True)
     exp_user_id = TextField["str | None"]()
     message = JsonField[Any]()
     reference = JsonField[Any]()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, time
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from conversation_store import _validation as validate
 from conversation_store._dates import Moment
@@ -24,7 +24,7 @@ class API4ConversationService(Service[API4Conversation]):
     model = API4Conversation
 
     @classmethod
-    def get_by_id(cls, pid: Any) -> tuple[Literal[True], API4Conversation] | tuple[Literal[False], None]:
+    def get_by_id(cls, pid: Any) -> tuple[bool, API4Conversation | None]:
         """Return True and the conversation with this id, or False and None; an outage raises.
 
         SQL: `sql/conversation/get_by_id.sql`.
@@ -73,10 +73,7 @@ class API4ConversationService(Service[API4Conversation]):
         SQL: `sql/conversation/get_list.sql`, `sql/conversation/get_list_by_date.sql`,
         `sql/conversation/get_list_by_keywords.sql`.
         """
-        if keywords and _JSON_MEMBER.match(keywords):
-            raise NotImplementedError(
-                "keywords finds the text of messages, and not their JSON: give the text alone, without keys and quotes"
-            )
+        sought = _sought(keywords)
         current = settings()
         dialog = known(dialog_id)
         tenant = _tenant_of_list(current, dialog, known(tenant_id))
@@ -89,7 +86,7 @@ class API4ConversationService(Service[API4Conversation]):
             )
             if value
         }
-        if dialog is None or tenant is None or None in filters.values() or validate.unstorable(keywords or ""):
+        if dialog is None or tenant is None or sought is None or None in filters.values():
             return 0, []
         found = current.store.conversations.get_list(
             dialog,
@@ -100,10 +97,10 @@ class API4ConversationService(Service[API4Conversation]):
             bool(desc),
             **cast("dict[str, Any]", filters),
             include_dsl=bool(include_dsl),
-            keywords=keywords or "",
+            keywords=sought,
             from_date=from_date,
             to_date=_to_the_end(to_date),
-            date_field="update_date" if orderby.startswith("update_") else "create_date",
+            date_field="update_date" if str(orderby).startswith("update_") else "create_date",
             time_zone=current.time_zone,
         )
         return found.count, [values_of(current, row) for row in found.sessions]
@@ -173,13 +170,10 @@ class API4ConversationService(Service[API4Conversation]):
 
         SQL: `sql/conversation/insert_many.sql`.
         """
-        with settings().transaction() as current:
-            rows = [read_new(current, f"data_list[{index}]", values) for index, values in enumerate(data_list)]
-            dialogs = {known(row.get("dialog_id")): row.get("dialog_id") for row in rows}
-            tenants = {id: current.tenant_of(dialog) for id, dialog in dialogs.items()}
-            current.store.conversations.insert_many(
-                {**row, "tenant_id": tenants[known(row.get("dialog_id"))]} for row in rows
-            )
+        current = settings()
+        rows = [read_new(current, f"data_list[{index}]", values) for index, values in enumerate(data_list)]
+        tenants = {id: current.tenant_of(id) for id in {row.get("dialog_id") for row in rows}}
+        current.store.conversations.insert_many({**row, "tenant_id": tenants[row.get("dialog_id")]} for row in rows)
 
     @classmethod
     def append_message(cls, id: Any, conversation: Mapping[str, Any]) -> int:
@@ -271,6 +265,17 @@ class API4ConversationService(Service[API4Conversation]):
 
 # A keyword that is the beginning of a message in JSON.
 _JSON_MEMBER = re.compile(r'[\s{\[]*"(?:role|content|id|created_at|files|name)"\s*:')
+
+
+def _sought(keywords: object) -> str | None:
+    """Return the keyword of a list, empty for none, or None for one that no text has."""
+    if not isinstance(keywords, str):
+        return "" if keywords is None else validate.text("keywords", keywords)
+    if _JSON_MEMBER.match(keywords):
+        raise NotImplementedError(
+            "keywords finds the text of messages, and not their JSON: give the text alone, without keys and quotes"
+        )
+    return None if validate.unstorable(keywords) is not None else keywords
 
 
 def _tenant_of_list(current: Settings, dialog_id: str | None, tenant_id: str | None) -> str | None:

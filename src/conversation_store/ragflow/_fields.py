@@ -78,6 +78,9 @@ class Field(Generic[T]):
 
     name = ""
 
+    def __init__(self, *, required: bool = False) -> None:
+        self._required = required  # every row has a value
+
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
@@ -105,16 +108,16 @@ class Field(Generic[T]):
             return self.is_null(False)
         return self._compared(operator.ne, value)
 
-    def __lt__(self, value: T) -> Condition:
+    def __lt__(self, value: T | str) -> Condition:
         return self._compared(operator.lt, value)
 
-    def __le__(self, value: T) -> Condition:
+    def __le__(self, value: T | str) -> Condition:
         return self._compared(operator.le, value)
 
-    def __gt__(self, value: T) -> Condition:
+    def __gt__(self, value: T | str) -> Condition:
         return self._compared(operator.gt, value)
 
-    def __ge__(self, value: T) -> Condition:
+    def __ge__(self, value: T | str) -> Condition:
         return self._compared(operator.ge, value)
 
     def __lshift__(self, values: Iterable[Any]) -> Condition:
@@ -128,12 +131,14 @@ class Field(Generic[T]):
         wanted = frozenset(plain for value in values if (plain := self.plain(value)) is not None)
         return Condition(lambda row: row[name] in wanted, {name: wanted}, exact=True)
 
-    def between(self, least: T, most: T) -> Condition:
+    def between(self, least: T | str, most: T | str) -> Condition:
         """Return the condition that the value is in this range, of which both ends are part."""
         return self.__ge__(least) & self.__le__(most)
 
     def is_null(self, is_null: bool = True) -> Condition:
         """Return the condition that there is no value, or that there is one."""
+        if self._required and is_null:
+            return self.in_([])
         name = self.name
         return Condition(lambda row: (row[name] is None) is is_null)
 

@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as member
 from datetime import datetime
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 from conversation_store import _validation as validate
 from conversation_store.errors import InvalidArgument, NotFound
 from conversation_store.ragflow._fields import Condition, DateField, Field, JsonField, NumberField, checked_conditions
-
-R = TypeVar("R", bound="Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,7 @@ class Row:
         one of its members, and for a number or a date two ends of a range, of which one may be None.
         """
         given = {name: value for name, value in filters.items() if value is not None}
-        return ordered(cls, cls.find(given_conditions(cls, given)) if given else [], reverse, order_by)
+        return cls.find(given_conditions(cls, given), None, reverse, order_by) if given else []
 
     @classmethod
     def get(cls, *conditions: Condition, **filters: Any) -> Self:
@@ -129,10 +127,25 @@ class Row:
         )
 
     @classmethod
-    def find(cls, where: Sequence[Condition], cols: Iterable[Any] | None = None) -> list[Self]:
-        """Return the rows for which all conditions hold, with these columns or with all."""
+    def find(
+        cls,
+        where: Sequence[Condition],
+        cols: Iterable[Any] | None = None,
+        reverse: bool | None = None,
+        order_by: str | None = None,
+    ) -> list[Self]:
+        """Return the rows for which all conditions hold, with these columns or with all.
+
+        They are in order of a field, by default of their creation, or in any order where *reverse* is None.
+        """
         names = column_names(cls, cols)
-        return [cls.of(values.of_columns(names)) for values in cls.find_values(where)]
+        found = cls.find_values(where)
+        if reverse is not None:
+            key = order_by or "create_time"
+            sortable = [name for name, field in fields_of(cls).items() if not isinstance(field, JsonField)]
+            validate.choice("order_by", key, sortable)
+            found = sorted(found, key=lambda values: (values[key] is not None, values[key]), reverse=reverse)
+        return [cls.of(values.of_columns(names)) for values in found]
 
     @classmethod
     def find_values(cls, where: Sequence[Condition]) -> Iterable[Values]:
@@ -175,14 +188,3 @@ def _range(name: str, field: Field[Any], ends: list[Any]) -> list[Condition]:
         raise InvalidArgument(f"{name} must be one value, or a list of two, which are the ends of a range")
     least, most = ends
     return ([] if least is None else [field >= least]) + ([] if most is None else [field <= most])
-
-
-def ordered(model: type[R], rows: list[R], reverse: bool | None, order_by: str | None) -> list[R]:
-    """Return rows in order of a field, by default of their creation, or as they are where *reverse* is None."""
-    if reverse is None:
-        return rows
-    name = order_by or "create_time"
-    allowed = [name for name, field in fields_of(model).items() if not isinstance(field, JsonField)]
-    validate.choice("order_by", name, allowed)
-    rows.sort(key=lambda row: (row.to_dict()[name] is not None, row.to_dict()[name]), reverse=reverse)
-    return rows

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from conversation_store import _validation as validate
 from conversation_store.ragflow._fields import Condition, checked_conditions
-from conversation_store.ragflow._rows import Row, given_conditions, ordered
+from conversation_store.ragflow._rows import Row, given_conditions
 
 R = TypeVar("R", bound=Row)
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class Service(Generic[R]):
         cls, cols: Iterable[Any] | None = None, reverse: bool | None = None, order_by: str | None = None
     ) -> list[R]:
         """Return all rows of all tenants, with these columns or with all."""
-        return cast("list[R]", ordered(cls.model, cls.model.find([], cols), reverse, order_by))
+        return cast("list[R]", cls.model.find([], cols, reverse, order_by))
 
     @classmethod
     def get(cls, **filters: Any) -> R:

@@ -61,10 +61,10 @@ class Settings:
         return instant.replace(tzinfo=None, microsecond=0)
 
     def repaired_texts(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return values in whose texts U+0000 and lone surrogates are U+FFFD, which is told."""
+        """Return values with U+FFFD for U+0000 and lone surrogates in texts, which is told; ids stay as they are."""
         repaired = dict(values)
         for name, value in values.items():
-            if isinstance(value, str) and validate.unstorable(value) is not None:
+            if name not in ("id", "dialog_id") and isinstance(value, str) and validate.unstorable(value) is not None:
                 repaired[name] = storable(value)
                 self.on_repair(name, "had U+0000 or a lone surrogate, which is U+FFFD now")
         return repaired

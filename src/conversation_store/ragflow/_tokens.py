@@ -67,8 +67,8 @@ class APIToken(Row):
     DoesNotExist = TokenNotFound
     _defaults: ClassVar[Mapping[str, Callable[[], Any]]] = {}
 
-    tenant_id = TextField[str]()
-    token = _SecretField()
+    tenant_id = TextField[str](required=True)
+    token = _SecretField(required=True)
     dialog_id = TextField["str | None"]()
     source = TextField["str | None"]()
     beta = TextField["str | None"]()
@@ -103,7 +103,9 @@ class APITokenService(Service[APIToken]):
         Dates are now, whatever is given. A dialog that the store does not have is created with its owner. Raises
         `AlreadyExists`, `DialogNotFound`, and `InvalidArgument` of other names. SQL: `sql/api_token/save.sql`.
         """
-        _save(settings(), _checked("the token", values))
+        current, new = settings(), _checked("the token", values)
+        _with_its_dialog(current, new)
+        current.store.tokens.save(**new, allow_weak=True)
         return 1
 
     @classmethod
@@ -115,9 +117,11 @@ class APITokenService(Service[APIToken]):
     def insert_many(cls, data_list: Iterable[Mapping[str, Any]], batch_size: int = 100) -> None:
         """Store tokens, all of them or none, each with its own mix of fields; *batch_size* is ignored."""
         rows = [_checked(f"data_list[{index}]", values) for index, values in enumerate(data_list)]
+        for values in rows:
+            _with_its_dialog(settings(), values)
         with settings().transaction() as current:
             for values in rows:
-                _save(current, values)
+                current.store.tokens.save(**values, allow_weak=True)
 
     @classmethod
     def delete_by_tenant_id(cls, tenant_id: Any) -> int:
@@ -260,11 +264,11 @@ def _of_tenant(tokens: ApiTokenRepository, tenant_id: str) -> list[ApiToken]:
 
 
 def _reference(row: ApiToken) -> TokenReference:
-    return TokenReference(f"{row.hint} #{row.id}")
+    """Return what stands for a secret, of letters that an address takes as they are."""
+    return TokenReference(f"hidden-{re.sub('[^0-9A-Za-z]', '', row.hint)}-{row.id}")
 
 
-# As `_reference` writes it.
-_REFERENCE = re.compile(r"….{0,4} #\d+", re.DOTALL)
+_REFERENCE = re.compile(r"hidden-[0-9A-Za-z]{0,4}-\d+", re.ASCII)
 
 
 def _values(current: Settings, row: ApiToken, token: str) -> Values:
@@ -289,10 +293,10 @@ def _checked(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return {"tenant_id": values["tenant_id"], "token": values["token"], **empty}
 
 
-def _save(current: Settings, values: dict[str, Any]) -> None:
+def _with_its_dialog(current: Settings, values: Mapping[str, Any]) -> None:
+    """Create the dialog that a token is bound to, where it is not there yet."""
     if values["dialog_id"] is not None:
         current.tenant_of(values["dialog_id"], validate.identifier("tenant_id", values["tenant_id"]))
-    current.store.tokens.save(**values, allow_weak=True)
 
 
 def _no_id(method: str) -> NotImplementedError:
