@@ -425,6 +425,16 @@ def test_what_json_has_not_is_repaired_and_told(agent: str, told: list[tuple[str
     assert len(told) == 10
 
 
+def test_texts_of_any_kind_and_length_are_taken_and_told(agent: str, told: list[tuple[str, str]]) -> None:
+    id = new_id()
+    API4ConversationService.save(id=id, dialog_id=agent, name=7, user_id={"a": 1}, errors=ValueError("why"))
+    row = read(id)
+    assert (row.name, row.user_id, row.errors) == ("7", "{'a': 1}", "why")
+    assert API4ConversationService.append_message(id, {"errors": "é" * 1_000_001, "name": "n" * 1_001}) == 1
+    assert (read(id).errors, read(id).name) == ("é" * 1_000_000, "n" * 1_000)
+    assert sorted(path for path, _ in told) == ["errors", "errors", "name", "name", "user_id"]
+
+
 def test_repairs_are_logged_where_nobody_is_told(
     agent: str, configure: Configure, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -634,6 +644,21 @@ def test_no_source_counts_the_sessions_without_one(agent: str, tenant: str, conf
         "pv": 3, "uv": 1, "tokens": 6, "duration": 4.5, "round": 0.0, "thumb_up": 0,
     }  # fmt: skip
     assert [days(source)[0]["pv"] for source in ("agent", NO_SOURCE)] == [2, 1]
+
+
+def test_statistics_of_any_number_of_days_are_those_of_each_day(
+    configured: ConversationStore, agent: str, tenant: str, configure: Configure
+) -> None:
+    # Both sides of where one statement ends and the next one begins, at midnight in Shanghai, 3,650 days later.
+    midnight = datetime(2009, 12, 29, 16, tzinfo=UTC)
+    for at in (midnight - timedelta(seconds=1), midnight, datetime(2025, 12, 31, 15, 59, 59, 500_000, tzinfo=UTC)):
+        configured.conversations.save(dialog_id=agent, create_date=at)
+    days = API4ConversationService.stats(tenant, "2000-01-01 00:00:00", "2025-12-31 23:59:59")
+    assert [(day["dt"], day["pv"]) for day in days] == [
+        (datetime(2009, 12, 29), 1),
+        (datetime(2009, 12, 30), 1),
+        (datetime(2025, 12, 31), 1),
+    ]
 
 
 # -- configuration and outages ---------------------------------------------------------------------

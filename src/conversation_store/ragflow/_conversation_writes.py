@@ -6,17 +6,31 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, cast
+from uuid import UUID
 
 from conversation_store import _validation as validate
+from conversation_store._json_repair import storable
 from conversation_store.ragflow._conversation_rows import CHANGES, COLUMNS, COUNTERS, STAMPS
 from conversation_store.ragflow._fields import known
 from conversation_store.ragflow._rows import Origin, Values
 from conversation_store.ragflow._settings import Settings
 
+# The texts of a conversation, and how long they may be where a longer one is cut.
+_TEXTS: Mapping[str, int | None] = {
+    "name": validate.MAX_NAME,
+    "user_id": None,
+    "exp_user_id": None,
+    "source": None,
+    "errors": validate.MAX_ERRORS,
+    "version_title": validate.MAX_NAME,
+}
+
 
 def _plain(current: Settings, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values that the store takes: texts repaired, and numbers that are missing left out."""
-    values = current.repaired_texts(given)
+    """Return values that the store takes: texts and numbers repaired, which is told, and missing numbers left out."""
+    values = dict(given)
+    for name in _TEXTS.keys() & given.keys():
+        values[name] = _text(current, name, given[name])
     for name in COUNTERS:
         value = values.get(name)
         if value is None:
@@ -27,6 +41,23 @@ def _plain(current: Settings, given: Mapping[str, Any]) -> dict[str, Any]:
         elif isinstance(value, bool) or (name != "duration" and isinstance(value, float) and value.is_integer()):
             values[name] = int(value)
     return values
+
+
+def _text(current: Settings, name: str, value: Any) -> Any:
+    if value is None or (name.endswith("user_id") and isinstance(value, (int, UUID))):
+        return value
+    text = value
+    if not isinstance(text, str):
+        text = str(value)
+        current.on_repair(name, f"was of the type {type(value).__name__} and is its text")
+    if validate.unstorable(text) is not None:
+        text = storable(text)
+        current.on_repair(name, "had U+0000 or a lone surrogate, which is U+FFFD now")
+    longest = _TEXTS[name]
+    if longest is not None and len(text) > longest:
+        current.on_repair(name, f"had {len(text)} characters, and has the first {longest}")
+        text = text[:longest]
+    return text
 
 
 def read_new(current: Settings, name: str, given: Mapping[str, Any]) -> dict[str, Any]:

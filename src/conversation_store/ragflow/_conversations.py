@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, time
+from datetime import date, datetime, time, timedelta
+from functools import partial
 from typing import Any, cast
 
+from conversation_store import _dates as dates
 from conversation_store import _validation as validate
 from conversation_store._dates import Moment
 from conversation_store.errors import InvalidArgument
-from conversation_store.models import NoSource
+from conversation_store.models import DailyStats, NoSource
 from conversation_store.ragflow._conversation_rows import COLUMNS, API4Conversation, values_of
 from conversation_store.ragflow._conversation_writes import Writes, read_new
 from conversation_store.ragflow._fields import Condition, all_known, checked_conditions, known, narrowed
@@ -130,21 +132,16 @@ class API4ConversationService(Service[API4Conversation]):
         current, tenant = settings(), known(tenant_id)
         if tenant is None:
             return []
-        days = current.store.conversations.stats(
-            tenant, from_date, _to_the_end(to_date), source, time_zone=current.time_zone
-        )
-        return [
-            {
-                "dt": datetime.combine(day.dt, time()),
-                "pv": day.pv,
-                "uv": day.uv,
-                "tokens": day.tokens,
-                "duration": day.duration,
-                "round": day.round,
-                "thumb_up": day.thumb_up,
-            }
-            for day in days
-        ]
+        stats = partial(current.store.conversations.stats, tenant, source=source, time_zone=current.time_zone)
+        first = dates.needed("from_date", from_date)
+        last = dates.needed("to_date", _to_the_end(to_date), dates.last)
+        days: list[DailyStats] = []
+        while last.toordinal() - first.toordinal() >= _DAYS:
+            end = date.fromordinal(first.toordinal() + _DAYS - 1)
+            days += stats(first, end)
+            first = end + timedelta(days=1)
+        days += stats(first, _to_the_end(to_date))
+        return [day.to_dict() | {"dt": datetime.combine(day.dt, time())} for day in days]
 
     @classmethod
     def save(cls, **values: Any) -> int:
@@ -263,6 +260,8 @@ class API4ConversationService(Service[API4Conversation]):
             return in_chunks(ids, lambda some: current.store.conversations.delete_by_ids(some, dialog))
 
 
+# So many days are asked for at a time.
+_DAYS = 3_650
 # A keyword that is the beginning of a message in JSON.
 _JSON_MEMBER = re.compile(r'[\s{\[]*"(?:role|content|id|created_at|files|name)"\s*:')
 

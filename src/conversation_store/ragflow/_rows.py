@@ -123,7 +123,7 @@ class Row:
         """Raise `NotImplementedError`: there is no query builder."""
         raise NotImplementedError(
             f"{cls.__name__}.select: use the methods of the service, or the store; a search in what a user has is"
-            " store.for_tenant(tenant_id).conversations.search(keywords, user_id=…), and again with exp_user_id=…"
+            " store.for_tenant(tenant_id).conversations.search(keywords, user_id=…, exp_user_id=…)"
         )
 
     @classmethod

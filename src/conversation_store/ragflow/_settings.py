@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import zoneinfo
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from conversation_store import _dates as dates
 from conversation_store import _validation as validate
-from conversation_store._json_repair import OnRepair, storable
+from conversation_store._json_repair import OnRepair
 from conversation_store._json_writer import JsonWriter
 from conversation_store._operations import settings_of
 from conversation_store.errors import DialogNotFound, InvalidArgument, InvalidArgumentType, StoreError
@@ -59,15 +59,6 @@ class Settings:
         with suppress(OverflowError):  # at an end of the calendar
             instant = instant.astimezone(self.zone)
         return instant.replace(tzinfo=None, microsecond=0)
-
-    def repaired_texts(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return values with U+FFFD for U+0000 and lone surrogates in texts, which is told; ids stay as they are."""
-        repaired = dict(values)
-        for name, value in values.items():
-            if name not in ("id", "dialog_id") and isinstance(value, str) and validate.unstorable(value) is not None:
-                repaired[name] = storable(value)
-                self.on_repair(name, "had U+0000 or a lone surrogate, which is U+FFFD now")
-        return repaired
 
     def tenant_of(self, dialog_id: object, tenant_id: str | None = None) -> str:
         """Return the tenant of a dialog or agent, which is created with its owner where it is not there yet.
