@@ -18,6 +18,7 @@ from pytest_postgresql.executors import NoopExecutor
 from conversation_store import migrate
 from support import ragflow_layout
 from support.both_apis import AsyncApi, SyncApi
+from support.mysql import MySql, mysql_server
 from support.pooler import pooler
 from support.server import Server, random_name
 from support.server import database as new_database
@@ -43,6 +44,13 @@ def migrate_template(*, host: str, port: int, user: str, password: str | None, d
 
 # The template, under a name of our own; pytest-postgresql creates and drops it.
 postgresql_noproc = factories.postgresql_noproc(depends_on="server", dbname=random_name(), load=[migrate_template])
+
+
+@pytest.fixture(scope="session")
+def mysql() -> Generator[MySql]:
+    """Give a MariaDB of the session, to tests with the mark `needs_mysql`."""
+    with mysql_server() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ README.md and the changelog are driven by this table or held to it: what is left
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from conversation_store.models import (
     ApiToken,
@@ -124,6 +124,19 @@ FILES: Mapping[str, File] = {
     "ragflow.settings": File(source_rows.SourceSettings),
     "ragflow.tables": File(source_rows.SourceTable),
     "ragflow.user_canvas": File(source_rows.SourceDialog, ["user_canvas_pkey", "dialog_pkey"]),
+}
+
+# The files for MySQL, each with the row class of the file of the same name in ragflow/, or None where it returns no row.
+MYSQL_FILES: Mapping[str, type[Any] | None] = {
+    "ragflow_mysql.api_tokens": source_rows.SourceToken,
+    "ragflow_mysql.conversation_ids": source_rows.SourceConversationId,
+    "ragflow_mysql.conversations": source_rows.SourceConversation,
+    "ragflow_mysql.dialogs": source_rows.SourceDialog,
+    "ragflow_mysql.isolation": None,
+    "ragflow_mysql.settings": None,
+    "ragflow_mysql.snapshot": None,
+    "ragflow_mysql.tables": source_rows.SourceTable,
+    "ragflow_mysql.user_canvas": source_rows.SourceDialog,
 }
 
 

@@ -13,7 +13,7 @@ from support import tenant_rules
 from support.tenant_rules import faults, functions_of_modifications, locks_with_a_join, moving_literals
 
 # The files of the store; those of ragflow read the tables of RAGFlow.
-FILES = {name: query for name, query in load_all().items() if not name.startswith("ragflow.")}
+FILES = {name: query for name, query in load_all().items() if not name.startswith("ragflow")}
 
 NONE = "{0} AS {1} has no {1}.tenant_id = :tenant_id::text"
 IF_GIVEN = "{0} AS {1} has {1}.tenant_id = :tenant_id::text only if it is given"

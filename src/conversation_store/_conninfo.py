@@ -81,16 +81,21 @@ def explain_refusal(error: BaseException) -> None:
         )
 
 
+def drop_frames(error: BaseException) -> None:
+    """Take the frames, whose local variables hold a password, from an error of connecting and what is linked to it."""
+    chain: list[BaseException | None] = [error]
+    while chain:
+        if (linked := chain.pop()) is not None:
+            linked.__traceback__ = None
+            chain += [linked.__cause__, linked.__context__]
+
+
 def _connected(connect: Callable[[], Any]) -> Generator[Any, Any, Any]:
     try:
         return (yield connect())
     except BaseException as error:
         explain_refusal(error)
-        chain: list[BaseException | None] = [error]
-        while chain:
-            if (linked := chain.pop()) is not None:
-                linked.__traceback__ = None
-                chain += [linked.__cause__, linked.__context__]
+        drop_frames(error)
         raise
 
 

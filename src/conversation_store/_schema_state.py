@@ -111,7 +111,7 @@ def _unusable_statements(connection: Any) -> Steps[list[str]]:
     """Return which statements the server cannot parse; what a COPY needs is not looked at."""
     found: list[str] = []
     for query in load_all().values():
-        if query.name.startswith("ragflow.") or _COPY.search(query.text):
+        if query.name.startswith("ragflow") or _COPY.search(query.text):
             continue
         text = b"PREPARE conversation_store_check AS\n%bDEALLOCATE conversation_store_check" % query.text
         yield connection.execute("SAVEPOINT conversation_store_check")

@@ -30,6 +30,7 @@ from conversation_store.migrations import check_schema
 from conversation_store.migrations import migrate as apply_migrations
 from conversation_store.ragflow import Report
 from conversation_store.ragflow import import_ragflow as move_from_ragflow
+from conversation_store.ragflow._sources import source_of
 from conversation_store.store import ConversationStore
 
 AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
@@ -180,7 +181,7 @@ def export(database: str, output: Path | None, tenant: str | None, dialog: str |
     required=True,
     envvar="RAGFLOW_DATABASE_URL",
     show_envvar=True,
-    help="The RAGFlow database in PostgreSQL.",
+    help="The RAGFlow database: postgresql://… or libpq's form, or mysql://… of MySQL or MariaDB.",
 )
 @click.option("--time-zone", metavar="ZONE", default="UTC", show_default=True, help="The IANA time zone of its server.")
 @_database()
@@ -202,7 +203,7 @@ def import_ragflow(database: str, source: str, time_zone: str) -> None:
                 bars[table] = bar(table)
             bars[table](done, about)
 
-        check_conninfo("--from", source)
+        source_of("--from", source)  # which connects to nothing yet
         totals = move_from_ragflow(source, database, time_zone=time_zone, on_report=report, on_progress=progress)
     table = Table("table", "read", "imported", "repaired", "skipped", "rejected", "date conflicts", box=None)
     for name, of in totals.items():

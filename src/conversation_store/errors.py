@@ -23,6 +23,7 @@ StoreError
 ├── UnsupportedConnection
 ├── ForkedConnection
 ├── MigrationError
+├── SourceError
 └── QueryError
 
 What is wrong with an argument raises `InvalidArgument` or `InvalidArgumentType` before any SQL: a host can tell a fault
@@ -156,6 +157,10 @@ class ForkedConnection(StoreError):
 
 class MigrationError(StoreError):
     """The schema cannot be migrated."""
+
+
+class SourceError(StoreError):
+    """A database in MySQL cannot be reached or read, or its connection was lost; the message says what to do."""
 
 
 class QueryError(StoreError):

@@ -18,11 +18,12 @@ from support.ragflow_rows import (
     DATES,
     IN_MILLISECONDS,
     SAME,
+    SOURCES,
     TOKENS,
     USUAL,
     ZONE,
     import_and_report,
-    source_database,
+    source_of,
 )
 from support.server import Server
 from support.server import database as new_database
@@ -40,10 +41,10 @@ class Import(NamedTuple):
         return {(str(r.id), str(r.outcome)): r.reason for r in self.reports if r.table == table}
 
 
-@pytest.fixture(scope="module")
-def old(server: Server) -> Generator[str]:
-    """Give a database in the layout of RAGFlow with every kind of row."""
-    with source_database(server) as conninfo:
+@pytest.fixture(scope="module", params=SOURCES)
+def old(request: pytest.FixtureRequest) -> Generator[str]:
+    """Give a database in the layout of RAGFlow with every kind of row, on each kind of server."""
+    with source_of(request) as conninfo:
         yield conninfo
 
 

@@ -19,21 +19,21 @@ from support.ragflow_rows import (
     DATES,
     IN_MILLISECONDS,
     IN_UTC,
+    SOURCES,
     import_and_report,
     run_import,
-    source_database,
+    source_of,
     text,
 )
-from support.server import Server
 
 Api = SyncApi | AsyncApi
 REJECTED = sum(outcome == "rejected" for _, outcome, _, _ in CONVERSATIONS.values())
 
 
-@pytest.fixture(scope="module")
-def old(server: Server) -> Generator[str]:
-    """Give a database in the layout of RAGFlow with every kind of row."""
-    with source_database(server) as conninfo:
+@pytest.fixture(scope="module", params=SOURCES)
+def old(request: pytest.FixtureRequest) -> Generator[str]:
+    """Give a database in the layout of RAGFlow with every kind of row, on each kind of server."""
+    with source_of(request) as conninfo:
         yield conninfo
 
 
@@ -264,7 +264,7 @@ def test_any_json_is_imported_as_python_reads_it(api: Api, database: str) -> Non
 def test_a_wrong_argument_or_database_raises_an_error_before_anything_is_stored(
     api: Api, old: str, database: str, empty_database: str
 ) -> None:
-    missing = r"has no table public\.dialog and no public\.api_token and no public\."
+    missing = "has no table dialog and no api_token and no api_4_conversation"
     with pytest.raises(MigrationError, match=missing):
         run_import(api, database, database)
     for wrong in ("+08:00", "CST", "", "Mars/Olympus"):

@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from conversation_store.ragflow import Report, Totals, import_ragflow, import_ragflow_async
-from support import ragflow_layout
+from support import ragflow_layout, ragflow_mysql
 from support.both_apis import AsyncApi, SyncApi
+from support.mysql import MySql, mysql_database, needs_mysql
 from support.server import Server
 from support.server import database as new_database
 
@@ -110,7 +113,7 @@ CONVERSATIONS: dict[str, tuple[dict[str, Any], str, str, dict[str, Any]]] = {
     "nan": (
         {"reference": '[NaN, {"a": -Infinity}, 1e999]', "duration": float("nan")},
         "repaired",
-        "duration was nan and is 0; reference[0] was not a finite number and is null; reference[1]['a'] was",
+        "reference[0] was not a finite number and is null; reference[1]['a'] was",
         {"reference": [None, {"a": None}, None], "duration": 0.0},
     ),
     "deep": (
@@ -191,17 +194,49 @@ USUAL: dict[str, Any] = {
 }
 
 
+def _rows() -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of each table."""
+    return {
+        "dialog": [DATES | row for row in DIALOGS],
+        "user_canvas": [DATES | row for row in CANVASES],
+        "api_token": [DATES | row for row in TOKENS],
+        "api_4_conversation": [DATES | USUAL | {"id": id} | given for id, (given, *_) in CONVERSATIONS.items()],
+    }
+
+
 @contextmanager
 def source_database(server: Server) -> Generator[str]:
     """Give a database in the layout of RAGFlow with every kind of row."""
     with new_database(server) as conninfo:
         ragflow_layout.create(conninfo)
-        ragflow_layout.insert(conninfo, "dialog", [DATES | row for row in DIALOGS])
-        ragflow_layout.insert(conninfo, "user_canvas", [DATES | row for row in CANVASES])
-        ragflow_layout.insert(conninfo, "api_token", [DATES | row for row in TOKENS])
-        rows = [DATES | USUAL | {"id": id} | given for id, (given, *_) in CONVERSATIONS.items()]
-        ragflow_layout.insert(conninfo, "api_4_conversation", rows)
+        for table, rows in _rows().items():
+            ragflow_layout.insert(conninfo, table, rows)
         yield conninfo
+
+
+@contextmanager
+def mysql_source_database(mysql: MySql) -> Generator[str]:
+    """Give a database of MySQL with the same rows."""
+    with mysql_database(mysql) as name:
+        ragflow_mysql.create(mysql, name)
+        for table, rows in _rows().items():
+            ragflow_mysql.insert(mysql, name, table, rows)
+        yield mysql.url(name)
+
+
+# The kinds of server that an import reads from.
+SOURCES = ["PostgreSQL", pytest.param("MySQL", marks=needs_mysql)]
+
+
+@contextmanager
+def source_of(request: pytest.FixtureRequest) -> Generator[str]:
+    """Give a database with every kind of row on the kind of server that is the parameter of a fixture."""
+    if request.param == "MySQL":
+        with mysql_source_database(request.getfixturevalue("mysql")) as url:
+            yield url
+    else:
+        with source_database(request.getfixturevalue("server")) as conninfo:
+            yield conninfo
 
 
 def run_import(api: SyncApi | AsyncApi, source: str, target: str, **arguments: Any) -> dict[str, Totals]:

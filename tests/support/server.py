@@ -188,7 +188,7 @@ def running(at: Home, settings: Mapping[str, str] | None = None) -> Generator[Se
             stdout=log,
             stderr=log,
             start_new_session=True,  # Ctrl-C is for us; we tell the server
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
             **at.as_account,
         )
     try:
@@ -267,7 +267,7 @@ def _initdb(at: Home) -> None:
     at.run("initdb", "-D", at.base / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", *options)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Ask Linux to end the server when we are killed without a chance to."""
     ctypes.CDLL(None).prctl(1, signal.SIGQUIT, 0, 0, 0)
 

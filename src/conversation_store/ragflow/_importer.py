@@ -140,7 +140,7 @@ class _Import:
         tables = yield self._source.read("tables", source_rows.SourceTable, names=[*_NEEDED, "user_canvas"])
         self._estimates = {table.name: table.estimate for table in tables}
         if missing := [name for name in _NEEDED if name not in self._estimates]:
-            raise MigrationError(f"the database to import has no table public.{' and no public.'.join(missing)}")
+            raise MigrationError(f"the database to import has no table {' and no '.join(missing)}")
         totals = self._reporter.totals
         for table in _DIALOGS:
             if table in self._estimates:

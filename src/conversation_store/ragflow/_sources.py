@@ -15,6 +15,8 @@ from conversation_store._roots import AsyncConnectionRoot, ConnectionRoot
 from conversation_store._sql_loader import load
 from conversation_store._statement import many, one
 from conversation_store._waiting import drive, drive_async
+from conversation_store.ragflow._mysql import AsyncMySqlSource, mysql_source
+from conversation_store.ragflow._mysql_url import is_mysql
 from conversation_store.ragflow._source_rows import SourceSettings
 
 
@@ -42,8 +44,13 @@ class Source(Protocol):
 
 
 def source_of(name: str, conninfo: object) -> Source:
-    """Return the source that a connection string names, not yet connected; raises what `check_conninfo` does."""
+    """Return the source that a connection string names, not yet connected; raises what `check_conninfo` does.
+
+    A URL that begins with mysql:// names a database in MySQL or MariaDB; anything else is libpq's.
+    """
     try:
+        if is_mysql(conninfo):
+            return mysql_source(name, conninfo)
         connect = connector(name, conninfo, psycopg.Connection.connect, **_PARAMETERS)
     finally:
         del conninfo  # it may hold a password, which no traceback shows
@@ -53,6 +60,8 @@ def source_of(name: str, conninfo: object) -> Source:
 def async_source_of(name: str, conninfo: object) -> Source:
     """Return the same on asyncio."""
     try:
+        if is_mysql(conninfo):
+            return AsyncMySqlSource(mysql_source(name, conninfo))
         connect = connector(name, conninfo, psycopg.AsyncConnection.connect, **_PARAMETERS)
     finally:
         del conninfo
