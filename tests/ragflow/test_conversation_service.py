@@ -32,6 +32,8 @@ from conversation_store import (
     StoreError,
 )
 from conversation_store.ragflow import _settings, services
+from conversation_store.ragflow._conversation_rows import _LastSaved
+from conversation_store.ragflow._rows import Origin
 from conversation_store.ragflow.services import API4Conversation, API4ConversationService
 
 Configure = Callable[..., None]
@@ -494,6 +496,42 @@ def test_a_copy_remembers_what_it_was_read_from(session: str, copied: Callable[[
     API4ConversationService.update_by_id(session, {"name": "n"})
     with pytest.raises(RevisionConflict):
         API4ConversationService.update_by_id(session, values)
+
+
+def test_a_row_that_a_caller_makes_of_what_it_saved_is_known_to_be_stale(agent: str, configure: Configure) -> None:
+    conv = {"id": new_id(), "dialog_id": agent, "message": [], "reference": []}
+    API4ConversationService.save(**conv)
+    row = API4Conversation(**conv)
+    other = read(row.id)
+    other.message.append({"content": "theirs"})
+    API4ConversationService.append_message(other.id, other.to_dict())
+    row.message.append({"content": "ours"})
+    with pytest.raises(RevisionConflict):
+        API4ConversationService.append_message(row.id, row.to_dict())
+    assert [message["content"] for message in read(row.id).message] == ["theirs"]
+
+
+def test_a_row_that_a_caller_makes_of_what_it_saved_is_written(agent: str, configure: Configure) -> None:
+    conv = {"id": new_id(), "dialog_id": agent, "message": [], "reference": []}
+    API4ConversationService.save(**conv)
+    row = API4Conversation(**conv)
+    for number in range(2):
+        row.message.append({"content": str(number)})
+        assert API4ConversationService.append_message(row.id, row.to_dict()) == 1
+    assert len(read(row.id).message) == 2
+    # Of another row with equal values nobody knows.
+    copied = API4Conversation(**{**conv, "message": list(row.message)})
+    assert API4ConversationService.append_message(copied.id, copied.to_dict()) == 1
+
+
+def test_only_the_last_saves_are_remembered() -> None:
+    saved = _LastSaved()
+    lists: list[list[Any]] = [[] for _ in range(1_001)]
+    for number, message in enumerate(lists):
+        saved.add(message, Origin("t", str(number)))
+    assert saved.take(lists[0]) is None
+    assert saved.take(lists[1]) == Origin("t", "1")
+    assert saved.take(lists[1]) is None
 
 
 def test_single_fields_are_written_whatever_was_changed_since(session: str) -> None:

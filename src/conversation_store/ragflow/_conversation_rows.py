@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import Lock
 from typing import Any, ClassVar
 
 from conversation_store import _conversation_input as conversation_input
@@ -19,6 +21,35 @@ COUNTERS = ("tokens", "duration", "round", "thumb_up")
 STAMPS = ("create_time", "create_date", "update_time", "update_date")
 CHANGES = (*conversation_input.SCALARS, *conversation_input.DOCUMENTS)
 COLUMNS = ("id", "dialog_id", *CHANGES, "round", *STAMPS)
+
+
+class _LastSaved:
+    """The conversations that were saved last, by the list of messages that they were saved with.
+
+    A caller that saves `conv` and goes on with `API4Conversation(**conv)` has a row as if it had read it.
+    """
+
+    def __init__(self) -> None:
+        self._saved: OrderedDict[int, tuple[Any, Origin]] = OrderedDict()
+        self._lock = Lock()
+
+    def add(self, message: Any, origin: Origin) -> None:
+        """Remember where a list of messages was stored; only the last thousand are."""
+        if type(message) is list:
+            with self._lock:
+                self._saved[id(message)] = message, origin
+                if len(self._saved) > _REMEMBERED:
+                    self._saved.popitem(last=False)
+
+    def take(self, message: object) -> Origin | None:
+        """Return where this very list was stored, once, or None."""
+        with self._lock:
+            _, origin = self._saved.pop(id(message), (None, None))
+        return origin
+
+
+_REMEMBERED = 1_000
+LAST_SAVED = _LastSaved()
 
 
 class API4Conversation(Row):
@@ -46,6 +77,10 @@ class API4Conversation(Row):
     thumb_up = NumberField[int]()
     errors = TextField["str | None"]()
     version_title = TextField["str | None"]()
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+        self._values.origin = LAST_SAVED.take(values.get("message"))
 
     @classmethod
     def find_values(cls, where: Sequence[Condition]) -> Iterable[Values]:

@@ -13,9 +13,10 @@ from conversation_store import _validation as validate
 from conversation_store._dates import Moment
 from conversation_store.errors import InvalidArgument
 from conversation_store.models import DailyStats, NoSource
-from conversation_store.ragflow._conversation_rows import COLUMNS, API4Conversation, values_of
+from conversation_store.ragflow._conversation_rows import COLUMNS, LAST_SAVED, API4Conversation, values_of
 from conversation_store.ragflow._conversation_writes import Writes, read_new
 from conversation_store.ragflow._fields import Condition, all_known, checked_conditions, known, narrowed
+from conversation_store.ragflow._rows import Origin
 from conversation_store.ragflow._service import Service, in_chunks
 from conversation_store.ragflow._settings import Settings, settings
 
@@ -153,7 +154,8 @@ class API4ConversationService(Service[API4Conversation]):
         """
         current = settings()
         new = read_new(current, "the conversation", values)
-        current.store.conversations.save(tenant_id=current.tenant_of(new.get("dialog_id")), **new)
+        row = current.store.conversations.save(tenant_id=current.tenant_of(new.get("dialog_id")), **new)
+        LAST_SAVED.add(values.get("message"), Origin(row.tenant_id, row.id, row.revision))
         return 1
 
     @classmethod

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias, cast
 from conversation_store import _dates as dates
 from conversation_store import _validation as validate
 from conversation_store._json_repair import OnRepair
-from conversation_store._json_writer import JsonWriter
+from conversation_store._json_writer import LARGEST_JSON, MAX_JSON_BYTES, JsonWriter
 from conversation_store._operations import settings_of
 from conversation_store.errors import DialogNotFound, InvalidArgument, InvalidArgumentType, StoreError
 from conversation_store.models import Dated
@@ -95,6 +95,9 @@ def configure(
 ) -> None:
     """Set the store that the services use, and open it; a later call replaces all of this.
 
+    The services take JSON values of up to 200,000,000 bytes, unless the store has another `max_json_bytes` than the
+    default, and pages of any length.
+
     - *time_zone*: the IANA name of the zone of the dates that callers give and get without an offset.
     - *owner_of*: is called with the id of a dialog or agent that the store does not have when a session or a token of
       it is saved, and returns its tenant, with which it is created; None for one that does not exist.
@@ -115,7 +118,9 @@ def configure(
     validate.callback("on_repair", on_repair)
     own = settings_of(store)
     told = on_repair or own.json.on_repair or _log_repair
-    writer = JsonWriter(own.json.max_bytes, repair=True, on_repair=told)
+    # A turn that is too large is lost after its answer was shown: the default is as for an import.
+    largest = LARGEST_JSON if own.json.max_bytes == MAX_JSON_BYTES else own.json.max_bytes
+    writer = JsonWriter(largest, repair=True, on_repair=told)
     settings = Settings(
         store=Transaction(
             cast(Any, store)._executor, own._replace(json=writer, max_items_per_page=validate.MAX_INTEGER)
