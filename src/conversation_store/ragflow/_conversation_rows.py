@@ -35,7 +35,7 @@ class _LastSaved:
 
     def add(self, message: Any, origin: Origin) -> None:
         """Remember where a list of messages was stored; only the last thousand are."""
-        if type(message) is list:
+        if hasattr(message, "append"):
             with self._lock:
                 self._saved[id(message)] = message, origin
                 if len(self._saved) > _REMEMBERED:
