@@ -393,6 +393,18 @@ def test_many_ids_are_deleted_at_once(agent: str, configure: Configure) -> None:
     assert API4ConversationService.delete_by_dialog_ids([agent, *more]) == 20
 
 
+@pytest.mark.parametrize("ids", ["abc", None, {"a": 1}, 5])
+def test_what_is_no_list_of_ids_is_refused(configure: Configure, ids: Any) -> None:
+    for call in (
+        API4ConversationService.get_by_ids,
+        API4ConversationService.delete_by_ids,
+        API4ConversationService.delete_by_dialog_ids,
+        API4Conversation.id.in_,
+    ):
+        with pytest.raises(InvalidArgumentType, match="list of values"):
+            call(ids)
+
+
 @pytest.mark.slow
 def test_nothing_is_cut_at_a_thousand(agent: str, tenant: str, configure: Configure) -> None:
     API4ConversationService.insert_many([{"dialog_id": agent, "exp_user_id": "e"} for _ in range(1_500)])

@@ -97,10 +97,10 @@ def _candidates(current: Settings, where: Sequence[Condition]) -> Iterable[Conve
     """Return the conversations among which those are for which the conditions hold."""
     one_of = narrowed(where)
     conversations = current.store.conversations
-    dialogs = all_known(one_of.get("dialog_id", ()))
+    dialogs = all_known("dialog_id", one_of.get("dialog_id", ()))
     if "id" in one_of:
         dialog = dialogs[0] if len(dialogs) == 1 else None
-        for some in cut_list(all_known(one_of["id"]), validate.MAX_IDS):
+        for some in cut_list(all_known("id", one_of["id"]), validate.MAX_IDS):
             yield from conversations.get_by_ids(some, dialog_id=dialog)
     elif "dialog_id" in one_of:
         for dialog in dialogs:

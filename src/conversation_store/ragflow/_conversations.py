@@ -224,7 +224,7 @@ class API4ConversationService(Service[API4Conversation]):
         SQL: `sql/conversation/delete_by_ids.sql`.
         """
         with settings().transaction() as current:
-            return in_chunks(all_known(pids), current.store.conversations.delete_by_ids)
+            return in_chunks(all_known("pids", pids), current.store.conversations.delete_by_ids)
 
     @classmethod
     def delete_by_dialog_ids(cls, dialog_ids: Iterable[Any]) -> int:
@@ -232,7 +232,7 @@ class API4ConversationService(Service[API4Conversation]):
 
         SQL: `sql/conversation/delete_by_dialog_ids.sql`.
         """
-        return in_chunks(all_known(dialog_ids), settings().store.conversations.delete_by_dialog_ids)
+        return in_chunks(all_known("dialog_ids", dialog_ids), settings().store.conversations.delete_by_dialog_ids)
 
     @classmethod
     def filter_update(cls, filters: Sequence[Condition], update_data: Mapping[str, Any]) -> int:
@@ -256,7 +256,7 @@ class API4ConversationService(Service[API4Conversation]):
         if all(condition.exact for condition in conditions) and one_of.keys() == {"dialog_id"}:
             return cls.delete_by_dialog_ids(one_of["dialog_id"])
         ids = [row.id for row in API4Conversation.find(conditions)]
-        dialogs = all_known(one_of.get("dialog_id", ()))
+        dialogs = all_known("dialog_id", one_of.get("dialog_id", ()))
         dialog = dialogs[0] if len(dialogs) == 1 else None
         with settings().transaction() as current:
             return in_chunks(ids, lambda some: current.store.conversations.delete_by_ids(some, dialog))

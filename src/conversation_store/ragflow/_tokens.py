@@ -235,7 +235,7 @@ def _found(current: Settings, where: Sequence[Condition], how: _Live | _Any) -> 
     """Return the tokens for which all conditions hold, each with its values."""
     one_of = narrowed(where)
     tokens = current.store.tokens
-    tenants = all_known(one_of.get("tenant_id", ()))
+    tenants = all_known("tenant_id", one_of.get("tenant_id", ()))
     rows: list[tuple[ApiToken, str]] = []
     if "token" in one_of:
         for token in sorted(one_of["token"]):
@@ -248,7 +248,7 @@ def _found(current: Settings, where: Sequence[Condition], how: _Live | _Any) -> 
         elif "tenant_id" in one_of:
             found = [row for tenant in tenants for row in _of_tenant(tokens, tenant)]
         elif "dialog_id" in one_of:
-            dialogs = all_known(one_of["dialog_id"])
+            dialogs = all_known("dialog_id", one_of["dialog_id"])
             found = [row for id in dialogs for row in tokens.query(dialog_id=id, limit=validate.MAX_INTEGER)]
         else:
             raise NotImplementedError(
