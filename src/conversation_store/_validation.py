@@ -100,7 +100,7 @@ def optional_filter(name: str, value: object, *, maximum: int = MAX_ID) -> str |
 def identifiers(name: str, value: object) -> list[str]:
     """Return the ids of a list, each once, in order; a text raises `InvalidArgumentType`."""
     ids: set[str] = set()
-    for index, member in enumerate(_members(name, value, "a list of ids")):
+    for index, member in enumerate(members(name, value, "a list of ids")):
         if index == MAX_IDS:  # the rest may have no end
             raise InvalidArgument(f"{name} must have at most {MAX_IDS} ids")
         ids.add(identifier(f"{name}[{index}]", member))
@@ -109,10 +109,11 @@ def identifiers(name: str, value: object) -> list[str]:
 
 def rows(name: str, value: object) -> Iterable[object]:
     """Return something to iterate over, each member of which is a row."""
-    return _members(name, value, "an iterable of mappings")
+    return members(name, value, "an iterable of mappings")
 
 
-def _members(name: str, value: Any, wanted: str) -> Iterable[object]:
+def members(name: str, value: Any, wanted: str) -> Iterable[object]:
+    """Return something to iterate over that is no text and no mapping."""
     # A text and a mapping can be iterated over too, but are never meant.
     if issubclass(type(value), (str, bytes, Mapping)) or not issubclass(type(value), Iterable):
         raise InvalidArgumentType(f"{name} must be {wanted}, not {type(value).__name__}")

@@ -316,7 +316,8 @@ def test_filter_update_and_filter_delete_change_what_the_conditions_name(agent: 
     assert API4ConversationService.filter_delete([model.id == f"{agent}-0", model.dialog_id == new_id()]) == 0
     assert API4ConversationService.filter_delete([model.id == f"{agent}-0", model.dialog_id == agent]) == 1
     assert API4ConversationService.filter_delete([model.dialog_id == agent, model.tokens == 1]) == 1
-    assert API4ConversationService.filter_delete([model.dialog_id == agent]) == 2
+    assert API4ConversationService.filter_delete([model.dialog_id == agent, model.tokens > 2]) == 1
+    assert API4ConversationService.filter_delete([model.dialog_id == agent]) == 1
 
 
 # -- written ---------------------------------------------------------------------------------------
@@ -401,7 +402,7 @@ def test_what_is_no_list_of_ids_is_refused(configure: Configure, ids: Any) -> No
         API4ConversationService.delete_by_dialog_ids,
         API4Conversation.id.in_,
     ):
-        with pytest.raises(InvalidArgumentType, match="list of values"):
+        with pytest.raises(InvalidArgumentType, match="a list of"):
             call(ids)
 
 
@@ -622,6 +623,11 @@ def test_an_id_that_two_tenants_have_is_an_error(
         with pytest.raises(AmbiguousId):
             call()
     assert API4ConversationService.query(id=session, dialog_id=agent)[0].dialog_id == agent
+    copy_of_it = configured.conversations.save(id=new_id(), dialog_id=agent, tenant_id=tenant)
+    other.conversations.save(id=copy_of_it.id, dialog_id="d")
+    model = API4Conversation
+    assert API4ConversationService.filter_delete([model.id == copy_of_it.id, model.dialog_id == agent]) == 1
+    assert other.conversations.get_by_id(copy_of_it.id) is not None
     # A row of a list is known to be the tenant's.
     _, (values,) = listed(agent, tenant)
     assert API4ConversationService.update_by_id(session, values) == 1

@@ -128,7 +128,11 @@ class Field(Generic[T]):
     def in_(self, values: Iterable[Any]) -> Condition:
         """Return the condition that the value is one of these."""
         name = self.name
-        wanted = frozenset(plain for value in members(self.name, values) if (plain := self.plain(value)) is not None)
+        wanted = frozenset(
+            plain
+            for value in validate.members(self.name, values, "a list of values")
+            if (plain := self.plain(value)) is not None
+        )
         return Condition(lambda row: row[name] in wanted, {name: wanted}, exact=True)
 
     def between(self, least: T | str, most: T | str) -> Condition:
@@ -210,12 +214,4 @@ def known(value: object, *, maximum: int = validate.MAX_ID) -> str | None:
 
 def all_known(name: str, values: object) -> list[str]:
     """Return the ids of a list that some row may have, each once."""
-    return sorted({id for value in members(name, values) if (id := known(value)) is not None})
-
-
-def members(name: str, values: object) -> Iterable[object]:
-    """Return the members of a list, a set or another iterable; a text or a mapping raises `InvalidArgumentType`."""
-    if not isinstance(values, Iterable) or isinstance(values, (str, bytes, Mapping)):
-        kind: type[Any] = type(values)  # pyright: ignore[reportUnknownVariableType]
-        raise InvalidArgumentType(f"{name} must be a list of values, not {kind.__name__}")
-    return cast("Iterable[object]", values)
+    return sorted({id for value in validate.members(name, values, "a list of ids") if (id := known(value)) is not None})
