@@ -29,6 +29,7 @@ from conversation_store.models import (
     UpdatedConversation,
 )
 from conversation_store.ragflow import _source_rows as source_rows
+from conversation_store.ragflow._stored import ImportedConversation
 from support.operation import Operation, ids, op
 
 
@@ -88,6 +89,7 @@ FILES: Mapping[str, File] = {
     "conversation.get_by_id": File(Conversation, PKEYS),
     "conversation.get_by_ids": File(Conversation, PKEYS),
     "conversation.get_dialog_ids": File(ConversationDialog, ["conversation_pkey"]),
+    "conversation.get_import_dates": File(ImportedConversation, ["conversation_pkey"]),
     "conversation.get_list": File(Conversation, [BY_CREATION, BY_CHANGE, BY_USER, BY_EXPLORER, *PKEYS]),
     "conversation.get_list_by_date": File(Conversation, [COUNTED, BY_CREATION, BY_CHANGE, *PKEYS]),
     "conversation.get_list_by_keywords": File(Conversation, [*SEARCH, BY_CREATION, BY_CHANGE, *PKEYS]),
@@ -99,6 +101,7 @@ FILES: Mapping[str, File] = {
     "conversation.query": File(Conversation, [BY_CREATION, BY_CHANGE, BY_USER, *PKEYS]),
     "conversation.save": File(Conversation),
     "conversation.search": File(Conversation, [*SEARCH, BY_USER, BY_DAY, *PKEYS[:2]], OF_THE_DIALOG),
+    "conversation.set_import_date": File(None, ["conversation_pkey"]),
     "conversation.stats": File(DailyStats, [BY_DAY]),
     "conversation.update_many_by_id": File(UpdatedConversation, PKEYS),
     "conversation_message.insert_many": File(None),

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from conversation_store import NO_SOURCE, Conversation
 from conversation_store.models import AppendedRound, ConversationKey, DeletedBatch, FoundToken
+from conversation_store.ragflow._stored import get_import_dates, set_import_date
 from operations import BY_CHANGE, BY_CREATION, BY_DAY, BY_EXPLORER, BY_USER, SEARCH
 from support.statements import statement_of
 
@@ -32,11 +33,13 @@ class Cost(NamedTuple):
     answers: Sequence[Any] = ()  # of the statements before
 
 
+A_DAY = datetime(2024, 1, 10, tzinfo=UTC)
+
+
 def a_conversation(**changes: Any) -> Conversation:
     """Return a row as the last one of a page."""
     values: dict[str, Any] = dict.fromkeys(f.name for f in fields(Conversation))
-    day = datetime(2024, 1, 10, tzinfo=UTC)
-    values.update({"id": "c7", "dialog_id": "d1", "create_date": day, "update_date": day, **changes})
+    values.update({"id": "c7", "dialog_id": "d1", "create_date": A_DAY, "update_date": A_DAY, **changes})
     return Conversation(**values)
 
 
@@ -306,11 +309,13 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
     ],
 }
 
-# The statements that find a tenant, and walk over all of them.
+# The statements that find a tenant, and walk over all of them; and those of an import.
 FINDING: Mapping[str, Shape] = {
     "dialog.find": Shape(lambda s: s.dialogs.get_by_id("x")),
     "conversation.find": Shape(lambda s: s.conversations.get_by_id("x")),
     "dialog.iter_tenants": Shape(lambda s: list(s.dialogs.iter())),
+    "conversation.get_import_dates": Shape(lambda s: get_import_dates(s, ["c7"], "owner")),
+    "conversation.set_import_date": Shape(lambda s: set_import_date(s, "c7", "owner", 1, A_DAY, A_DAY)),
 }
 
 # Of the tenant "big", which has 100,000 conversations and 20,000 dialogs, some under the ids that others have too.

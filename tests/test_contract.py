@@ -124,6 +124,7 @@ def test_no_file_selects_a_star_or_orders_by_a_parameter() -> None:
 BOUNDED = {
     "conversation.stats",
     "conversation.get_dialog_ids",
+    "conversation.get_import_dates",
     "conversation.update_many_by_id",
     "dialog.get_by_ids",
     "ragflow.conversations",

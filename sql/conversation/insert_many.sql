@@ -24,5 +24,6 @@ COPY conversation_store.conversation (
     update_date,
     message_count,
     reference_count,
-    revision
+    revision,
+    import_date
 ) FROM STDIN;

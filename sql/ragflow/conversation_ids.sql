@@ -1,12 +1,19 @@
 /* ragflow.conversation_ids */
--- List the ids and dialogs of one page of the conversations.
+-- List one page of the conversations without their contents.
 --
--- Run on the database to move from. What is there already is not read again.
+-- Run on the database to move from. What was imported already is not read again. Its dates are
+-- the wall clock of its server.
 -- returns: many
 
 SELECT
     s.id::text AS id,
-    s.dialog_id::text AS dialog_id
+    s.dialog_id::text AS dialog_id,
+    s.update_time::bigint AS update_time,
+    -- What lies outside of the calendar is no date.
+    CASE
+        WHEN s.update_date::timestamp BETWEEN '0001-01-02' AND '9999-12-30'
+            THEN s.update_date::timestamp
+    END AS update_date
 FROM public.api_4_conversation AS s
 WHERE :after_id::text IS NULL
     OR s.id > :after_id::text

@@ -41,6 +41,9 @@ CREATE TABLE conversation_store.conversation (
     version_title text,
     create_date timestamptz NOT NULL DEFAULT now(),
     update_date timestamptz NOT NULL DEFAULT now(),
+    -- The update_date that it had where an import found it. Equal to update_date: unchanged since.
+    -- NULL: it was made here.
+    import_date timestamptz,
     -- How many entries count; below 0: the value is not a list and is the entry at position 1.
     -- The function entry_count says which number stands for what.
     message_count integer NOT NULL DEFAULT 0,

@@ -70,6 +70,7 @@ class NewConversation(NamedTuple):
     revision: int
     message: list[str] | str
     reference: list[str] | str
+    imported: bool = False  # from elsewhere, where it was changed last at its update date
 
     @property
     def size(self) -> int:
@@ -80,7 +81,8 @@ class NewConversation(NamedTuple):
     def columns(self, tenant_id: str) -> tuple[object, ...]:
         """Return the columns of the conversation itself, in the order of the file."""
         counts = map(count_entries, (self.message, self.reference))
-        return self.id, tenant_id, self.dialog_id, *self.scalars, *counts, self.revision
+        import_date = self.scalars[-1] if self.imported else None
+        return self.id, tenant_id, self.dialog_id, *self.scalars, *counts, self.revision, import_date
 
 
 def read_new(name: str, conversation: object, json: JsonWriter) -> NewConversation:

@@ -72,6 +72,11 @@ def settings_of(repositories: Any) -> Settings:
     return cast(Settings, repositories._settings)
 
 
+def executor_of(repositories: Any) -> Any:
+    """Return what runs the statements of a store, or of a transaction: an executor, sync or on asyncio."""
+    return repositories.conversations._executor
+
+
 def _executor(repository: Repository) -> Executor:
     return repository._executor  # pyright: ignore[reportPrivateUsage]  # its methods are made here
 

@@ -70,13 +70,13 @@ async def each_async(steps: Generator[Any, Any, None], run: Callable[[Any], Awai
             yield item
 
 
-def transact(store: Any, steps: Callable[[Any], Generator[Any, Any, T]]) -> T:
-    """Run the steps that *steps* returns for a transaction of *store*, in that transaction."""
-    with store.transaction() as tx:
+def transact(store: Any, steps: Callable[[Any], Generator[Any, Any, T]], **options: Any) -> T:
+    """Run the steps that *steps* returns for a transaction of *store*, in that transaction; *options* are its own."""
+    with store.transaction(**options) as tx:
         return drive(steps(tx))
 
 
-async def transact_async(store: Any, steps: Callable[[Any], Generator[Any, Any, T]]) -> T:
+async def transact_async(store: Any, steps: Callable[[Any], Generator[Any, Any, T]], **options: Any) -> T:
     """Do as `transact` does, on asyncio."""
-    async with store.transaction() as tx:
+    async with store.transaction(**options) as tx:
         return await drive_async(steps(tx))

@@ -184,8 +184,7 @@ class _ApiTokens(Methods):
         Raises `AlreadyExists` when the beta is in use, and `DialogNotFound` when the tenant has no such dialog; other
         keys raise `InvalidArgument`. SQL: `sql/api_token/update_by_id.sql`.
         """
-        given = validate.changes("token", token, tuple(_CHANGES), quote=False)  # a key may be a secret
-        changes = {key: _CHANGES[key](f"token[{key!r}]", value) for key, value in given.items()}
+        changes = checked_changes(token)
         return count(_UPDATE_BY_ID, **self._one_of(tenant_id, id), changes=json.dumps(changes, ensure_ascii=False))
 
     @operation
@@ -297,6 +296,12 @@ class ApiTokenRepository(_ApiTokens, Repository):
 
 class AsyncApiTokenRepository(_ApiTokens, AsyncRepository):
     """API tokens, on asyncio."""
+
+
+def checked_changes(token: object) -> dict[str, object]:
+    """Return the fields of a token that may be changed; raises `InvalidArgument` or `InvalidArgumentType`."""
+    given = validate.changes("token", token, tuple(_CHANGES), quote=False)  # a key may be a secret
+    return {key: _CHANGES[key](f"token[{key!r}]", value) for key, value in given.items()}
 
 
 def _save(

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -28,7 +28,7 @@ from conversation_store.errors import AmbiguousId, StoreError
 from conversation_store.jsonl import RejectedLine, export_jsonl, import_jsonl
 from conversation_store.migrations import check_schema
 from conversation_store.migrations import migrate as apply_migrations
-from conversation_store.ragflow import Report
+from conversation_store.ragflow import Report, Totals
 from conversation_store.ragflow import import_ragflow as move_from_ragflow
 from conversation_store.ragflow._sources import source_of
 from conversation_store.store import ConversationStore
@@ -184,12 +184,19 @@ def export(database: str, output: Path | None, tenant: str | None, dialog: str |
     help="The RAGFlow database: postgresql://… or libpq's form, or mysql://… of MySQL or MariaDB.",
 )
 @click.option("--time-zone", metavar="ZONE", default="UTC", show_default=True, help="The IANA time zone of its server.")
+@click.option("--check", is_flag=True, help="Read everything, write nothing, and say what would become of each row.")
+@click.option(
+    "--update",
+    is_flag=True,
+    help="Take rows again that were changed there since they were imported, unless they were changed here too.",
+)
 @_database()
-def import_ragflow(database: str, source: str, time_zone: str) -> None:
+def import_ragflow(database: str, source: str, time_zone: str, check: bool, update: bool) -> None:
     """Copy dialogs, agents, API tokens and API conversations from a RAGFlow database.
 
     A row that is in the store already is skipped: run it again to resume it. Each row that was not imported as it was
-    is reported. Exits with 3 when there were any.
+    is reported on standard error, and the totals of each table on standard output. Exits with 3 when rows were
+    reported, or skipped though they are newer there.
     """
     bars: dict[str, Callable[[int, int | None], None]] = {}
 
@@ -204,13 +211,26 @@ def import_ragflow(database: str, source: str, time_zone: str) -> None:
             bars[table](done, about)
 
         source_of("--from", source)  # which connects to nothing yet
-        totals = move_from_ragflow(source, database, time_zone=time_zone, on_report=report, on_progress=progress)
-    table = Table("table", "read", "imported", "repaired", "skipped", "rejected", "date conflicts", box=None)
+        totals = move_from_ragflow(
+            source,
+            database,
+            time_zone=time_zone,
+            check=check,
+            update=update,
+            on_report=report,
+            on_progress=progress,
+        )
+    table = Table("table", *(field.name.replace("_", " ") for field in fields(Totals)), box=None)
     for name, of in totals.items():
         table.add_row(name, *map(str, asdict(of).values()))
-    Console(width=100).print(table)
-    click.echo("read = imported + repaired + skipped + rejected; date conflicts: two dates contradict each other")
-    if any(of.repaired or of.rejected or of.date_conflicts for of in totals.values()):
+    Console(width=120).print(table)
+    click.echo("read = imported + repaired + updated + skipped + rejected + update conflicts")
+    click.echo("date conflicts: stored, with two dates that contradict each other")
+    if newer := sum(of.newer for of in totals.values()):
+        click.echo(f"newer: {newer} of the skipped rows were changed there since; --update takes them again")
+    if check:
+        click.echo("nothing was written: this is what the import would do")
+    if any(of.needs_a_look for of in totals.values()):
         raise SystemExit(_NOT_AS_IT_WAS)
 
 

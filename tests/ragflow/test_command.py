@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Generator
+from dataclasses import fields
 
 import pytest
 
 from conversation_store import ConversationStore
+from conversation_store.ragflow import Totals
 from support import ragflow_layout
 from support.both_apis import SyncApi
 from support.commands import COMMAND, call
@@ -23,7 +25,14 @@ def old(server: Server) -> Generator[str]:
         yield conninfo
 
 
-COLUMNS = ["table", "read", "imported", "repaired", "skipped", "rejected", "date", "conflicts"]
+COLUMNS = ["table", *(field.name for field in fields(Totals))]
+
+
+def table_of(output: str) -> list[dict[str, str]]:
+    """Return the rows of the table of totals."""
+    heading, *rows = output.splitlines()
+    assert heading.split() == " ".join(COLUMNS).replace("_", " ").split()
+    return [dict(zip(COLUMNS, row.split(), strict=True)) for row in rows[:4]]
 
 
 def test_every_row_that_was_not_imported_as_it_was_is_reported_and_the_totals_add_up(old: str, database: str) -> None:
@@ -34,11 +43,12 @@ def test_every_row_that_was_not_imported_as_it_was_is_reported_and_the_totals_ad
         env={**os.environ, "COLUMNS": "80"},
     )
     assert done.returncode == 3, done.stderr
-    rows = [line.split() for line in done.stdout.splitlines()]
-    assert rows[0] == COLUMNS
-    assert [row[0] for row in rows[1:5]] == ["dialog", "user_canvas", "api_token", "api_4_conversation"]
-    for _, read, imported, repaired, skipped, rejected, _ in rows[1:5]:
-        assert int(read) == int(imported) + int(repaired) + int(skipped) + int(rejected)
+    rows = table_of(done.stdout)
+    assert [row["table"] for row in rows] == ["dialog", "user_canvas", "api_token", "api_4_conversation"]
+    parts = ("imported", "repaired", "updated", "skipped", "rejected", "update_conflicts")
+    assert f"read = {' + '.join(parts)}".replace("_", " ") in done.stdout
+    for row in rows:
+        assert int(row["read"]) == sum(int(row[part]) for part in parts)
     # The next run reports the rejected rows again.
     _, reports = import_and_report(SyncApi(), old, database)
     again = [f"rejected: {report.table} {report.id}: {report.reason}" for report in reports]
@@ -53,7 +63,8 @@ def test_the_command_ends_with_0_where_every_row_was_imported_as_it_was(database
     ragflow_layout.fill(database, 20)
     done = call("import-ragflow", "--from", database, "--time-zone", ZONE, database=database)
     assert (done.code, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[4].split() == ["api_4_conversation", "20", "20", "0", "0", "0", "0"]
+    counted = {"table": "api_4_conversation", "read": "20", "imported": "20"}
+    assert table_of(done.stdout)[3] == dict.fromkeys(COLUMNS, "0") | counted
     with ConversationStore(database) as store:
         assert store.conversations.count() == 20
 

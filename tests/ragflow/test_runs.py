@@ -131,8 +131,8 @@ def test_of_rows_with_the_same_id_the_first_is_imported_and_the_others_are_rejec
     for table in ("dialog", "api_4_conversation"):
         assert totals[table] == Totals(read=4, imported=3, rejected=1)
     assert [report.reason for report in reports] == [
-        "a dialog with this id exists already: 'b'",
-        "a conversation with this id exists already: '2'",
+        "another dialog there has this id too",
+        "another conversation there has this id too",
     ]
 
 
@@ -272,11 +272,15 @@ def test_a_wrong_argument_or_database_raises_an_error_before_anything_is_stored(
             run_import(api, old, database, time_zone=wrong)
     with pytest.raises(InvalidArgument, match="batch_size"):
         run_import(api, old, database, batch_size=0)
+    for name in ("check", "update"):
+        with pytest.raises(InvalidArgumentType, match=f"{name} must be"):
+            run_import(api, old, database, **{name: 1})
     for name in ("on_report", "on_progress"):
         with pytest.raises(InvalidArgumentType, match=f"{name} must be None or a plain function"):
             run_import(api, old, database, **{name: "text"})
-    with pytest.raises(psycopg.errors.UndefinedTable):
-        run_import(api, old, empty_database)
+    for check in (False, True):
+        with pytest.raises(MigrationError, match=r"no schema of this store.*run `conversation-store migrate`"):
+            run_import(api, old, empty_database, check=check)
     with pytest.raises(psycopg.OperationalError):
         run_import(api, "host=/nowhere dbname=x", database)
     with ConversationStore(database) as store:

@@ -58,6 +58,17 @@ def insert(conninfo: str, table: str, rows: list[dict[str, Any]]) -> None:
             connection.execute(insert, values)
 
 
+def change(conninfo: str, table: str, key: str, **values: Any) -> None:
+    """Change the row with this id, or this token."""
+    column = "token" if table == "api_token" else "id"
+    changes = sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(n), sql.Placeholder(n)) for n in values)
+    with psycopg.connect(conninfo) as connection:
+        update = sql.SQL("UPDATE public.{} SET {} WHERE {} = %(key)s").format(
+            sql.Identifier(table), changes, sql.Identifier(column)
+        )
+        assert connection.execute(update, {**values, "key": key}).rowcount == 1
+
+
 def fill(conninfo: str, number: int) -> None:
     """Fill the tables with *number* conversations of five turns: 7 KB of messages, 49 KB of references, 12 KB of dsl."""
     with psycopg.connect(conninfo, autocommit=True) as connection:

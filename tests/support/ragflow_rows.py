@@ -255,8 +255,9 @@ def import_and_report(
     totals = run_import(api, source, target, on_report=reports.append, **arguments)
     by_table = Counter((report.table, report.outcome) for report in reports)
     for table, of in totals.items():
-        assert of.read == of.imported + of.repaired + of.skipped + of.rejected
-        assert (of.repaired, of.rejected, of.date_conflicts) == tuple(
-            by_table[table, outcome] for outcome in ("repaired", "rejected", "date_conflict")
+        stored = of.imported + of.repaired + of.updated
+        assert of.read == stored + of.skipped + of.update_conflicts + of.rejected
+        assert (of.repaired, of.rejected, of.update_conflicts, of.date_conflicts) == tuple(
+            by_table[table, outcome] for outcome in ("repaired", "rejected", "update_conflict", "date_conflict")
         )
     return totals, reports

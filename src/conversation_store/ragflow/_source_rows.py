@@ -49,6 +49,8 @@ class SourceToken:
 class SourceConversationId:
     id: str
     dialog_id: str | None
+    update_time: int | None
+    update_date: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,126 @@
+"""Import of API tokens. Their secrets are plain there, and stand in no report."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from conversation_store import _token_secrets as token_secrets
+from conversation_store import _validation as validate
+from conversation_store.api_tokens import checked_changes
+from conversation_store.errors import InvalidArgument
+from conversation_store.models import ApiToken
+from conversation_store.ragflow._run import Row, Run, fits
+from conversation_store.ragflow._source_rows import SourceToken
+
+
+def import_tokens(run: Run, table: str) -> Generator[Any, Any, None]:
+    """Import the table, a page at a time and a token at a time."""
+    after: dict[str, str | None] = dict.fromkeys(("after_position", "after_tenant_id", "after_token"))
+    checked = _Checked()
+    while page := (yield run.source.read("api_tokens", SourceToken, **after, limit=run.limit)):
+        last = page[-1]
+        after = {"after_position": last.position, "after_tenant_id": last.tenant_id, "after_token": last.token}
+        for row in page:
+            yield from _token(run, table, row, checked)
+        run.reporter.progress(table, len(page), run.estimates)
+
+
+class _Checked:
+    """The tokens that a check has found good, and that an import would have stored: by digests, as in the store."""
+
+    def __init__(self) -> None:
+        self.tenants: dict[bytes, str] = {}
+        self.betas: set[bytes] = set()
+
+    def has_beta(self, beta: str) -> bool:
+        """Return whether one of them has a beta."""
+        return token_secrets.digest(beta) in self.betas
+
+    def add(self, row: SourceToken, values: dict[str, Any]) -> None:
+        """Remember a token."""
+        self.tenants[token_secrets.digest(row.token)] = row.tenant_id
+        if values["beta"]:
+            self.betas.add(token_secrets.digest(values["beta"]))
+
+
+def _token(run: Run, table: str, row: SourceToken, checked: _Checked) -> Generator[Any, Any, None]:
+    id = f"{row.tenant_id} {token_secrets.hint_of(row.token)}"
+    values: dict[str, Any] = {
+        "dialog_id": row.dialog_id or None,
+        "source": row.source,
+        "beta": row.beta if row.beta and row.beta.strip() else None,
+    }
+    if (problem := _problem(row, values)) is not None:
+        run.reporter.rejected(table, id, problem)
+        return
+    here: ApiToken | None = next(iter((yield run.store.tokens.query(token=row.token))), None)
+    owner = checked.tenants.get(token_secrets.digest(row.token)) if here is None else here.tenant_id
+    if owner not in (None, row.tenant_id):
+        run.reporter.rejected(table, id, "the same token is another tenant's already")
+    elif here is None and owner is not None:
+        run.reporter.skipped(table, newer=False)
+    elif here is None:
+        new = run.dated(id, row, values | {"tenant_id": row.tenant_id, "token": row.token})
+        yield from _write(run, table, new, row, None, checked)
+    elif any(getattr(here, field) != value for field, value in values.items()):
+        yield from _again(run, table, Row(id, values), row, here, checked)
+    else:
+        run.reporter.skipped(table, newer=False)
+
+
+def _problem(row: SourceToken, values: dict[str, Any]) -> str | None:
+    """Return why the store cannot hold a token."""
+    try:
+        validate.text("token", row.token)
+        if not row.token.strip():
+            raise InvalidArgument("token must not be blank")
+        validate.identifier("tenant_id", row.tenant_id)
+        checked_changes(values | {"dialog_id": None})  # one that the store cannot have is missing
+    except (ValueError, TypeError) as error:
+        return str(error)
+    return None
+
+
+def _again(
+    run: Run, table: str, changed: Row, row: SourceToken, here: ApiToken, checked: _Checked
+) -> Generator[Any, Any, None]:
+    """Take a token again that differs there, if it was changed there later than here."""
+    is_newer = run.is_newer(row, here.update_date)
+    # A use of the token hides when it was changed here.
+    is_hidden = not is_newer and here.update_date == here.use_date and run.is_newer(row, here.create_date)
+    if not run.update or not (is_newer or is_hidden):
+        run.reporter.skipped(table, newer=is_newer or is_hidden)
+    elif is_hidden:
+        run.reporter.kept(table, changed.id, "it differs there, and was used here since: which is newer is not known")
+    else:
+        yield from _write(run, table, changed, row, here, checked)
+
+
+def _write(
+    run: Run, table: str, new: Row, row: SourceToken, here: ApiToken | None, checked: _Checked
+) -> Generator[Any, Any, None]:
+    dialog_id, beta = new.values["dialog_id"], new.values["beta"]
+    if dialog_id is not None and run.tenants.get(dialog_id) != row.tenant_id:
+        # Without its dialog it would open all of the tenant's.
+        is_here = fits(dialog_id) and (yield run.store.dialogs.get_by_id(dialog_id, tenant_id=row.tenant_id))
+        if not is_here:
+            run.reporter.rejected(table, new.id, f"the tenant has no dialog {dialog_id!r}, which the token needs")
+            return
+    before = None if here is None else here.beta
+    if row.beta and beta is None:
+        new.repairs.append("its beta is blank and was left out")
+    elif beta != before and (checked.has_beta(beta) or (yield run.store.tokens.query(beta=beta))):
+        new.values["beta"] = before
+        new.repairs.append("its beta is another token's already and was left out")
+
+    def write(tx: Any, rows: list[Row]) -> Generator[Any, Any, None]:
+        for one in rows:
+            if here is None:
+                yield tx.tokens.save(**one.values, allow_weak=True)
+            else:
+                yield tx.tokens.update_by_id(here.id, one.values, tenant_id=here.tenant_id)
+
+    for stored in (yield from run.write(table, [new], write, again=here is not None)):
+        if run.check:
+            checked.add(row, stored.values)

@@ -1,0 +1,46 @@
+"""What an import reads and writes of conversations that are in the store already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from conversation_store._operations import executor_of
+from conversation_store._sql_loader import load
+from conversation_store._statement import count, many
+
+_GET_IMPORT_DATES = load("conversation.get_import_dates")
+_SET_IMPORT_DATE = load("conversation.set_import_date")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedConversation:
+    """When a conversation was changed here, and where it was imported from; None of one that was made here."""
+
+    id: str
+    dialog_id: str
+    update_date: datetime
+    import_date: datetime | None
+    revision: int
+
+
+def get_import_dates(store: Any, ids: list[str], tenant_id: str) -> Any:
+    """Return those of a tenant's conversations that there are; on asyncio, an awaitable of them."""
+    return executor_of(store).run(many(_GET_IMPORT_DATES, ImportedConversation, ids=ids, tenant_id=tenant_id))
+
+
+def set_import_date(
+    tx: Any, id: str, tenant_id: str, round: int, create_date: datetime | None, update_date: datetime
+) -> Any:
+    """Give a conversation its round and its dates; without a *create_date* it keeps that."""
+    return executor_of(tx).run(
+        count(
+            _SET_IMPORT_DATE,
+            id=id,
+            tenant_id=tenant_id,
+            round=round,
+            create_date=create_date,
+            update_date=update_date,
+        )
+    )
