@@ -767,6 +767,19 @@ def test_an_option_that_is_wrong_is_named(configure: Configure, options: dict[st
         configure(**options)
 
 
+@pytest.mark.slow
+def test_a_long_session_is_stored_unless_the_store_has_a_limit_of_its_own(
+    db: str, agent: str, session: str, configure: Configure
+) -> None:
+    # More than the 16 MiB that a store takes by default.
+    message = [{"content": "x" * 1_000_000}] * 17
+    assert API4ConversationService.append_message(session, {"message": message}) == 1
+    with ConversationStore(db, max_json_bytes=1_000) as store:
+        services.configure(store)
+        with pytest.raises(InvalidArgument, match="1000 bytes"):
+            API4ConversationService.append_message(session, {"message": message})
+
+
 def test_a_store_on_asyncio_is_refused() -> None:
     with pytest.raises(InvalidArgumentType, match="ConversationStore"):
         services.configure(AsyncConversationStore("dbname=a"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
