@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import sysconfig
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -19,21 +18,14 @@ import conversation_store
 from conversation_store import AsyncConversationStore, ConversationStore, IssuedToken, check_schema
 from conversation_store.models import Row
 from operations import FILES, OPERATIONS
+from support.documents import CHECKOUT, blocks, read
 from support.operation import check_all
 from support.server import Server, database_url
 from support.statements import REPOSITORIES
 
-CHECKOUT = Path(__file__).parents[1]
-README = (CHECKOUT / "README.md").read_text()
-SQL_README = (CHECKOUT / "sql" / "README.md").read_text()
-CHANGELOG = (CHECKOUT / "CHANGELOG.md").read_text()
-
-
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
-
-
-METHODS = {operation.name for operation in OPERATIONS}
+README = read("README.md")
+SQL_README = read("sql/README.md")
+CHANGELOG = read("CHANGELOG.md")
 
 
 def test_the_examples_of_the_readme_run_as_they_stand(database: str) -> None:
@@ -105,46 +97,6 @@ def test_the_readme_lists_what_a_store_has_beside_its_repositories() -> None:
 def test_the_changelog_names_every_method(repository: str) -> None:
     (listed,) = re.findall(rf"^- `store\.{repository}`: (.*?)\.$", CHANGELOG, re.MULTILINE | re.DOTALL)
     assert sorted(re.findall(r"`(\w+)`", listed)) == of_repository(repository)
-
-
-# What the system that this one replaces offers: its two services, and the base that they share.
-OLD = {
-    "APITokenService": ["used", "delete_by_tenant_id"],
-    "API4ConversationService": ["get_list", "get_names", "append_message", "stats", "delete_by_dialog_ids"],
-    "": [
-        *("exists", "query", "get_all", "get", "get_or_none", "save", "insert", "insert_many", "update_many_by_id"),
-        *("update_by_id", "get_by_id", "get_by_ids", "delete_by_id", "delete_by_ids", "filter_delete", "filter_update"),
-        *("cut_list", "filter_scope_list"),
-    ],
-}
-
-
-def test_every_call_of_the_old_services_is_mapped_to_calls_that_exist() -> None:
-    rows = re.findall(r"^\| (.*) \| (.*) \|$", README.partition("| there | here |\n|---|---|\n")[2], re.MULTILINE)
-    calls = {call for there, _ in rows for call in re.findall(r"`((?:\w+\.)?\w+)\(", there)}
-    assert calls >= {f"{service}.{name}".lstrip(".") for service, names in OLD.items() for name in names}
-    bare = {name for names in OLD.values() for name in names}
-    assert {call.rpartition(".")[2] for call in calls} == bare
-    for there, here in rows:
-        named = set(re.findall(r"`(\w+\.\w+)\(", here))
-        assert named <= METHODS, there
-        assert named or "cut_list" in there
-    mapped = {call for _, here in rows for call in re.findall(r"`(\w+\.\w+)\(", here)}
-    # What has no counterpart there is new.
-    assert METHODS - mapped == {
-        "conversations.count",
-        "conversations.delete_not_updated_since",
-        "conversations.export",
-        "conversations.get_messages",
-        "conversations.get_references",
-        "conversations.iter_ids",
-        "conversations.list_after",
-        "conversations.search",
-        "dialogs.delete_by_id",
-        "tokens.expire",
-        "tokens.revoke",
-        "tokens.rotate",
-    }
 
 
 def test_the_map_is_that_of_the_table() -> None:
