@@ -1,7 +1,8 @@
 """The table of operations: one row a method, and one a statement file.
 
 The contract, the plans, the checks of arguments, the types, the grants, the map of sql/README.md, the tables of
-README.md and the changelog are driven by this table or held to it: what is left out of one of them fails a test.
+README.md and RAGFLOW.md, and the changelog are driven by this table or held to it: what is left out of one of them fails
+a test.
 """
 
 from __future__ import annotations

@@ -90,6 +90,7 @@ def test_the_source_distribution_holds_what_a_wheel_is_made_of_and_nothing_priva
     assert {
         "pyproject.toml",
         "README.md",
+        "RAGFLOW.md",
         "LICENSE",
         "sql/conversation/get_list.sql",
         "src/conversation_store/py.typed",

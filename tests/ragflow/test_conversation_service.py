@@ -374,6 +374,15 @@ def test_a_change_that_cannot_be_made_is_refused(session: str, data: dict[str, A
         API4ConversationService.update_by_id(session, data)
 
 
+def test_what_callers_cannot_change_is_ignored_beside_what_they_can(agent: str, session: str) -> None:
+    data = {"dialog_id": new_id(), "round": 9, "update_time": 5, "create_date": datetime(2001, 1, 1), "name": "n"}
+    assert API4ConversationService.update_by_id(session, data) == 1
+    row = read(session)
+    assert (row.name, row.dialog_id, row.round) == ("n", agent, 0)
+    assert row.create_date.year > 2001
+    assert row.update_time > 5
+
+
 def test_another_id_in_the_data_is_refused(session: str) -> None:
     with pytest.raises(InvalidArgument, match="id"):
         API4ConversationService.update_by_id(session, {"id": new_id(), "name": "n"})
@@ -547,6 +556,16 @@ def test_only_the_last_saves_are_remembered() -> None:
     assert saved.take(lists[1]) is None
 
 
+@pytest.mark.parametrize("copied", [dict, lambda v: {**v}, lambda v: json.loads(json.dumps(v, default=str))])
+def test_another_dict_of_the_values_of_a_row_is_written_whatever_was_changed_since(
+    session: str, copied: Callable[[Any], Any]
+) -> None:
+    values = copied(read(session).to_dict())
+    API4ConversationService.update_by_id(session, {"name": "n"})
+    assert API4ConversationService.update_by_id(session, values) == 1
+    assert read(session).name is None
+
+
 def test_single_fields_are_written_whatever_was_changed_since(session: str) -> None:
     row = read(session)
     API4ConversationService.append_message(session, {"tokens": 5})
@@ -665,6 +684,8 @@ def test_a_list_finds_text_and_no_json(agent: str, tenant: str, session: str) ->
         assert listed(agent, tenant, keywords=keyword) == (0, [])
     with pytest.raises(NotImplementedError, match="JSON"):
         listed(agent, tenant, keywords='{"role": "assistant"')
+    with pytest.raises(InvalidArgument, match="1000 characters"):
+        listed(agent, tenant, keywords="k" * 1_001)
 
 
 def test_a_list_has_pages_and_leaves_out_dsl(agent: str, tenant: str, configure: Configure) -> None:

@@ -55,6 +55,14 @@ def test_a_text_that_is_no_secret_and_no_beta_finds_nothing(configure: Configure
     assert APITokenService.query(token=text) == []
 
 
+def test_a_secret_and_a_beta_are_found_as_they_are(configure: Configure, tenant: str) -> None:
+    secret, beta = "ragflow-" + uuid.uuid4().hex, "b" + uuid.uuid4().hex
+    APITokenService.save(tenant_id=tenant, token=secret, beta=beta)
+    for changed in (str.upper, lambda text: text + " "):
+        assert APIToken.query(token=changed(secret)) == []
+        assert APIToken.query(beta=changed(beta)) == []
+
+
 def test_a_token_that_is_not_live_finds_nothing(configured: ConversationStore, secret: str, tenant: str) -> None:
     (row,) = configured.tokens.query(token=secret)
     beta = uuid.uuid4().hex
