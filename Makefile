@@ -35,7 +35,7 @@ types: $(READY) ## check types with mypy and pyright, both strict
 	$(BIN)/pyright
 
 measure: $(READY) ## measure the figures of sql/README.md (some minutes; OF=lists, appends, reads, tokens, bulk, ragflow or search: one)
-	@exec $(BIN)/python $(if $(filter search,$(OF)),tests/measure_search.py,tests/measure.py $(OF))
+	@exec $(BIN)/python $(if $(filter search ragflow,$(OF)),tests/measure_$(OF).py,tests/measure.py $(OF))
 
 format: $(READY) ## lay out Python and SQL
 	$(BIN)/ruff check --fix-only .

@@ -5,9 +5,8 @@ appends  on copies of that, two messages of about 200 characters are appended 1,
 reads    30 conversations of 40 messages, of about 200 KB each, and one of 1,000 messages are read in whole and in part
 tokens   one token is authenticated from 16 threads at once
 bulk     200,000 conversations of two messages are loaded, exported, imported and deleted
-ragflow  5,000 conversations of five turns, of about 70 KB each, are moved over
 
-`measure_search.py` is `make measure OF=search`.
+`measure_search.py` is `make measure OF=search`, `measure_ragflow.py` is `make measure OF=ragflow`.
 """
 
 from __future__ import annotations
@@ -32,8 +31,6 @@ from psycopg.conninfo import conninfo_to_dict
 from conversation_store import ConversationStore, migrate
 from conversation_store._sql_loader import sql_directory
 from conversation_store.jsonl import export_jsonl, import_jsonl
-from conversation_store.ragflow import import_ragflow
-from support import ragflow_layout
 from support.server import Server, database, server
 
 INDEXES = [
@@ -296,18 +293,6 @@ def bulk(conninfo: str) -> None:
         print_row("import_jsonl", started)
 
 
-def ragflow(conninfo: str) -> None:
-    """Print how fast a RAGFlow database is moved over, and gone through once more."""
-    ragflow_layout.create(conninfo)
-    ragflow_layout.fill(conninfo, 5_000)
-    for title in ("5,000 conversations", "the same once more: all are there"):
-        started = time.perf_counter()
-        totals = import_ragflow(conninfo, conninfo, time_zone="Asia/Shanghai")["api_4_conversation"]
-        seconds = time.perf_counter() - started
-        assert totals.read == totals.imported + totals.skipped == 5_000
-        print(f"| {title} | {seconds:.1f} s | {5_000 / seconds:,.0f} |")
-
-
 def main(on: Server, of: list[str]) -> None:
     with database(on) as filled:
         migrate(filled)
@@ -321,7 +306,6 @@ def main(on: Server, of: list[str]) -> None:
         ("reads", reads),
         ("tokens", lambda empty: tokens(on, empty)),
         ("bulk", bulk),
-        ("ragflow", ragflow),
     ):
         if title in of:
             with database(on) as empty:
@@ -331,4 +315,4 @@ def main(on: Server, of: list[str]) -> None:
 
 if __name__ == "__main__":
     with server() as running:
-        main(running, sys.argv[1:] or ["lists", "appends", "reads", "tokens", "bulk", "ragflow"])
+        main(running, sys.argv[1:] or ["lists", "appends", "reads", "tokens", "bulk"])

@@ -13,16 +13,15 @@ from conversation_store import ConversationStore
 from conversation_store.ragflow._run import Run
 from support import ragflow_layout
 from support.both_apis import AsyncApi, SyncApi
-from support.ragflow_rows import DATES, import_and_report, run_import, source_database
-from support.server import Server
+from support.ragflow_rows import DATES, SOURCES, import_and_report, run_import, source_of
 
 Api = SyncApi | AsyncApi
 
 
-@pytest.fixture(scope="module")
-def old(server: Server) -> Generator[str]:
+@pytest.fixture(scope="module", params=SOURCES)
+def old(request: pytest.FixtureRequest) -> Generator[str]:
     """Give a database in the layout of RAGFlow with every kind of row."""
-    with source_database(server) as conninfo:
+    with source_of(request) as conninfo:
         yield conninfo
 
 

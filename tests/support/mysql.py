@@ -71,8 +71,8 @@ class MySql:
 
 
 @contextmanager
-def mysql_server() -> Generator[MySql]:
-    """Start a MariaDB in a directory of its own; stop it and remove the directory."""
+def mysql_server(**settings: str) -> Generator[MySql]:
+    """Start a MariaDB in a directory of its own, some settings changed; stop it and remove the directory."""
     assert PROGRAM is not None
     assert INSTALL is not None
     base = Path(tempfile.mkdtemp(prefix="conversation-store-mysql-", dir="/tmp"))
@@ -88,7 +88,7 @@ def mysql_server() -> Generator[MySql]:
         done = subprocess.run(install, cwd=base, capture_output=True, text=True, **as_account)
         if done.returncode:
             raise RuntimeError(done.stdout + done.stderr)
-        with _running(base, as_account) as server:
+        with _running(base, as_account, SETTINGS | settings) as server:
             password = PASSWORD.replace("'", "''")
             server.run(f"CREATE USER reader IDENTIFIED BY '{password}'")
             yield server
@@ -97,12 +97,12 @@ def mysql_server() -> Generator[MySql]:
 
 
 @contextmanager
-def _running(base: Path, as_account: dict[str, Any]) -> Generator[MySql]:
+def _running(base: Path, as_account: dict[str, Any], settings: dict[str, str]) -> Generator[MySql]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     places = {"datadir": base / "data", "socket": base / "s", "pid-file": base / "pid", "port": port}
-    options = [f"--{name}={value}" for name, value in {**places, **SETTINGS}.items()]
+    options = [f"--{name}={value}" for name, value in {**places, **settings}.items()]
     with (base / "log").open("wb") as log:
         process = subprocess.Popen(
             [str(PROGRAM), "--no-defaults", "--bind-address=127.0.0.1", *options],

@@ -7,6 +7,7 @@ from typing import Any
 
 from conversation_store.dialogs import checked_dialog
 from conversation_store.models import Dialog
+from conversation_store.ragflow._repair import repair_text
 from conversation_store.ragflow._run import Row, Run, by_tenant
 from conversation_store.ragflow._source_rows import SourceDialog
 
@@ -37,6 +38,8 @@ def _page(run: Run, table: str, page: list[SourceDialog]) -> Generator[Any, Any,
     newer: list[Row] = []
     for row in page:
         dialog = here.get((row.tenant_id, row.id))
+        name: dict[str, str | None] = {"name": row.name}
+        repairs = repair_text(name, "name")
         if row.is_dialog:
             run.agents_rejected.add(row.id)
             run.reporter.rejected(table, row.id, "a dialog there has this id too")
@@ -45,13 +48,14 @@ def _page(run: Run, table: str, page: list[SourceDialog]) -> Generator[Any, Any,
         elif row.id in seen:
             run.reporter.rejected(table, row.id, "another dialog there has this id too")
         elif dialog is None:
-            new.append(run.dated(row.id, row, {"id": row.id, "tenant_id": row.tenant_id, "name": row.name}))
+            new.append(run.dated(row.id, row, {"id": row.id, "tenant_id": row.tenant_id} | name))
+            new[-1].repairs += repairs
         else:
             run.tenants[row.id] = dialog.tenant_id
             # Most of what changes there is not moved over.
-            is_newer = dialog.name != row.name and run.is_newer(row, dialog.update_date)
+            is_newer = dialog.name != name["name"] and run.is_newer(row, dialog.update_date)
             if is_newer and run.update:
-                newer.append(Row(row.id, {"id": row.id, "tenant_id": dialog.tenant_id, "name": row.name}))
+                newer.append(Row(row.id, {"id": row.id, "tenant_id": dialog.tenant_id} | name, repairs))
             else:
                 run.reporter.skipped(table, newer=is_newer)
         seen.add(row.id)

@@ -49,7 +49,7 @@ def _token(run: Run, table: str, row: SourceToken, checked: _Checked) -> Generat
     values: dict[str, Any] = {
         "dialog_id": row.dialog_id or None,
         "source": row.source,
-        "beta": row.beta if row.beta and row.beta.strip() else None,
+        "beta": row.beta if row.beta and row.beta.strip() and validate.unstorable(row.beta) is None else None,
     }
     if (problem := _problem(row, values)) is not None:
         run.reporter.rejected(table, id, problem)
@@ -109,7 +109,7 @@ def _write(
             return
     before = None if here is None else here.beta
     if row.beta and beta is None:
-        new.repairs.append("its beta is blank and was left out")
+        new.repairs.append(f"its beta {'has U+0000' if row.beta.strip() else 'is blank'} and was left out")
     elif beta != before and (checked.has_beta(beta) or (yield run.store.tokens.query(beta=beta))):
         new.values["beta"] = before
         new.repairs.append("its beta is another token's already and was left out")
