@@ -153,7 +153,8 @@ def _tables(run: Run, store: Any) -> Generator[Any, Any, None]:
     tables = yield run.source.read("tables", SourceTable, names=[*_NEEDED, "user_canvas"])
     run.estimates = {table.name: table.estimate for table in tables}
     if missing := [name for name in _NEEDED if name not in run.estimates]:
-        raise MigrationError(f"the database to import has no table {' and no '.join(missing)}")
+        tables = " and no ".join(missing)
+        raise MigrationError(f"the database to import has no table {tables}, or its account may not read it")
     steps = {
         **{table: import_dialogs for table in DIALOGS if table in run.estimates},
         "api_token": import_tokens,
