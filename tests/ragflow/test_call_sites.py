@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -22,22 +21,11 @@ from conversation_store.ragflow.services import (
     APIToken,
     APITokenService,
 )
+from support.ragflow_services import Configure, new_id, read
 
-Configure = Callable[..., None]
 Told = list[tuple[str, str]]
 
 pytestmark = pytest.mark.usefixtures("configure")
-
-
-def new_id() -> str:
-    return uuid.uuid4().hex
-
-
-def read(id: str) -> API4Conversation:
-    exists, row = API4ConversationService.get_by_id(id)
-    assert exists
-    assert row is not None
-    return row
 
 
 def contents(id: str) -> list[str]:
