@@ -39,6 +39,23 @@ def test_conditions_are_those_that_the_callers_write(agent: str, configure: Conf
     assert len(model.find([(model.id == f"{agent}-0") | (model.id == f"{agent}-1")])) == 2
 
 
+def test_an_empty_text_is_a_value(agent: str, configure: Configure) -> None:
+    model = API4Conversation
+    for number, user in enumerate(("", "u")):
+        API4ConversationService.save(id=f"{agent}-{number}", dialog_id=agent, user_id=user, errors="")
+
+    def found(*conditions: Any) -> list[str]:
+        return sorted(row.user_id for row in model.find([model.dialog_id == agent, *conditions]))
+
+    assert found(model.user_id == "") == [""]
+    assert found(model.user_id != "") == ["u"]
+    assert found(model.user_id << ["", "u"], model.errors == "") == ["", "u"]
+    assert found(model.user_id != {}) == found(model.user_id != "a\0") == ["", "u"]
+    assert [row.user_id for row in API4ConversationService.query(dialog_id=agent, user_id="")] == [""]
+    assert API4ConversationService.filter_delete([model.dialog_id == agent, model.user_id == ""]) == 1
+    assert found() == ["u"]
+
+
 def test_a_condition_is_no_truth_value() -> None:
     with pytest.raises(InvalidArgumentType, match="&"):
         bool(API4Conversation.id == "a")

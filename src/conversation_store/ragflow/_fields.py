@@ -106,7 +106,8 @@ class Field(Generic[T]):
     def __ne__(self, value: object) -> Condition:  # type: ignore[override]
         if value is None:
             return self.is_null(False)
-        return self._compared(operator.ne, value)
+        # A value that none can be is another than each.
+        return self._compared(operator.ne, value) if self.plain(value) is not None else self.is_null(False)
 
     def __lt__(self, value: T | str) -> Condition:
         return self._compared(operator.lt, value)
@@ -160,8 +161,8 @@ class TextField(Field[T]):
     """A field of text; an int or a UUID stands for its text."""
 
     def plain(self, value: Any) -> str | None:
-        """Return a text, or None for a value that no text can be."""
-        return known(value, maximum=validate.MAX_ERRORS)
+        """Return a text, which may be empty, or None for a value that no text can be."""
+        return "" if value == "" else known(value, maximum=validate.MAX_ERRORS)
 
 
 class NumberField(Field[T]):
