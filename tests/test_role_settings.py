@@ -247,6 +247,10 @@ def test_an_import_of_ragflow_takes_its_time(api: Api, server: Server, database:
         if connection.execute("SELECT FROM pg_settings WHERE name = %s", [setting]).fetchone() is None:
             return  # this version of the server has no such bound
     with role_with(server, {setting: "200ms"}) as role, source_database(server) as source:
+        totals, _ = import_and_report(
+            api, as_role(source, role), as_role(database, role), on_progress=slowly, check=True
+        )
+        assert totals["api_4_conversation"].imported > 0
         totals, _ = import_and_report(api, as_role(source, role), database, on_progress=slowly)
     assert totals["api_4_conversation"].imported > 0
 

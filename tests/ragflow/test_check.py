@@ -20,7 +20,7 @@ Api = SyncApi | AsyncApi
 
 @pytest.fixture(scope="module", params=SOURCES)
 def old(request: pytest.FixtureRequest) -> Generator[str]:
-    """Give a database in the layout of RAGFlow with every kind of row."""
+    """Give a database in the layout of RAGFlow with every kind of row, on each kind of server."""
     with source_of(request) as conninfo:
         yield conninfo
 

@@ -6,7 +6,9 @@ import os
 import subprocess
 from collections.abc import Generator
 from dataclasses import fields
+from datetime import datetime
 
+import psycopg
 import pytest
 
 from conversation_store import ConversationStore
@@ -67,6 +69,48 @@ def test_the_command_ends_with_0_where_every_row_was_imported_as_it_was(database
     assert table_of(done.stdout)[3] == dict.fromkeys(COLUMNS, "0") | counted
     with ConversationStore(database) as store:
         assert store.conversations.count() == 20
+
+
+def test_a_check_prints_what_the_import_would_do_and_exits_as_it_would(old: str, database: str) -> None:
+    arguments = ["import-ragflow", "--from", old, "--time-zone", ZONE]
+    checked = call(*arguments, "--check", database=database)
+    with ConversationStore(database) as store:
+        assert (store.conversations.count(), list(store.dialogs.iter())) == (0, [])
+    done = call(*arguments, database=database)
+    assert (checked.code, checked.stderr) == (done.code, done.stderr)
+    assert checked.stdout == done.stdout + "nothing was written: this is what the import would do\n"
+
+
+def test_rows_that_are_newer_there_are_told_until_an_update_has_taken_them(database: str) -> None:
+    ragflow_layout.create(database)
+    ragflow_layout.fill(database, 3)
+    arguments = ["import-ragflow", "--from", database, "--time-zone", ZONE]
+    assert call(*arguments, database=database).code == 0
+    with psycopg.connect(database) as connection:
+        connection.execute("UPDATE public.api_4_conversation SET update_date = now(), update_time = NULL, name = 'new'")
+    told = call(*arguments, database=database)
+    assert (told.code, told.stderr) == (3, "")
+    assert "newer: 3 of the skipped rows were changed there since; --update takes them again" in told.stdout
+    updated = call(*arguments, "--update", database=database)
+    assert (updated.code, updated.stderr) == (0, "")
+    assert "newer:" not in updated.stdout
+    counted = {"table": "api_4_conversation", "read": "3", "updated": "3"}
+    assert table_of(updated.stdout)[3] == dict.fromkeys(COLUMNS, "0") | counted
+    # What was changed on both sides is kept.
+    with ConversationStore(database) as store:
+        id = next(store.conversations.iter()).id
+        store.conversations.append_round(id, ["here"])
+    ragflow_layout.change(database, "api_4_conversation", id, update_date=datetime(2030, 1, 1))
+    kept = call(*arguments, "--update", database=database)
+    assert kept.code == 3
+    assert kept.stderr.startswith(f"update_conflict: api_4_conversation {id}: it was changed there and here")
+
+
+def test_a_database_without_the_schema_is_an_error_that_says_what_to_run(old: str, empty_database: str) -> None:
+    for arguments in ([], ["--check"]):
+        done = call("import-ragflow", "--from", old, *arguments, database=empty_database)
+        assert done.code == 1
+        assert "run `conversation-store migrate`" in done.stderr
 
 
 def test_the_source_may_be_named_by_a_variable(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
