@@ -69,27 +69,26 @@ class Run:
             for row in rows:
                 self.reporter.changed(table, row.id, row.repairs, row.date_conflict)
 
-        failed = conflict = ""
+        refuse = self.reporter.rejected
+        reason: str | None = None
         try:
             if self.check:
                 yield from steps(None)
             elif rows:
                 yield self.transact(self.store, steps)
         except RevisionConflict:
-            conflict = "it was changed here while it was imported again, and is kept as it is here"
+            refuse = self.reporter.kept
+            reason = "it was changed here while it was imported again, and is kept as it is here"
         except (StoreError, psycopg.DataError, psycopg.IntegrityError) as error:
-            failed = str(error).partition("\n")[0]
-        if not failed and not conflict:
+            reason = str(error).partition("\n")[0]
+        if reason is None:
             for row in rows:
                 self.reporter.stored(
                     table, again=again, repaired=bool(row.repairs), date_conflict=bool(row.date_conflict)
                 )
             return rows
         if len(rows) == 1:
-            if conflict:
-                self.reporter.kept(table, rows[0].id, conflict)
-            else:
-                self.reporter.rejected(table, rows[0].id, failed)
+            refuse(table, rows[0].id, reason)
             return []
         stored: list[Row] = []
         for row in rows:
