@@ -291,6 +291,27 @@ def test_a_token_that_is_newer_there_gets_its_dialog_its_source_and_its_beta(api
     assert fields == [("e", "agent", "new"), ("d", "dialog", "beta-1"), ("d", "dialog", "beta-2")]
 
 
+def test_a_token_that_has_no_beta_and_no_dialog_any_more_there_has_none_here(api: Api, old: str) -> None:
+    ragflow_layout.change(old, "api_token", "ragflow-token-number-0", dialog_id=None, source=None, beta="", **LATER)
+    totals, reports = import_and_report(api, old, old, update=True)
+    assert (totals["api_token"], reports) == (Totals(read=3, updated=1, skipped=2), [])
+    with ConversationStore(old) as store:
+        (token,) = store.tokens.query(token="ragflow-token-number-0")
+    assert (token.dialog_id, token.source, token.beta) == (None, None, None)
+
+
+def test_a_token_gets_a_beta_that_another_one_gives_up_before_it(api: Api, old: str) -> None:
+    ragflow_layout.change(old, "api_token", "ragflow-token-number-0", beta="new", **LATER)
+    ragflow_layout.change(old, "api_token", "ragflow-token-number-1", beta="beta-0", **LATER)
+    ragflow_layout.change(old, "api_token", "ragflow-token-number-2", beta="beta-0", **LATER)
+    checked = import_and_report(api, old, old, update=True, check=True)
+    assert checked == import_and_report(api, old, old, update=True)
+    assert checked[0]["api_token"] == Totals(read=3, updated=2, repaired=1)
+    with ConversationStore(old) as store:
+        betas = sorted(str(token.beta) for token in store.tokens.query(tenant_id="t"))
+    assert betas == ["beta-0", "beta-2", "new"]
+
+
 def test_a_token_whose_use_hides_when_it_was_changed_here_is_kept_and_reported(api: Api, old: str) -> None:
     ragflow_layout.change(old, "api_token", "ragflow-token-number-0", dialog_id="e", **LATER)
     ragflow_layout.change(old, "api_token", "ragflow-token-number-1", dialog_id="e", **LATER)

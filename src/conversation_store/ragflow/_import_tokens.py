@@ -31,17 +31,18 @@ class _Checked:
 
     def __init__(self) -> None:
         self.tenants: dict[bytes, str] = {}
-        self.betas: set[bytes] = set()
+        self._betas: dict[bytes, bool] = {}
 
-    def has_beta(self, beta: str) -> bool:
-        """Return whether one of them has a beta."""
-        return token_secrets.digest(beta) in self.betas
+    def has_beta(self, beta: str) -> bool | None:
+        """Return whether one of them has a beta: False where one would have given it up, None where it is unknown."""
+        return self._betas.get(token_secrets.digest(beta))
 
-    def add(self, row: SourceToken, values: dict[str, Any]) -> None:
-        """Remember a token."""
+    def add(self, row: SourceToken, before: str | None, beta: str | None) -> None:
+        """Remember a token, and the beta that it had."""
         self.tenants[token_secrets.digest(row.token)] = row.tenant_id
-        if values["beta"]:
-            self.betas.add(token_secrets.digest(values["beta"]))
+        for text, is_used in ((before, False), (beta, True)):
+            if text is not None:
+                self._betas[token_secrets.digest(text)] = is_used
 
 
 def _token(run: Run, table: str, row: SourceToken, checked: _Checked) -> Generator[Any, Any, None]:
@@ -110,9 +111,13 @@ def _write(
     before = None if here is None else here.beta
     if row.beta and beta is None:
         new.repairs.append(f"its beta {'has U+0000' if row.beta.strip() else 'is blank'} and was left out")
-    elif beta != before and (checked.has_beta(beta) or (yield run.store.tokens.query(beta=beta))):
-        new.values["beta"] = before
-        new.repairs.append("its beta is another token's already and was left out")
+    elif beta is not None and beta != before:
+        is_used = checked.has_beta(beta)
+        if is_used is None:
+            is_used = bool((yield run.store.tokens.query(beta=beta)))
+        if is_used:
+            new.values["beta"] = before
+            new.repairs.append("its beta is another token's already and was left out")
 
     def write(tx: Any, rows: list[Row]) -> Generator[Any, Any, None]:
         for one in rows:
@@ -121,6 +126,6 @@ def _write(
             else:
                 yield tx.tokens.update_by_id(here.id, one.values, tenant_id=here.tenant_id)
 
-    for stored in (yield from run.write(table, [new], write, again=here is not None)):
-        if run.check:
-            checked.add(row, stored.values)
+    stored = yield from run.write(table, [new], write, again=here is not None)
+    if run.check and stored:
+        checked.add(row, before, new.values["beta"])
