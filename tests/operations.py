@@ -123,6 +123,7 @@ FILES: Mapping[str, File] = {
     "dialog.update_by_id": File(None, [], DIALOG),
     "ragflow.api_tokens": File(source_rows.SourceToken),
     "ragflow.conversation_ids": File(source_rows.SourceConversationId, ["api_4_conversation_pkey"]),
+    "ragflow.conversation_sizes": File(source_rows.SourceSize, ["api_4_conversation_pkey"]),
     "ragflow.conversations": File(source_rows.SourceConversation, ["api_4_conversation_pkey"]),
     "ragflow.dialogs": File(source_rows.SourceDialog, ["dialog_pkey"]),
     "ragflow.settings": File(source_rows.SourceSettings),
@@ -134,6 +135,7 @@ FILES: Mapping[str, File] = {
 MYSQL_FILES: Mapping[str, type[Any] | None] = {
     "ragflow_mysql.api_tokens": source_rows.SourceToken,
     "ragflow_mysql.conversation_ids": source_rows.SourceConversationId,
+    "ragflow_mysql.conversation_sizes": source_rows.SourceSize,
     "ragflow_mysql.conversations": source_rows.SourceConversation,
     "ragflow_mysql.dialogs": source_rows.SourceDialog,
     "ragflow_mysql.isolation": None,

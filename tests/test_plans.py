@@ -143,6 +143,7 @@ RAGFLOW_PAGES: Mapping[str, Sequence[Any]] = {
     "ragflow.dialogs": ["", 10],
     "ragflow.user_canvas": ["", 10],
     "ragflow.conversation_ids": ["", 10],
+    "ragflow.conversation_sizes": ["{a}"],
     "ragflow.conversations": ["{a}"],
 }
 

@@ -27,6 +27,7 @@ PAGES: dict[str, dict[str, Any]] = {
         "limit": 9,
     },
     "conversation_ids": {"after_id": "a", "limit": 9},
+    "conversation_sizes": {"ids": ["raw", "null"]},
     "conversations": {"ids": ["raw", "null"]},
     "dialogs": {"after_id": "d", "limit": 9},
     "tables": {"names": ["dialog", "user_canvas", "no_such_table"]},
@@ -100,7 +101,7 @@ def test_each_page_is_read_by_the_primary_key(mysql: MySql) -> None:
             ragflow_mysql.insert(mysql, name, table, rows)
         mysql.run("ANALYZE TABLE dialog, user_canvas, api_4_conversation", database=name)
         values: dict[str, Any] = {"after_id": "00500", "limit": 20, "ids": ["00001", "00002"]}
-        for file in ("dialogs", "user_canvas", "conversation_ids", "conversations"):
+        for file in ("dialogs", "user_canvas", "conversation_ids", "conversation_sizes", "conversations"):
             query = load(f"ragflow_mysql.{file}")
             given = {key: values[key] for key in query.parameters}
             with mysql.connect(name) as connection, connection.cursor() as cursor:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from conversation_store import ConversationStore, InvalidArgument, InvalidArgumentType, MigrationError
-from conversation_store.ragflow import Report, Totals
+from conversation_store.ragflow import Report, Totals, _import_conversations
 from support import ragflow_layout
 from support.both_apis import AsyncApi, SyncApi
 from support.ragflow_rows import (
@@ -256,6 +256,29 @@ def test_any_json_is_imported_as_python_reads_it(api: Api, database: str) -> Non
     with ConversationStore(database) as store:
         for read in store.conversations.iter():
             assert [repr(v) for v in (read.message, read.reference, read.dsl)] == [repr(v) for v in documents[read.id]]
+
+
+# -- memory -------------------------------------------------------------------------------
+
+
+def test_no_more_conversations_are_read_at_once_than_have_so_many_bytes(
+    api: Api, old: str, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = 100_000
+    sizes: list[list[int]] = []
+
+    def store(run: Any, table: str, found: list[Any], wanted: Any) -> Any:
+        sizes.append([sum(len((text or "").encode()) for text in (c.message, c.reference, c.dsl)) for c in found])
+        return original(run, table, found, wanted)
+
+    original = _import_conversations._store
+    monkeypatch.setattr(_import_conversations, "_store", store)
+    monkeypatch.setattr(_import_conversations, "PART_BYTES", limit)
+    totals, _ = import_and_report(api, old, database)
+    assert sum(map(len, sizes)) == totals["api_4_conversation"].read
+    assert all(sum(part) <= limit or len(part) == 1 for part in sizes), sizes
+    # One conversation is larger; the others are as many at once as fit.
+    assert 2 <= len(sizes) <= 4
 
 
 # -- errors -------------------------------------------------------------------------------

@@ -10,8 +10,11 @@ from conversation_store import _conversation_input as conversation_input
 from conversation_store.errors import ConversationNotFound
 from conversation_store.ragflow._repair import WRITER, repair
 from conversation_store.ragflow._run import Row, Run, by_tenant
-from conversation_store.ragflow._source_rows import SourceConversation, SourceConversationId
+from conversation_store.ragflow._source_rows import SourceConversation, SourceConversationId, SourceSize
 from conversation_store.ragflow._stored import ImportedConversation, get_import_dates, set_import_date
+
+# As Python values they take several times as much.
+PART_BYTES = 32 << 20
 
 _FIELDS = (*conversation_input.SCALARS, *conversation_input.DOCUMENTS)
 
@@ -22,10 +25,25 @@ def import_conversations(run: Run, table: str) -> Generator[Any, Any, None]:
     while page := (yield run.source.read("conversation_ids", SourceConversationId, after_id=after_id, limit=run.limit)):
         after_id = page[-1].id
         wanted = yield from _wanted(run, table, page)
-        if wanted:
-            found = yield run.source.read("conversations", SourceConversation, ids=list(wanted))
+        for ids in (yield from _parts(run, list(wanted))):
+            found = yield run.source.read("conversations", SourceConversation, ids=ids)
             yield from _store(run, table, found, wanted)
         run.reporter.progress(table, len(page), run.estimates)
+
+
+def _parts(run: Run, ids: list[str]) -> Generator[Any, Any, list[list[str]]]:
+    """Return the ids in parts that are read at once: of so many bytes together, or of one conversation."""
+    found: list[SourceSize] = (yield run.source.read("conversation_sizes", SourceSize, ids=ids)) if ids else []
+    sizes = {row.id: row.size for row in found}
+    parts: list[list[str]] = []
+    size = 0
+    for id in ids:
+        size += sizes[id]
+        if not parts or size > PART_BYTES:
+            parts.append([])
+            size = sizes[id]
+        parts[-1].append(id)
+    return parts
 
 
 def _wanted(

@@ -54,6 +54,12 @@ class SourceConversationId:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSize:
+    id: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceConversation:
     id: str
     dialog_id: str | None
