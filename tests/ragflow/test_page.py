@@ -210,14 +210,16 @@ def test_the_query_that_is_built_is_answered_by_searches(
     module(monkeypatch, "api.db.services.user_service", UserTenantService=service)
     configured.dialogs.save(id=f"{agent}-2", tenant_id=user)
     message = [{"role": "assistant", "content": f"![chart](/api/v1/documents/artifact/{file})"}]
-    many = [{"dialog_id": agent, "tenant_id": tenant, "exp_user_id": user, "message": message} for _ in range(40)]
-    configured.conversations.insert_many(many)
+    configured.conversations.save(dialog_id=agent, tenant_id=tenant, exp_user_id=user, message=message)
     configured.conversations.save(dialog_id=f"{agent}-2", tenant_id=user, user_id=user, message=message)
     configured.conversations.save(dialog_id=f"{agent}-2", tenant_id=user, user_id="another", message=message)
+    configured.dialogs.save(id=f"{agent}-3", tenant_id=user)
+    many = [{"dialog_id": f"{agent}-3", "tenant_id": user, "exp_user_id": user, "message": message} for _ in range(40)]
+    configured.conversations.insert_many(many)  # more than a page
     names: dict[str, Any] = {}
     exec(compile(ARTIFACTS, "document_api.py", "exec"), names)  # noqa: S102
     dialogs_of = names["_sandbox_artifact_dialog_ids_for_user"]
-    assert dialogs_of(file, user) == sorted([agent, f"{agent}-2"])
+    assert dialogs_of(file, user) == sorted([agent, f"{agent}-2", f"{agent}-3"])
     assert dialogs_of(file, "another") == dialogs_of("", user) == dialogs_of("missing.png", user) == []
 
 
