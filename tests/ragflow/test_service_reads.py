@@ -17,7 +17,7 @@ from conversation_store import (
 from conversation_store.ragflow.services import API4Conversation, API4ConversationService
 from support.ragflow_services import Configure, listed, new_id, read
 
-UNKNOWN_IDS: list[Any] = ["", "x" * 129, "a\0b", "\ud800", None, {}, ["a"], 1.5, True]
+UNKNOWN_IDS: list[Any] = ["", "x" * 129, "a\0b", "\ud800", None, {}, ["no such id"], 1.5, True]
 
 
 @pytest.mark.parametrize(
