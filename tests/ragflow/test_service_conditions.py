@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from conversation_store import (
-    InvalidArgumentType,
-)
-from conversation_store.ragflow.services import API4Conversation, API4ConversationService
-from support.ragflow_services import Configure, new_id
+from conversation_store import InvalidArgument, InvalidArgumentType
+from conversation_store.ragflow.services import API4Conversation, API4ConversationService, APIToken, APITokenService
+from support.ragflow_services import Configure, new_id, read
 
 
 def test_conditions_are_those_that_the_callers_write(agent: str, configure: Configure) -> None:
@@ -80,3 +80,135 @@ def test_filter_update_and_filter_delete_change_what_the_conditions_name(agent: 
     assert API4ConversationService.filter_delete([model.dialog_id == agent, model.tokens == 1]) == 1
     assert API4ConversationService.filter_delete([model.dialog_id == agent, model.tokens > 2]) == 1
     assert API4ConversationService.filter_delete([model.dialog_id == agent]) == 1
+
+
+def test_a_condition_on_another_table_is_refused(agent: str, session: str, tenant: str) -> None:
+    for call in (
+        API4ConversationService.filter_delete,
+        lambda f: API4ConversationService.filter_update(f, {"name": "n"}),
+    ):
+        with pytest.raises(InvalidArgument, match=r"not APIToken\.dialog_id"):
+            call([APIToken.dialog_id == agent])
+        with pytest.raises(InvalidArgument, match=r"not APIToken\.tenant_id"):
+            call([APIToken.tenant_id == tenant, API4Conversation.dialog_id == agent])
+    with pytest.raises(InvalidArgument, match=r"not API4Conversation\.dialog_id"):
+        APITokenService.filter_delete([API4Conversation.dialog_id == agent])
+    with pytest.raises(InvalidArgument, match=r"not APIToken\.dialog_id"):
+        API4Conversation.get(APIToken.dialog_id == agent)
+    assert (
+        API4ConversationService.filter_delete([API4Conversation.create_time > 0, API4Conversation.id == session]) == 1
+    )
+
+
+def test_dates_are_compared_as_the_wall_clock_that_rows_have(session: str) -> None:
+    model = API4Conversation
+
+    def found(*conditions: Any) -> bool:
+        return bool(model.find([model.id == session, *conditions]))
+
+    now = datetime.now(UTC)
+    hour = timedelta(hours=1)
+    for later in (now + hour, (now + hour).isoformat(), now.replace(tzinfo=None) + 9 * hour):
+        assert not found(model.create_date > later)
+        assert found(model.create_date < later)
+        assert not found(model.create_time > later)
+        assert found(model.create_time < later)
+    assert found(model.create_date >= date(2020, 1, 1), model.create_time >= date(2020, 1, 1))
+    assert API4ConversationService.query(id=session, create_time=["2020-01-01 00:00:00", "2099-01-01 00:00:00"])
+    assert not API4ConversationService.query(id=session, create_time=["2020-01-01", "2021-01-01"])
+
+
+def test_numbers_are_compared_with_their_text_too(agent: str, configure: Configure) -> None:
+    for number in range(3):
+        API4ConversationService.save(id=f"{agent}-{number}", dialog_id=agent, thumb_up=number)
+
+    def found(**filters: Any) -> list[int]:
+        return sorted(row.thumb_up for row in API4ConversationService.query(dialog_id=agent, **filters))
+
+    assert found(thumb_up="1") == [1]
+    assert found(thumb_up=["1", None]) == [1, 2]
+    assert found(thumb_up={0, 2}) == [0, 2]
+    in_dialog = [API4Conversation.dialog_id == agent]
+    scope = API4ConversationService.filter_scope_list("thumb_up", [0, 2], in_dialog)
+    assert sorted(row.thumb_up for row in scope) == [0, 2]
+    assert API4ConversationService.filter_scope_list("create_date", [datetime(2001, 1, 1)], in_dialog) == []
+
+
+def test_a_filter_that_says_nothing_gives_no_rows(session: str) -> None:
+    assert API4ConversationService.query(tokens=[None, None]) == []
+    assert API4ConversationService.query(create_date=[None, None]) == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: API4Conversation.reference.is_null(False),
+        lambda: API4Conversation.dsl == None,  # noqa: E711
+        lambda: API4ConversationService.get_or_none(dialog_id="d", dsl=None),
+        lambda: ~(API4Conversation.name == "n"),
+        lambda: API4Conversation.id.not_in(["a"]),
+        lambda: API4Conversation.name.startswith("a"),
+        lambda: API4Conversation.create_date.desc(),
+        lambda: API4Conversation.round + 1,
+        lambda: API4Conversation.create(id="a"),
+        lambda: API4Conversation.update({}),
+        lambda: API4Conversation.delete(),
+        lambda: API4Conversation.insert({}),
+        lambda: API4Conversation(id="a").save(),
+    ],
+)
+def test_what_there_is_not_names_what_there_is(configure: Configure, call: Callable[[], Any]) -> None:
+    with pytest.raises(NotImplementedError, match=r"there are|use|search|append_message"):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: API4Conversation.thumb_up == [1], "thumb_up must be a number"),
+        (lambda: API4Conversation.thumb_up > "many", "thumb_up must be a number"),
+        (lambda: API4Conversation.create_date > "soon", "create_date must be a date"),
+        (lambda: API4Conversation.create_time > "soon", "create_time must be a date"),
+        (lambda: API4Conversation.name.contains(None), "name must be a str"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        (lambda: API4ConversationService.filter_scope_list(["id"], ["a"]), "a field of"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        (lambda: API4ConversationService.filter_scope_list("id", None), "id must be a list"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        (lambda: API4ConversationService.update_many_by_id(5), "data_list must be"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        (lambda: API4ConversationService.insert_many(None), "data_list must be"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        (lambda: API4ConversationService.insert_many([{"dialog_id": ["d"]}]), r"data_list\[0\]\['dialog_id'\] must be"),
+        (lambda: APITokenService.insert_many(None), "data_list must be"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        (lambda: API4ConversationService.get_by_ids(["a"], cols=5), "cols must be a list"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        (lambda: API4ConversationService.query(id="a", reverse="x"), "reverse must be a bool"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        (lambda: API4ConversationService.query(id="a", order_by="dsl"), "order_by must be one of"),
+        (lambda: API4ConversationService.cut_list(None, 2), "tar_list must be a list"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        (lambda: API4ConversationService.stats("t", "0001-01-01", "9999-12-31"), "36500 days"),
+    ],
+)
+def test_what_is_wrong_is_named(configure: Configure, call: Callable[[], Any], message: str) -> None:
+    with pytest.raises((InvalidArgument, InvalidArgumentType), match=message):
+        call()
+
+
+def test_one_of_many_callers_at_once_changes_what_a_condition_asks_for(session: str) -> None:
+    free = [API4Conversation.id == session, API4Conversation.source.is_null()]
+    with ThreadPoolExecutor(6) as executor:
+        changed = list(
+            executor.map(lambda n: API4ConversationService.filter_update(free, {"source": f"w{n}"}), range(6))
+        )
+    assert sorted(changed) == [0, 0, 0, 0, 0, 1]
+
+
+def test_a_row_that_is_changed_before_it_is_deleted_is_kept(session: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = API4Conversation.find_values
+    changes = iter(["changed"])
+
+    def find_and_let_another_one_change(current: Any, where: Any, names: Any = ()) -> Any:
+        rows = list(found(current, where, names))
+        with ThreadPoolExecutor(1) as executor:
+            for name in changes:
+                executor.submit(API4ConversationService.update_by_id, session, {"name": name}).result()
+        return rows
+
+    monkeypatch.setattr(API4Conversation, "find_values", find_and_let_another_one_change)
+    conditions = [API4Conversation.id == session, API4Conversation.name.is_null()]
+    assert API4ConversationService.filter_delete(conditions) == 0
+    assert read(session).name == "changed"

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import copy
-import json
+import os
 import pickle
+import signal
+import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from conversation_store import (
+    AmbiguousId,
+    ConversationStore,
     InvalidArgument,
     RevisionConflict,
 )
-from conversation_store.ragflow._conversation_rows import _LastSaved
+from conversation_store.ragflow._conversation_rows import LastSaved
 from conversation_store.ragflow._rows import Origin
 from conversation_store.ragflow.services import API4Conversation, API4ConversationService
 from support.ragflow_services import Configure, listed, new_id, read
@@ -69,50 +74,94 @@ def test_a_copy_remembers_what_it_was_read_from(session: str, copied: Callable[[
         API4ConversationService.update_by_id(session, values)
 
 
-def test_a_row_that_a_caller_makes_of_what_it_saved_is_known_to_be_stale(agent: str, configure: Configure) -> None:
-    conv = {"id": new_id(), "dialog_id": agent, "message": [], "reference": []}
+@pytest.mark.parametrize("made", [lambda conv: conv, lambda conv: API4Conversation(**conv).to_dict()])
+def test_who_goes_on_with_what_it_saved_loses_no_turn_of_another_one(
+    agent: str, configure: Configure, made: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    conv: dict[str, Any] = {"id": new_id(), "dialog_id": agent, "message": [], "reference": []}
     API4ConversationService.save(**conv)
-    row = API4Conversation(**conv)
-    other = read(row.id)
+    values = made(conv)
+    other = read(conv["id"])
     other.message.append({"content": "theirs"})
     API4ConversationService.append_message(other.id, other.to_dict())
-    row.message.append({"content": "ours"})
+    values["message"].append({"content": "ours"})
     with pytest.raises(RevisionConflict):
-        API4ConversationService.append_message(row.id, row.to_dict())
-    assert [message["content"] for message in read(row.id).message] == ["theirs"]
+        API4ConversationService.append_message(conv["id"], values)
+    assert [message["content"] for message in read(conv["id"]).message] == ["theirs"]
 
 
-def test_a_row_that_a_caller_makes_of_what_it_saved_is_written(agent: str, configure: Configure) -> None:
-    conv = {"id": new_id(), "dialog_id": agent, "message": [], "reference": []}
+def test_who_goes_on_with_what_it_saved_writes_it(agent: str, configure: Configure) -> None:
+    conv: dict[str, Any] = {"id": new_id(), "dialog_id": agent, "message": [], "reference": []}
     API4ConversationService.save(**conv)
-    row = API4Conversation(**conv)
-    for number in range(2):
-        row.message.append({"content": str(number)})
-        assert API4ConversationService.append_message(row.id, row.to_dict()) == 1
-    assert len(read(row.id).message) == 2
-    # Of another row with equal values nobody knows.
-    copied = API4Conversation(**{**conv, "message": list(row.message)})
+    for number, values in enumerate(
+        (conv, API4Conversation(**conv).to_dict(), API4Conversation(**conv).to_dict(), conv)
+    ):
+        values["message"].append({"content": str(number)})
+        assert API4ConversationService.append_message(conv["id"], values) == 1
+    assert len(read(conv["id"]).message) == 4
+    # Of another list with equal members nobody knows.
+    copied = API4Conversation(**{**conv, "message": list(conv["message"])})
     assert API4ConversationService.append_message(copied.id, copied.to_dict()) == 1
 
 
-def test_only_the_last_saves_are_remembered() -> None:
-    saved = _LastSaved()
-    lists: list[list[Any]] = [[] for _ in range(1_001)]
-    for number, message in enumerate(lists):
-        saved.add(message, Origin("t", str(number)))
-    assert saved.take(lists[0]) is None
-    assert saved.take(lists[1]) == Origin("t", "1")
-    assert saved.take(lists[1]) is None
-
-
-@pytest.mark.parametrize("copied", [dict, lambda v: {**v}, lambda v: json.loads(json.dumps(v, default=str))])
-def test_another_dict_of_the_values_of_a_row_is_written_whatever_was_changed_since(
-    session: str, copied: Callable[[Any], Any]
+def test_a_list_that_two_saves_share_does_not_reach_another_tenant(
+    configured: ConversationStore, agent: str, configure: Configure
 ) -> None:
-    values = copied(read(session).to_dict())
-    API4ConversationService.update_by_id(session, {"name": "n"})
+    other = configured.for_tenant(new_id())
+    theirs = other.dialogs.save(id=new_id()).id
+    id, message = new_id(), [{"content": "x"}]
+    mine: dict[str, Any] = {"id": id, "dialog_id": agent, "message": message}
+    API4ConversationService.save(**mine)
+    API4ConversationService.save(**{**mine, "dialog_id": theirs})
+    row = API4Conversation(**mine)
+    row.name = "mine"
+    with pytest.raises(AmbiguousId):
+        API4ConversationService.append_message(row.id, row.to_dict())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_among_saves_does_not_stop_the_child() -> None:
+    saved, ends = LastSaved(), threading.Event()
+
+    def save() -> None:
+        while not ends.is_set():
+            saved.add({"id": "a", "message": []}, Origin("t", "a"))
+
+    threads = [threading.Thread(target=save) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(20):
+            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+                pid = os.fork()
+            if pid == 0:
+                signal.alarm(10)
+                saved.add({"id": "b", "message": []}, Origin("t", "b"))
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+    finally:
+        ends.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_whole_row_that_a_filter_writes_may_be_written_again(session: str) -> None:
+    values = read(session).to_dict()
+    assert API4ConversationService.filter_update([API4Conversation.id == session], values) == 1
     assert API4ConversationService.update_by_id(session, values) == 1
-    assert read(session).name is None
+
+
+def test_only_the_last_saves_are_remembered() -> None:
+    saved = LastSaved(most=2)
+    rows: list[dict[str, Any]] = [{"id": str(number), "message": []} for number in range(3)]
+    for row in rows:
+        saved.add(row, Origin("t", row["id"], "d"))
+    assert saved.find(rows[0]) is None
+    assert saved.find(rows[1]) == Origin("t", "1", "d")
+    assert saved.find({**rows[1], "dialog_id": "d"}) is saved.find(rows[1])
+    assert saved.find({**rows[1], "dialog_id": "of another tenant"}) is None
+    assert saved.find({**rows[1], "message": []}) is None
+    assert saved.find({**rows[1], "id": "2"}) is None
 
 
 def test_single_fields_are_written_whatever_was_changed_since(session: str) -> None:

@@ -12,7 +12,7 @@ from conversation_store import (
     DialogNotFound,
     InvalidArgument,
 )
-from conversation_store.ragflow.services import API4Conversation, API4ConversationService
+from conversation_store.ragflow.services import API4Conversation, API4ConversationService, APITokenService
 from support.ragflow_services import Configure, listed, new_id
 
 
@@ -83,3 +83,29 @@ def test_an_id_that_two_tenants_have_is_an_error(
     # A row of a list is known to be the tenant's.
     _, (values,) = listed(agent, tenant)
     assert API4ConversationService.update_by_id(session, values) == 1
+
+
+def test_an_id_that_two_tenants_have_is_found_by_its_dialog(
+    configured: ConversationStore, agent: str, session: str
+) -> None:
+    other = configured.for_tenant(new_id())
+    theirs = other.dialogs.save(id=new_id()).id
+    other.conversations.save(id=session, dialog_id=theirs)
+    model = API4Conversation
+    assert API4ConversationService.filter_update([model.id == session, model.dialog_id == agent], {"name": "n"}) == 1
+    assert API4ConversationService.filter_update([model.dialog_id == agent], {"tokens": 3}) == 1
+    assert len(API4ConversationService.query(id=session, dialog_id=[agent, theirs])) == 2
+    assert API4ConversationService.filter_delete([model.dialog_id.in_([agent, new_id()]), model.user_id == "u"]) == 1
+    row = other.conversations.get_by_id(session)
+    assert row is not None
+    assert (row.name, row.tokens) == (None, 0)
+
+
+def test_a_dialog_that_another_tenant_has_is_not_created_again(
+    configured: ConversationStore, configure: Configure, agent: str, session: str
+) -> None:
+    other = new_id()
+    configure(owner_of=lambda _: other)
+    with pytest.raises(DialogNotFound, match="another one has it"):
+        APITokenService.save(tenant_id=other, token=new_id(), dialog_id=agent)
+    assert configured.dialogs.get_by_id(agent, tenant_id=other) is None

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from inspect import signature
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from psycopg import OperationalError
+from psycopg_pool import ConnectionPool
 
 from conversation_store import AlreadyExists, ConversationStore, DialogNotFound, InvalidArgument
+from conversation_store.ragflow import services
 from conversation_store.ragflow.services import APIToken, APITokenService
+from support.tracebacks import everything
 
 Configure = Callable[..., None]
 
@@ -103,10 +108,43 @@ def test_what_stands_for_a_secret_in_a_list_names_the_token_in_changes_alone(sec
     assert APIToken.query(tenant_id=tenant, token=reference) == []
     assert APITokenService.used(reference) == 0
     other = uuid.uuid4().hex
-    assert APITokenService.filter_delete([APIToken.token == reference]) == 0
+    with pytest.raises(NotImplementedError, match="tenant_id"):
+        APITokenService.filter_delete([APIToken.token == reference])
     assert APITokenService.filter_delete([APIToken.tenant_id == other, APIToken.token == reference]) == 0
     assert APITokenService.filter_delete([APIToken.tenant_id == tenant, APIToken.token == reference]) == 1
     assert APIToken.query(token=secret) == []
+
+
+def test_a_secret_that_reads_as_what_stands_for_another_one_takes_nothing_from_it(secret: str, tenant: str) -> None:
+    reference = str(APITokenService.query(tenant_id=tenant)[0].to_dict()["token"])
+    other = uuid.uuid4().hex
+    APITokenService.save(tenant_id=other, token=reference)
+    both = [APIToken.tenant_id == tenant, APIToken.token.in_([reference, secret])]
+    assert APITokenService.filter_update(both, {"source": "agent"}) == 1
+    assert APITokenService.filter_delete([APIToken.tenant_id == tenant, APIToken.token == reference]) == 1
+    assert len(APIToken.query(token=reference)) == 1
+    assert APIToken.query(token=secret) == []
+
+
+def test_a_secret_is_no_part_of_an_alternative(secret: str, tenant: str) -> None:
+    token = APIToken.token == secret
+    with pytest.raises(NotImplementedError, match="of every token"):
+        APITokenService.filter_delete([APIToken.tenant_id == tenant, token | (APIToken.beta == "nope")])
+    either = ((APIToken.tenant_id == tenant) & token) | ((APIToken.tenant_id == "b") & (APIToken.token == "other"))
+    assert APITokenService.filter_delete([either]) == 1
+
+
+@pytest.mark.parametrize("method", ["contains", "between", "__ne__", "__lt__", "__ge__"])
+def test_a_secret_is_compared_with_a_secret_alone(method: str) -> None:
+    with pytest.raises(NotImplementedError, match="=="):
+        getattr(APIToken.token, method)(*(["a", "b"] if method == "between" else ["d"]))
+
+
+def test_one_of_many_callers_at_once_changes_what_a_condition_asks_for(secret: str, tenant: str) -> None:
+    free = [APIToken.tenant_id == tenant, APIToken.token == secret, APIToken.source == "none"]
+    with ThreadPoolExecutor(6) as executor:
+        changed = list(executor.map(lambda n: APITokenService.filter_update(free, {"source": f"w{n}"}), range(6)))
+    assert sorted(changed) == [0, 0, 0, 0, 0, 1]
 
 
 def test_a_missing_beta_is_filled_in(secret: str, tenant: str) -> None:
@@ -226,6 +264,36 @@ def test_no_error_and_no_repr_has_the_secret(secret: str, tenant: str) -> None:
         APITokenService.filter_update([APIToken.token == secret], {"token": "other-secret"})
     assert secret not in str(refused.value)
     assert "other-secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda tenant, secret: APITokenService.save(tenant_id=tenant, token=secret),
+        lambda tenant, secret: APITokenService.insert(tenant_id=tenant, token=secret),
+        lambda tenant, secret: APITokenService.insert_many([{"tenant_id": tenant, "token": secret}]),
+        lambda tenant, secret: APITokenService.save(tenant_id=tenant, token=secret, colour=secret),
+        lambda tenant, secret: APITokenService.used(secret),
+        lambda tenant, secret: APITokenService.query(token=secret),
+        lambda tenant, secret: APITokenService.get(token=secret),
+        lambda tenant, secret: APITokenService.get_or_none(token=secret),
+        lambda tenant, secret: APITokenService.filter_scope_list("token", [secret]),
+        lambda tenant, secret: APIToken.query(beta=secret),
+        lambda tenant, secret: APIToken.get(APIToken.token == secret),
+        lambda tenant, secret: APIToken.token != secret,
+        lambda tenant, secret: APITokenService.filter_delete([APIToken.token == secret]),
+        lambda tenant, secret: APITokenService.filter_update([APIToken.token == secret], {"beta": secret}),
+        lambda tenant, secret: APITokenService.filter_update([APIToken.token == secret], {"token": secret + "x"}),
+        lambda tenant, secret: APITokenService.update_by_id(secret, {"beta": secret}),
+    ],
+)
+def test_no_traceback_shows_a_secret(configure: Configure, tenant: str, call: Callable[[str, str], Any]) -> None:
+    secret = "ragflow-" + uuid.uuid4().hex
+    with ConnectionPool("host=127.0.0.1 port=1", min_size=0, max_size=1, timeout=0.1, open=True) as pool:
+        services.configure(ConversationStore(pool=pool))
+        with pytest.raises((OperationalError, NotImplementedError, InvalidArgument)) as caught:
+            call(tenant, secret)
+    assert secret not in everything(caught.value)
 
 
 def test_arguments_have_their_old_names() -> None:

@@ -79,6 +79,12 @@ def test_what_callers_cannot_change_is_ignored_beside_what_they_can(agent: str, 
     assert row.update_time > 5
 
 
+def test_a_round_that_is_appended_to_counts_whatever_is_given(session: str) -> None:
+    for data in ({"round": 9}, {"update_time": 5}, {}):
+        assert API4ConversationService.append_message(session, data) == 1
+    assert read(session).round == 3
+
+
 def test_another_id_in_the_data_is_refused(session: str) -> None:
     with pytest.raises(InvalidArgument, match="id"):
         API4ConversationService.update_by_id(session, {"id": new_id(), "name": "n"})

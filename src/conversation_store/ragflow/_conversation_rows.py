@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from threading import Lock
 from typing import Any, ClassVar
 
 from conversation_store import _conversation_input as conversation_input
 from conversation_store import _validation as validate
+from conversation_store.conversations import ConversationRepository
 from conversation_store.errors import ConversationNotFound
 from conversation_store.models import NOT_READ, Conversation
-from conversation_store.ragflow._fields import Condition, JsonField, NumberField, TextField, all_known, narrowed
+from conversation_store.ragflow._conditions import Condition, check_table, narrowed
+from conversation_store.ragflow._fields import JsonField, NumberField, TextField, all_known, known
 from conversation_store.ragflow._rows import Origin, Row, Values
 from conversation_store.ragflow._service import cut_list
-from conversation_store.ragflow._settings import Settings, settings
+from conversation_store.ragflow._settings import Settings
 
 # Numbers that are 0 there where they are not given.
 COUNTERS = ("tokens", "duration", "round", "thumb_up")
@@ -23,33 +24,33 @@ CHANGES = (*conversation_input.SCALARS, *conversation_input.DOCUMENTS)
 COLUMNS = ("id", "dialog_id", *CHANGES, "round", *STAMPS)
 
 
-class _LastSaved:
+class LastSaved:
     """The conversations that were saved last, by the list of messages that they were saved with.
 
-    A caller that saves `conv` and goes on with `API4Conversation(**conv)` has a row as if it had read it.
+    Who saves `conv` and goes on with it, or with `API4Conversation(**conv)`, has a row as if it had read it. Without a
+    lock, which a fork could leave locked: each step of the dict is one step for all threads.
     """
 
-    def __init__(self) -> None:
-        self._saved: OrderedDict[int, tuple[Any, Origin]] = OrderedDict()
-        self._lock = Lock()
+    def __init__(self, most: int = 200) -> None:
+        self._most = most
+        self._saved: OrderedDict[tuple[int, object], tuple[Any, Origin]] = OrderedDict()
 
-    def add(self, message: Any, origin: Origin) -> None:
-        """Remember where a list of messages was stored; only the last thousand are."""
+    def add(self, values: Mapping[str, Any], origin: Origin) -> None:
+        """Remember where these values were stored."""
+        message = values.get("message")
         if hasattr(message, "append"):
-            with self._lock:
-                self._saved[id(message)] = message, origin
-                if len(self._saved) > _REMEMBERED:
-                    self._saved.popitem(last=False)
+            self._saved[id(message), origin.id] = message, origin
+            if len(self._saved) > self._most:
+                self._saved.popitem(last=False)
 
-    def take(self, message: object) -> Origin | None:
-        """Return where this very list was stored, once, or None."""
-        with self._lock:
-            _, origin = self._saved.pop(id(message), (None, None))
-        return origin
+    def find(self, values: Mapping[str, Any]) -> Origin | None:
+        """Return where values with this very list were stored, or None."""
+        _, origin = self._saved.get((id(values.get("message")), known(values.get("id"))), (None, None))
+        same = origin is not None and known(values.get("dialog_id")) in (None, origin.dialog_id)
+        return origin if same else None
 
 
-_REMEMBERED = 1_000
-LAST_SAVED = _LastSaved()
+LAST_SAVED = LastSaved()
 
 
 class API4Conversation(Row):
@@ -80,31 +81,42 @@ class API4Conversation(Row):
 
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
-        self._values.origin = LAST_SAVED.take(values.get("message"))
+        self._values.origin = LAST_SAVED.find(values)
 
     @classmethod
-    def find_values(cls, where: Sequence[Condition]) -> Iterable[Values]:
+    def find_values(cls, current: Settings, where: Sequence[Condition], names: Sequence[str] = ()) -> Iterable[Values]:
         """Return the values of the conversations for which all conditions hold.
 
-        SQL: `sql/conversation/get_by_ids.sql` for ids, `sql/conversation/iter.sql` for dialogs and for all.
+        SQL: `sql/conversation/get_by_ids.sql` for ids, `sql/conversation/query.sql` for a dialog and for a user in it,
+        `sql/conversation/iter.sql` for a dialog with everything in it, and for all.
         """
-        current = settings()
-        rows = (values_of(current, row) for row in _candidates(current, where))
+        check_table(cls, where)
+        found = _candidates(current.store.conversations, where, set(names))
+        rows = (values_of(current, row) for row in found)
         return (row for row in rows if all(condition.holds(row) for condition in where))
 
 
-def _candidates(current: Settings, where: Sequence[Condition]) -> Iterable[Conversation]:
+def _candidates(
+    conversations: ConversationRepository, where: Sequence[Condition], names: set[str]
+) -> Iterable[Conversation]:
     """Return the conversations among which those are for which the conditions hold."""
     one_of = narrowed(where)
-    conversations = current.store.conversations
-    dialogs = all_known("dialog_id", one_of.get("dialog_id", ()))
+    parts = {flag: field in names for field, flag in _PARTS.items()}
+    dialogs = all_known("dialog_id", one_of["dialog_id"]) if "dialog_id" in one_of else None
+    users = [id for id in one_of.get("user_id", ("",)) if known(id, maximum=validate.MAX_USER_ID)]
     if "id" in one_of:
-        dialog = dialogs[0] if len(dialogs) == 1 else None
-        for some in cut_list(all_known("id", one_of["id"]), validate.MAX_IDS):
-            yield from conversations.get_by_ids(some, dialog_id=dialog)
-    elif "dialog_id" in one_of:
+        for some in cut_list(all_known("id", one_of["id"]), _BATCH):
+            for dialog in [None] if dialogs is None else dialogs:
+                yield from conversations.get_by_ids(some, dialog_id=dialog, **parts)
+    elif dialogs is not None:
         for dialog in dialogs:
-            yield from conversations.iter(dialog_id=dialog)
+            if len(users) == len(one_of.get("user_id", ("",))):
+                for user in sorted(users):
+                    yield from conversations.query(dialog_id=dialog, user_id=user, limit=validate.MAX_INTEGER, **parts)
+            elif any(parts.values()):
+                yield from conversations.iter(dialog_id=dialog)
+            else:
+                yield from conversations.query(dialog_id=dialog, limit=validate.MAX_INTEGER, **parts)
     elif where:
         raise NotImplementedError(
             "conversations are found by an id or a dialog_id, of which one must be given; those of a user are"
@@ -112,6 +124,11 @@ def _candidates(current: Settings, where: Sequence[Condition]) -> Iterable[Conve
         )
     else:
         yield from conversations.iter()
+
+
+# The arguments of the store that leave unread what is in none of the columns.
+_PARTS = {"message": "include_messages", "reference": "include_reference", "dsl": "include_dsl"}
+_BATCH = 1_000  # ids of which everything is read at a time
 
 
 def values_of(current: Settings, row: Conversation) -> Values:
@@ -125,5 +142,5 @@ def values_of(current: Settings, row: Conversation) -> Values:
             values[name] = {} if name == "dsl" else []
     return Values(
         {name: value for name, value in values.items() if value is not NOT_READ},
-        Origin(row.tenant_id, row.id, row.revision),
+        Origin(row.tenant_id, row.id, row.dialog_id, row.revision),
     )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from conversation_store import _validation as validate
 from conversation_store._json_repair import storable
-from conversation_store.ragflow._conversation_rows import CHANGES, COLUMNS, COUNTERS, STAMPS
+from conversation_store.ragflow._conversation_rows import CHANGES, COLUMNS, COUNTERS, LAST_SAVED, STAMPS
 from conversation_store.ragflow._fields import known
 from conversation_store.ragflow._rows import Origin, Values
 from conversation_store.ragflow._settings import Settings
@@ -70,44 +69,47 @@ class Writes:
     """Writes conversations, each from the revision that it was read in where that is known."""
 
     def __init__(self, current: Settings) -> None:
+        self._conversations = current.store.conversations
         self._current = current
-        self._written: list[tuple[Values, Origin]] = []
+        self._written: list[tuple[Origin, int]] = []
 
     def settle(self) -> None:
         """Take the values that were written for those of their next revision, once all of it is committed."""
-        for values, origin in self._written:
-            values.origin = origin
+        for origin, revision in self._written:
+            origin.revision = revision
 
     def append_message(self, id: Any, data: Mapping[str, Any], name: str) -> int:
         """Change the given fields and increment the round."""
-        return self._write(self._current.store.conversations.append_message, id, data, name)
+        return self._write(self._conversations.append_message, id, data, name)
 
-    def update_by_id(self, id: Any, data: Mapping[str, Any], name: str) -> int:
+    def update_by_id(self, id: Any, data: Mapping[str, Any], name: str, tenant_id: str | None = None) -> int:
         """Change the given fields."""
-        return self._write(self._current.store.conversations.update_by_id, id, data, name)
-
-    def _write(self, write: Callable[..., int], pid: Any, data: Mapping[str, Any], name: str) -> int:
-        given = validate.keys(name, data, COLUMNS)
-        id = known(pid)
-        if id is None:
-            return 0
-        origin = data.origin if isinstance(data, Values) else None
-        if origin is None and given and not given.keys() & set(CHANGES):
+        if not isinstance(data, Values) and data and not set(data) & set(CHANGES):
+            validate.keys(name, data, COLUMNS)
             raise NotImplementedError(
                 f"{name} has nothing that can be changed: the store sets dates, append_message increments the round,"
                 " and a conversation stays in its dialog"
             )
+        return self._write(self._conversations.update_by_id, id, data, name, tenant_id)
+
+    def _write(
+        self, write: Callable[..., int], pid: Any, data: Mapping[str, Any], name: str, tenant_id: str | None = None
+    ) -> int:
+        given = validate.keys(name, data, COLUMNS)
+        id = known(pid)
+        if id is None:
+            return 0
         plain = _plain(self._current, given)
         fields = {key: value for key, value in plain.items() if key == "id" or key in CHANGES}
+        origin = data.origin if isinstance(data, Values) else LAST_SAVED.find({"id": id, **given})
         if origin is None or origin.id != id:
-            return write(id, fields)
+            return write(id, fields, tenant_id=tenant_id)
         if not self._current.refuses_stale_writes:
             return write(id, fields, tenant_id=origin.tenant_id)
-        revision = origin.revision
-        for values, earlier in self._written:
-            if values is data:
-                revision = earlier.revision  # written before in the same block
+        # The same values may be written more than once in a transaction.
+        revisions = [revision for written, revision in self._written if written is origin]
+        revision = revisions[-1] if revisions else origin.revision
         changed = write(id, fields, tenant_id=origin.tenant_id, expected_revision=revision)
         if changed:
-            self._written.append((cast(Values, data), replace(origin, revision=revision + 1)))
+            self._written.append((origin, revision + 1))
         return changed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from functools import partial
@@ -13,9 +14,10 @@ from conversation_store import _validation as validate
 from conversation_store._dates import Moment
 from conversation_store.errors import InvalidArgument
 from conversation_store.models import DailyStats, NoSource
+from conversation_store.ragflow._conditions import Condition, check_table, checked_conditions, narrowed
 from conversation_store.ragflow._conversation_rows import COLUMNS, LAST_SAVED, API4Conversation, values_of
 from conversation_store.ragflow._conversation_writes import Writes, read_new
-from conversation_store.ragflow._fields import Condition, all_known, checked_conditions, known, narrowed
+from conversation_store.ragflow._fields import all_known, known
 from conversation_store.ragflow._rows import Origin
 from conversation_store.ragflow._service import Service, in_chunks
 from conversation_store.ragflow._settings import Settings, settings
@@ -136,6 +138,8 @@ class API4ConversationService(Service[API4Conversation]):
         stats = partial(current.store.conversations.stats, tenant, source=source, time_zone=current.time_zone)
         first = dates.needed("from_date", from_date)
         last = dates.needed("to_date", _to_the_end(to_date), dates.last)
+        if last.toordinal() - first.toordinal() >= _MOST_DAYS:
+            raise InvalidArgument(f"to_date must be less than {_MOST_DAYS} days after from_date")
         days: list[DailyStats] = []
         while last.toordinal() - first.toordinal() >= _DAYS:
             end = date.fromordinal(first.toordinal() + _DAYS - 1)
@@ -155,7 +159,7 @@ class API4ConversationService(Service[API4Conversation]):
         current = settings()
         new = read_new(current, "the conversation", values)
         row = current.store.conversations.save(tenant_id=current.tenant_of(new.get("dialog_id")), **new)
-        LAST_SAVED.add(values.get("message"), Origin(row.tenant_id, row.id, row.revision))
+        LAST_SAVED.add(values, Origin(row.tenant_id, row.id, row.dialog_id, row.revision))
         return 1
 
     @classmethod
@@ -170,9 +174,15 @@ class API4ConversationService(Service[API4Conversation]):
         SQL: `sql/conversation/insert_many.sql`.
         """
         current = settings()
-        rows = [read_new(current, f"data_list[{index}]", values) for index, values in enumerate(data_list)]
-        tenants = {id: current.tenant_of(id) for id in {row.get("dialog_id") for row in rows}}
-        current.store.conversations.insert_many({**row, "tenant_id": tenants[row.get("dialog_id")]} for row in rows)
+        given = validate.rows("data_list", data_list)
+        rows = [read_new(current, f"data_list[{index}]", cast(Any, values)) for index, values in enumerate(given)]
+        dialogs = [
+            validate.identifier(f"data_list[{n}]['dialog_id']", row.get("dialog_id")) for n, row in enumerate(rows)
+        ]
+        tenants = {dialog: current.tenant_of(dialog) for dialog in set(dialogs)}
+        current.store.conversations.insert_many(
+            {**row, "tenant_id": tenants[dialog]} for row, dialog in zip(rows, dialogs, strict=True)
+        )
 
     @classmethod
     def append_message(cls, id: Any, conversation: Mapping[str, Any]) -> int:
@@ -202,14 +212,18 @@ class API4ConversationService(Service[API4Conversation]):
         One that does not exist is skipped, as it is there. A stale one raises as for `update_by_id`, and none is
         changed. SQL: `sql/conversation/append_message.sql`.
         """
-        with settings().transaction() as current:
+        rows = list(validate.rows("data_list", data_list))
+        for index, data in enumerate(rows):
+            if "id" not in validate.keys(f"data_list[{index}]", data, COLUMNS):
+                raise InvalidArgument(f"data_list[{index}] must have an id")
+
+        def update(current: Settings) -> Writes:
             writes = Writes(current)
-            for index, data in enumerate(data_list):
-                name = f"data_list[{index}]"
-                if "id" not in validate.keys(name, data, COLUMNS):
-                    raise InvalidArgument(f"{name} must have an id")
-                writes.update_by_id(data["id"], data, name)
-        writes.settle()
+            for index, data in enumerate(cast("list[Mapping[str, Any]]", rows)):
+                writes.update_by_id(data["id"], data, f"data_list[{index}]")
+            return writes
+
+        settings().atomically(update).settle()
 
     @classmethod
     def delete_by_id(cls, pid: Any) -> int:
@@ -223,8 +237,8 @@ class API4ConversationService(Service[API4Conversation]):
 
         SQL: `sql/conversation/delete_by_ids.sql`.
         """
-        with settings().transaction() as current:
-            return in_chunks(all_known("pids", pids), current.store.conversations.delete_by_ids)
+        ids = all_known("pids", pids)
+        return settings().atomically(lambda current: in_chunks(ids, current.store.conversations.delete_by_ids))
 
     @classmethod
     def delete_by_dialog_ids(cls, dialog_ids: Iterable[Any]) -> int:
@@ -240,10 +254,18 @@ class API4ConversationService(Service[API4Conversation]):
 
         SQL: `sql/conversation/append_message.sql`.
         """
-        rows = API4Conversation.find(checked_conditions(filters))
-        with settings().transaction() as current:
-            writes = Writes(current)
-            return sum(writes.update_by_id(row.id, update_data, "update_data") for row in rows)
+        conditions = checked_conditions(filters)
+
+        def update(current: Settings) -> tuple[Writes, int]:
+            writes, updated = Writes(current), 0
+            for row in list(API4Conversation.find_values(current, conditions)):
+                origin = cast(Origin, row.origin)
+                updated += writes.update_by_id(origin.id, update_data, "update_data", origin.tenant_id)
+            return writes, updated
+
+        writes, updated = settings().atomically(update)
+        writes.settle()
+        return updated
 
     @classmethod
     def filter_delete(cls, filters: Sequence[Condition]) -> int:
@@ -252,18 +274,25 @@ class API4ConversationService(Service[API4Conversation]):
         SQL: `sql/conversation/delete_by_ids.sql`, `sql/conversation/delete_by_dialog_ids.sql`.
         """
         conditions = checked_conditions(filters)
+        check_table(API4Conversation, conditions)
         one_of = narrowed(conditions)
         if all(condition.exact for condition in conditions) and one_of.keys() == {"dialog_id"}:
             return cls.delete_by_dialog_ids(one_of["dialog_id"])
-        ids = [row.id for row in API4Conversation.find(conditions)]
-        dialogs = all_known("dialog_id", one_of.get("dialog_id", ()))
-        dialog = dialogs[0] if len(dialogs) == 1 else None
-        with settings().transaction() as current:
-            return in_chunks(ids, lambda some: current.store.conversations.delete_by_ids(some, dialog))
+
+        def delete(current: Settings) -> int:
+            found: defaultdict[str, list[str]] = defaultdict(list)
+            for row in API4Conversation.find_values(current, conditions):
+                found[cast(Origin, row.origin).tenant_id].append(row["id"])
+            delete_by_ids = current.store.conversations.delete_by_ids
+            return sum(
+                in_chunks(ids, partial(delete_by_ids, tenant_id=tenant_id)) for tenant_id, ids in sorted(found.items())
+            )
+
+        return settings().atomically(delete)
 
 
-# So many days are asked for at a time.
-_DAYS = 3_650
+# So many days are asked for at a time, and so many at the most: each time is a statement.
+_DAYS, _MOST_DAYS = 3_650, 36_500
 # A keyword that is the beginning of a message in JSON.
 _JSON_MEMBER = re.compile(r'[\s{\[]*"(?:role|content|id|created_at|files|name)"\s*:')
 

@@ -1,76 +1,23 @@
-"""Fields of the tables of RAGFlow and conditions on them, as its callers write them: `[APIToken.tenant_id == "t"]`.
-
-A condition is a function of the values of a row. What it says of single fields narrows what is read from the store.
-"""
+"""Fields of the tables of RAGFlow: on the class of a table they make conditions, on a row they are values."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime, time
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, overload
 from uuid import UUID
 
 from conversation_store import _validation as validate
-from conversation_store.errors import InvalidArgument, InvalidArgumentType
+from conversation_store.errors import InvalidArgument
+from conversation_store.models import milliseconds
+from conversation_store.ragflow._conditions import Column, Condition
+from conversation_store.ragflow._settings import settings
 
 if TYPE_CHECKING:
     from conversation_store.ragflow._rows import Row
 
 T = TypeVar("T")
-
-_NOTHING: Mapping[str, frozenset[Any]] = MappingProxyType({})
-
-
-class Condition:
-    """A condition on the rows of a table; `&` and `|` combine two."""
-
-    def __init__(
-        self,
-        holds: Callable[[Mapping[str, Any]], bool],
-        one_of: Mapping[str, frozenset[Any]] = _NOTHING,
-        exact: bool = False,
-    ) -> None:
-        self.holds = holds
-        self.one_of = one_of  # the fields of which a row must have one of some values
-        self.exact = exact  # whether that is all that it says
-
-    def __and__(self, other: Condition) -> Condition:
-        return Condition(
-            lambda row: self.holds(row) and other.holds(row), narrowed((self, other)), self.exact and other.exact
-        )
-
-    def __or__(self, other: Condition) -> Condition:
-        shared = self.one_of.keys() & other.one_of.keys()
-        return Condition(
-            lambda row: self.holds(row) or other.holds(row),
-            {name: self.one_of[name] | other.one_of[name] for name in shared},
-        )
-
-    def __bool__(self) -> bool:
-        # `a == 1 and b == 2` would be `b == 2` alone.
-        raise InvalidArgumentType("a condition is neither true nor false: combine two with & or |, or list them")
-
-
-def narrowed(conditions: Iterable[Condition]) -> dict[str, frozenset[Any]]:
-    """Return, of conditions that all hold, the fields of which a row must have one of some values."""
-    one_of: dict[str, frozenset[Any]] = {}
-    for condition in conditions:
-        for name, values in condition.one_of.items():
-            one_of[name] = one_of[name] & values if name in one_of else values
-    return one_of
-
-
-def checked_conditions(filters: object) -> list[Condition]:
-    """Return the conditions of a list, of which there must be one at least."""
-    given = cast("list[object]", filters) if isinstance(filters, (list, tuple)) else []
-    conditions = [condition for condition in given if isinstance(condition, Condition)]
-    if not conditions or len(conditions) < len(given):
-        raise InvalidArgumentType(
-            "filters must be a list of at least one condition, such as [APIToken.tenant_id == tenant_id]"
-        )
-    return conditions
 
 
 class Field(Generic[T]):
@@ -80,9 +27,11 @@ class Field(Generic[T]):
 
     def __init__(self, *, required: bool = False) -> None:
         self._required = required  # every row has a value
+        self._columns: frozenset[Column] = frozenset()
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
+        self._columns = frozenset({(owner, name)})
 
     @overload
     def __get__(self, row: None, owner: type) -> Self: ...
@@ -95,6 +44,17 @@ class Field(Generic[T]):
     def __set__(self, row: Row, value: T) -> None:
         """Change the value in a row, which is stored when the row is written back."""
         row.to_dict()[self.name] = value
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise NotImplementedError(
+            f"a field has no {name}: there are ==, !=, <, <=, >, >=, <<, in_, between, is_null and contains;"
+            " query and get_all take order_by and reverse"
+        )
+
+    def __add__(self, value: object) -> NoReturn:
+        raise NotImplementedError(f"a statement cannot compute {self.name}; append_message increments the round")
 
     def plain(self, value: Any) -> Any:
         """Return a value as rows have it, or None for one that no row can have."""
@@ -109,16 +69,16 @@ class Field(Generic[T]):
         # A value that none can be is another than each.
         return self._compared(operator.ne, value) if self.plain(value) is not None else self.is_null(False)
 
-    def __lt__(self, value: T | str) -> Condition:
+    def __lt__(self, value: T | str | date) -> Condition:
         return self._compared(operator.lt, value)
 
-    def __le__(self, value: T | str) -> Condition:
+    def __le__(self, value: T | str | date) -> Condition:
         return self._compared(operator.le, value)
 
-    def __gt__(self, value: T | str) -> Condition:
+    def __gt__(self, value: T | str | date) -> Condition:
         return self._compared(operator.gt, value)
 
-    def __ge__(self, value: T | str) -> Condition:
+    def __ge__(self, value: T | str | date) -> Condition:
         return self._compared(operator.ge, value)
 
     def __lshift__(self, values: Iterable[Any]) -> Condition:
@@ -129,14 +89,11 @@ class Field(Generic[T]):
     def in_(self, values: Iterable[Any]) -> Condition:
         """Return the condition that the value is one of these."""
         name = self.name
-        wanted = frozenset(
-            plain
-            for value in validate.members(self.name, values, "a list of values")
-            if (plain := self.plain(value)) is not None
-        )
-        return Condition(lambda row: row[name] in wanted, {name: wanted}, exact=True)
+        given = map(self.plain, validate.members(name, values, "a list of values"))
+        wanted = frozenset(plain for plain in given if plain is not None)
+        return Condition(lambda row: row[name] in wanted, self._columns, {name: wanted}, exact=True)
 
-    def between(self, least: T | str, most: T | str) -> Condition:
+    def between(self, least: T | str | date, most: T | str | date) -> Condition:
         """Return the condition that the value is in this range, of which both ends are part."""
         return self.__ge__(least) & self.__le__(most)
 
@@ -145,16 +102,18 @@ class Field(Generic[T]):
         if self._required and is_null:
             return self.in_([])
         name = self.name
-        return Condition(lambda row: (row[name] is None) is is_null)
+        return Condition(lambda row: (row[name] is None) is is_null, self._columns)
 
     def contains(self, text: str) -> Condition:
         """Return the condition that the value contains a text, whatever its case."""
-        name, sought = self.name, text.lower()
-        return Condition(lambda row: row[name] is not None and sought in str(row[name]).lower())
+        name, sought = self.name, validate.text(f"contains of {self.name}", text).lower()
+        return Condition(lambda row: row[name] is not None and sought in str(row[name]).lower(), self._columns)
 
     def _compared(self, compare: Callable[[Any, Any], bool], value: object) -> Condition:
         name, other = self.name, self.plain(value)
-        return Condition(lambda row: row[name] is not None and other is not None and compare(row[name], other))
+        if other is None:
+            return self.in_([])
+        return Condition(lambda row: row[name] is not None and compare(row[name], other), self._columns)
 
 
 class TextField(Field[T]):
@@ -162,30 +121,59 @@ class TextField(Field[T]):
 
     def plain(self, value: Any) -> str | None:
         """Return a text, which may be empty, or None for a value that no text can be."""
-        return "" if value == "" else known(value, maximum=validate.MAX_ERRORS)
+        return "" if isinstance(value, str) and not value else known(value, maximum=validate.MAX_ERRORS)
 
 
 class NumberField(Field[T]):
-    """A field of numbers."""
+    """A field of numbers; a condition takes the text of one too."""
+
+    def plain(self, value: Any) -> float:
+        """Return a number; what is none raises `InvalidArgument`."""
+        if isinstance(value, (int, float)):
+            return value
+        try:
+            return float(value)
+        except (ValueError, TypeError):
+            raise InvalidArgument(f"{self.name} must be a number, not {validate.shown(value)}") from None
 
 
 class DateField(Field[T]):
-    """A field of naive local dates; a condition takes text too."""
+    """A field of naive local dates; a condition takes days, instants and their text, with an offset or without."""
 
-    def plain(self, value: Any) -> datetime | None:
-        """Return a date; a text that is none raises `InvalidArgument`."""
-        if isinstance(value, str):
-            try:
-                value = datetime.fromisoformat(value)
-            except ValueError:
-                raise InvalidArgument(f"{self.name} must be a date, not {validate.shown(value)}") from None
-        return value.replace(tzinfo=None) if isinstance(value, datetime) else None
+    def plain(self, value: Any) -> datetime:
+        """Return the wall clock of a date in the zone that is configured; what is none raises `InvalidArgument`."""
+        instant = _date(self.name, value)
+        if instant.tzinfo is None:
+            return instant
+        try:
+            return instant.astimezone(settings().zone).replace(tzinfo=None)
+        except OverflowError:
+            raise InvalidArgument(f"{self.name} must lie in the calendar, not {validate.shown(value)}") from None
+
+
+class TimeField(NumberField[T]):
+    """A field of milliseconds since 1970; a condition takes a date of them too."""
+
+    def plain(self, value: Any) -> float:
+        """Return milliseconds; a date without an offset is one of the zone that is configured."""
+        if not isinstance(value, (str, date)) or (isinstance(value, str) and value.isdecimal()):
+            return super().plain(value)
+        instant = _date(self.name, value)
+        try:
+            aware = instant if instant.tzinfo is not None else instant.replace(tzinfo=settings().zone)
+            return milliseconds(aware.astimezone(UTC))
+        except OverflowError:
+            raise InvalidArgument(f"{self.name} must lie in the calendar, not {validate.shown(value)}") from None
 
 
 class JsonField(Field[T]):
     """A field of JSON, which no condition looks into."""
 
     def in_(self, values: Iterable[Any]) -> Condition:
+        """Raise `NotImplementedError`."""
+        raise self._no_condition()
+
+    def is_null(self, is_null: bool = True) -> Condition:
         """Raise `NotImplementedError`."""
         raise self._no_condition()
 
@@ -201,6 +189,17 @@ class JsonField(Field[T]):
             f"no condition looks into {self.name};"
             " store.for_tenant(tenant_id).conversations.search(keywords, user_id=…) finds text in messages"
         )
+
+
+def _date(name: str, value: object) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, date):
+        return datetime.combine(value, time())
+    try:
+        return datetime.fromisoformat(value if isinstance(value, str) else "")
+    except ValueError:
+        raise InvalidArgument(f"{name} must be a date, not {validate.shown(value)}") from None
 
 
 def known(value: object, *, maximum: int = validate.MAX_ID) -> str | None:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as member
 from datetime import datetime
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 from conversation_store import _validation as validate
 from conversation_store.errors import InvalidArgument, NotFound
-from conversation_store.ragflow._fields import Condition, DateField, Field, JsonField, NumberField, checked_conditions
+from conversation_store.ragflow._conditions import Condition, checked_conditions
+from conversation_store.ragflow._fields import DateField, Field, JsonField, NumberField, TimeField
+from conversation_store.ragflow._settings import Settings, settings, without_secrets
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Origin:
-    """Where the values of a row were read."""
+    """Where the values of a row were read, or were stored last."""
 
     tenant_id: str
     id: str | int
+    dialog_id: str | None = None
     revision: int = 0
     read: Mapping[str, Any] = member(default_factory=dict[str, Any])  # what may be changed, of a token
 
@@ -41,11 +44,26 @@ class Values(dict[str, Any]):
         return self.origin.read if self.origin is not None and self.origin.id == id else {}
 
     def copy(self) -> Values:
-        """Return a copy that was read where this was."""
-        return Values(self, self.origin)
+        """Return a copy that was read where this was; when one of the two is written, the other one is stale."""
+        return Values(self, None if self.origin is None else replace(self.origin))
+
+    __copy__ = copy
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Values, (dict(self), self.origin)
+
+
+class _Refused:
+    """What Peewee's models have, and these tables have not."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, row: object, owner: type) -> NoReturn:
+        raise NotImplementedError(
+            f"{owner.__name__}.{self._name}: use the methods of the service, or the store; a search in what a user has"
+            " is store.for_tenant(tenant_id).conversations.search(keywords, user_id=…, exp_user_id=…)"
+        )
 
 
 class Row:
@@ -54,9 +72,9 @@ class Row:
     DoesNotExist: ClassVar[type[NotFound]]
     _defaults: ClassVar[Mapping[str, Callable[[], Any]]]
 
-    create_time = NumberField[int]()
+    create_time = TimeField[int]()
     create_date = DateField[datetime]()
-    update_time = NumberField[int]()
+    update_time = TimeField[int]()
     update_date = DateField[datetime]()
 
     _fields: ClassVar[Mapping[str, Field[Any]]] = {}
@@ -92,25 +110,29 @@ class Row:
         return row
 
     @classmethod
+    @without_secrets
     def query(cls, reverse: bool | None = None, order_by: str | None = None, **filters: Any) -> list[Self]:
         """Return the rows that have these values, all of them.
 
         A value of None is no filter, and without any filter there are no rows, as it is there. A list or a set means
-        one of its members, and for a number or a date two ends of a range, of which one may be None.
+        one of its members; of a number or a date, a list has the two ends of a range, of which one may be None.
         """
         given = {name: value for name, value in filters.items() if value is not None}
-        return cls.find(given_conditions(cls, given), None, reverse, order_by) if given else []
+        conditions = given_conditions(cls, given)
+        return cls.find(conditions, None, reverse, order_by) if conditions else []
 
     @classmethod
+    @without_secrets
     def get(cls, *conditions: Condition, **filters: Any) -> Self:
         """Return the row for which the conditions hold and that has these values; raises `DoesNotExist`."""
-        where = [*conditions, *(_field(cls, name) == value for name, value in filters.items())]
+        where = [*conditions, *(field_of(cls, name) == value for name, value in filters.items())]
         found = cls.find(checked_conditions(where))
         if not found:
             raise cls.DoesNotExist(f"there is no such row of {cls.__name__}")
         return found[0]
 
     @classmethod
+    @without_secrets
     def get_or_none(cls, *conditions: Condition, **filters: Any) -> Self | None:
         """Return what `get` returns, or None."""
         try:
@@ -119,14 +141,7 @@ class Row:
             return None
 
     @classmethod
-    def select(cls, *cols: Any) -> Any:
-        """Raise `NotImplementedError`: there is no query builder."""
-        raise NotImplementedError(
-            f"{cls.__name__}.select: use the methods of the service, or the store; a search in what a user has is"
-            " store.for_tenant(tenant_id).conversations.search(keywords, user_id=…, exp_user_id=…)"
-        )
-
-    @classmethod
+    @without_secrets
     def find(
         cls,
         where: Sequence[Condition],
@@ -139,18 +154,22 @@ class Row:
         They are in order of a field, by default of their creation, or in any order where *reverse* is None.
         """
         names = column_names(cls, cols)
-        found = cls.find_values(where)
+        key = validate.choice("order_by", order_by or "create_time", sortable_names(cls))
+        found = cls.find_values(settings(), where, names)
         if reverse is not None:
-            key = order_by or "create_time"
-            sortable = [name for name, field in fields_of(cls).items() if not isinstance(field, JsonField)]
-            validate.choice("order_by", key, sortable)
-            found = sorted(found, key=lambda values: (values[key] is not None, values[key]), reverse=reverse)
+            downwards = validate.boolean("reverse", reverse)
+            found = sorted(found, key=lambda values: (values[key] is not None, values[key]), reverse=downwards)
         return [cls.of(values.of_columns(names)) for values in found]
 
     @classmethod
-    def find_values(cls, where: Sequence[Condition]) -> Iterable[Values]:
-        """Return the values of the rows for which all conditions hold."""
+    def find_values(cls, current: Settings, where: Sequence[Condition], names: Sequence[str] = ()) -> Iterable[Values]:
+        """Return the values of the rows for which all conditions hold.
+
+        JSON that is in none of these columns need not be read.
+        """
         raise NotImplementedError
+
+    select = insert = insert_many = update = delete = create = raw = save = delete_instance = getter_by = _Refused()
 
 
 def fields_of(model: type[Row]) -> Mapping[str, Field[Any]]:
@@ -158,28 +177,35 @@ def fields_of(model: type[Row]) -> Mapping[str, Field[Any]]:
     return model._fields  # pyright: ignore[reportPrivateUsage]
 
 
-def _field(model: type[Row], name: object) -> Field[Any]:
+def field_of(model: type[Row], name: object) -> Field[Any]:
+    """Return the field with this name; raises `InvalidArgument` where there is none."""
     allowed = fields_of(model)
     return allowed[validate.choice(f"a field of {model.__name__}", name, tuple(allowed))]
 
 
-def column_names(model: type[Row], cols: Iterable[Any] | None) -> list[str]:
+def sortable_names(model: type[Row]) -> list[str]:
+    """Return the names of the fields that rows can be sorted by."""
+    return [name for name, field in fields_of(model).items() if not isinstance(field, JsonField)]
+
+
+def column_names(model: type[Row], cols: object) -> list[str]:
     """Return the names of columns, given as fields or as names; None or no columns are all of them."""
-    names = [col.name if isinstance(col, Field) else col for col in cols or ()]
-    return [_field(model, name).name for name in names] or list(fields_of(model))
+    given = () if cols is None else validate.members("cols", cols, "a list of fields")
+    names = [field_of(model, col.name if isinstance(col, Field) else col).name for col in given]
+    return names or list(fields_of(model))
 
 
 def given_conditions(model: type[Row], filters: Mapping[str, Any]) -> list[Condition]:
     """Return the conditions of keyword arguments, none of which is None."""
     conditions: list[Condition] = []
     for name, value in filters.items():
-        field = _field(model, name)
+        field = field_of(model, name)
         if not isinstance(value, (list, set, tuple)):
             conditions.append(field == value)
-        elif not isinstance(field, (NumberField, DateField)):
-            conditions.append(field.in_(value))  # pyright: ignore[reportUnknownArgumentType]
-        else:
+        elif isinstance(field, (NumberField, DateField)) and not isinstance(value, set):
             conditions += _range(name, field, list(value))  # pyright: ignore[reportUnknownArgumentType]
+        else:
+            conditions.append(field.in_(value))  # pyright: ignore[reportUnknownArgumentType]
     return conditions
 
 

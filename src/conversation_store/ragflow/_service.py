@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from conversation_store import _validation as validate
-from conversation_store.ragflow._fields import Condition, checked_conditions
-from conversation_store.ragflow._rows import Row, given_conditions
+from conversation_store.errors import InvalidArgumentType
+from conversation_store.ragflow._conditions import Condition, checked_conditions
+from conversation_store.ragflow._rows import Row, field_of
+from conversation_store.ragflow._settings import without_secrets
 
 R = TypeVar("R", bound=Row)
 T = TypeVar("T")
@@ -19,17 +21,19 @@ class Service(Generic[R]):
     model: type[Any]
 
     @classmethod
+    @without_secrets
     def query(
         cls, cols: Any = None, reverse: bool | None = None, order_by: str | None = None, **filters: Any
     ) -> list[R]:
         """Return the rows that have these values, all of them; *cols* is ignored, as it is there.
 
         A value of None is no filter, and without any filter there are no rows, as it is there. A list or a set means
-        one of its members, and for a number or a date two ends of a range, of which one may be None.
+        one of its members; of a number or a date, a list has the two ends of a range, of which one may be None.
         """
         return cast("list[R]", cls.model.query(reverse=reverse, order_by=order_by, **filters))
 
     @classmethod
+    @without_secrets
     def get_all(
         cls, cols: Iterable[Any] | None = None, reverse: bool | None = None, order_by: str | None = None
     ) -> list[R]:
@@ -37,16 +41,19 @@ class Service(Generic[R]):
         return cast("list[R]", cls.model.find([], cols, reverse, order_by))
 
     @classmethod
+    @without_secrets
     def get(cls, **filters: Any) -> R:
         """Return the row that has these values; raises `model.DoesNotExist`."""
         return cast(R, cls.model.get(**filters))
 
     @classmethod
+    @without_secrets
     def get_or_none(cls, **filters: Any) -> R | None:
         """Return the row that has these values, or None."""
         return cast("R | None", cls.model.get_or_none(**filters))
 
     @classmethod
+    @without_secrets
     def filter_scope_list(
         cls,
         in_key: str,
@@ -55,7 +62,7 @@ class Service(Generic[R]):
         cols: Iterable[Any] | None = None,
     ) -> list[R]:
         """Return the rows that have one of these values in a field, and for which the conditions hold."""
-        where = given_conditions(cls.model, {in_key: set(in_filters_list)})
+        where = [field_of(cls.model, in_key).in_(in_filters_list)]
         return cast("list[R]", cls.model.find([*where, *(checked_conditions(filters) if filters else [])], cols))
 
     @staticmethod
@@ -67,6 +74,8 @@ class Service(Generic[R]):
 def cut_list(members: Sequence[T], n: int) -> list[tuple[T, ...]]:
     """Return the members of a list in tuples of *n*, the last with the rest."""
     size = validate.integer("n", n, minimum=1)
+    if not isinstance(cast(object, members), Sequence):
+        raise InvalidArgumentType(f"tar_list must be a list, not {type(members).__name__}")
     return [tuple(members[start : start + size]) for start in range(0, len(members), size)]
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import atexit
 import logging
 import zoneinfo
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal, TypeAlias, cast
+from functools import wraps
+from traceback import clear_frames
+from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar, cast
 
 from conversation_store import _dates as dates
 from conversation_store import _validation as validate
@@ -19,10 +21,16 @@ from conversation_store._operations import settings_of
 from conversation_store.errors import DialogNotFound, InvalidArgument, InvalidArgumentType, StoreError
 from conversation_store.models import Dated
 from conversation_store.store import ConversationStore, Transaction
+from conversation_store.transaction import Isolation, keeps_locks, run_in
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 OwnerOf: TypeAlias = Callable[[str], Any]
 """Called with the id of a dialog or an agent that the store does not have; returns the id of its tenant, or None."""
 StaleWrites: TypeAlias = Literal["raise", "allow"]
+
+_ATTEMPTS = 20
 
 _log = logging.getLogger("conversation_store.ragflow")
 
@@ -39,11 +47,21 @@ class Settings:
     refuses_stale_writes: bool
     on_repair: OnRepair
 
-    @contextmanager
-    def transaction(self) -> Generator[Settings]:
-        """Give the same settings with a store whose calls are one transaction."""
-        with self.store.transaction() as tx:
-            yield replace(self, store=tx)
+    def atomically(self, function: Callable[[Settings], T]) -> T:
+        """Call a function with the same settings and a store whose calls are one transaction, and return its result.
+
+        Where another one changes first what it has read and changes, it is called again. In a transaction of a caller's
+        connection it is called once, with the isolation of that.
+        """
+        executor = cast(Any, self.store)._executor
+        connection = executor.source.connection
+        isolation: Isolation | None = None if keeps_locks(connection) else "repeatable read"
+        return run_in(
+            lambda: self.store.transaction(isolation=isolation),
+            lambda tx: function(replace(self, store=tx)),
+            _ATTEMPTS,
+            connection,
+        )
 
     def stamps(self, row: Dated) -> dict[str, Any]:
         """Return the times and dates of a row, as they are there."""
@@ -61,13 +79,15 @@ class Settings:
         return instant.replace(tzinfo=None, microsecond=0)
 
     def tenant_of(self, dialog_id: object, tenant_id: str | None = None) -> str:
-        """Return the tenant of a dialog or agent, which is created with its owner where it is not there yet.
+        """Return the tenant of a dialog or agent, which is created with its owner where no tenant has it yet.
 
         Raises `DialogNotFound` when it has no owner, or another one than *tenant_id*.
         """
         id = validate.identifier("dialog_id", dialog_id)
         dialogs = self.store.dialogs
         found = dialogs.get_by_id(id, tenant_id=tenant_id)
+        if found is None and tenant_id is not None and dialogs.get_by_id(id) is not None:
+            raise DialogNotFound(f"the tenant {tenant_id!r} has no dialog {id!r}; another one has it")
         if found is not None:
             return found.tenant_id
         if self.owner_of is None:
@@ -79,6 +99,29 @@ class Settings:
         if tenant_id not in (None, owner_id):
             raise DialogNotFound(f"the tenant {tenant_id!r} has no dialog {id!r}; its owner is another one")
         return dialogs.save(id=id, tenant_id=owner_id).tenant_id
+
+
+def without_secrets(method: Callable[P, T]) -> Callable[P, T]:
+    """Make a method whose arguments may hold a secret drop what its frames hold when it fails.
+
+    A traceback may be shown with the local variables of its frames.
+    """
+
+    @wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(*args, **kwargs)
+        except BaseException as error:
+            linked: list[BaseException | None] = [error]
+            while linked:
+                if (one := linked.pop()) is not None:
+                    clear_frames(one.__traceback__)
+                    linked += [one.__cause__, one.__context__]
+            raise
+        finally:
+            del args, kwargs
+
+    return call
 
 
 _settings: Settings | None = None
@@ -93,7 +136,7 @@ def configure(
     stale_writes: StaleWrites = "raise",
     on_repair: OnRepair | None = None,
 ) -> None:
-    """Set the store that the services use, and open it; a later call replaces all of this.
+    """Set the store that the services use, and open it; a later call replaces all of this, and closes no store.
 
     The services take JSON values of up to 200,000,000 bytes, unless the store has another `max_json_bytes` than the
     default, and pages of any length.

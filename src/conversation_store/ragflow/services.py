@@ -8,7 +8,8 @@ from conversation_store.models import NO_SOURCE
 from conversation_store.ragflow._conversation_rows import API4Conversation
 from conversation_store.ragflow._conversations import API4ConversationService
 from conversation_store.ragflow._settings import configure
-from conversation_store.ragflow._tokens import APIToken, APITokenService
+from conversation_store.ragflow._token_rows import APIToken
+from conversation_store.ragflow._tokens import APITokenService
 
 __all__ = [
     "NO_SOURCE",
