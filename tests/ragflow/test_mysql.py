@@ -9,7 +9,7 @@ import random
 import re
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -439,12 +439,10 @@ def test_the_import_reads_one_snapshot_and_writes_nothing(api: Api, mysql: MySql
 
 
 def test_the_snapshot_is_that_of_the_beginning(mysql: MySql, old: str) -> None:
-    source = mysql_source("source", mysql.url(old))
-    source.begin("UTC")
-    ragflow_mysql.insert(mysql, old, "dialog", [DIALOG])
-    assert source.read("dialogs", SourceDialog, after_id=None, limit=1) == []
-    source.close()
-    source.close()
+    with closing(mysql_source("source", mysql.url(old))) as source:
+        source.begin("UTC")
+        ragflow_mysql.insert(mysql, old, "dialog", [DIALOG])
+        assert source.read("dialogs", SourceDialog, after_id=None, limit=1) == []
 
 
 def test_a_connection_that_is_lost_ends_the_import_and_the_next_run_goes_on(
@@ -458,7 +456,7 @@ def test_a_connection_that_is_lost_ends_the_import_and_the_next_run_goes_on(
     with mysql_source_database(mysql) as url:
         with pytest.raises(SourceError, match=r"was lost: .*; run the import again to go on") as raised:
             run_import(api, url, database, batch_size=4, on_progress=kill)
-        assert PASSWORD not in everything(raised.value)
+        assert PASSWORD.partition(" ")[0] not in everything(raised.value)
         assert quote(PASSWORD, safe="") not in everything(raised.value)
         totals, _ = import_and_report(api, url, database)
         assert totals["api_4_conversation"].skipped > 0
@@ -504,7 +502,7 @@ def test_a_server_that_cannot_be_used_is_told_without_the_password(
         with pytest.raises(SourceError, match=re.escape(message)) as raised:
             run_import(api, refused, database)
         shown = everything(raised.value)
-        assert PASSWORD not in shown
+        assert PASSWORD.partition(" ")[0] not in shown
         assert wrong not in shown
         assert str(raised.value).startswith("the database to import: ")
     run_import(api, f"{url}?ssl_mode=disabled", database)
@@ -522,9 +520,7 @@ def test_no_traceback_of_an_interrupted_connection_shows_the_password(
     with pytest.raises(interrupted) as raised:
         run_import(api, mysql.url(old), database)
     shown = everything(raised.value)
-    assert PASSWORD not in shown
-    assert PASSWORD.encode().hex() not in shown
-    assert str(PASSWORD.encode()) not in shown
+    assert PASSWORD.partition(" ")[0] not in shown  # as bytes too, of which the rest is escaped
 
 
 def test_the_account_needs_the_grants_of_the_documentation_and_no_more(
