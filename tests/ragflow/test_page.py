@@ -254,10 +254,16 @@ def conversation(**values: Any) -> str:
 
 REFUSED: dict[str, list[Callable[[str, str], object]]] = {
     "`row.token` of a list of tokens": [lambda tenant, _: APITokenService.query(tenant_id=tenant)[0].token],
-    "`APIToken.token != secret`, `<`, `>`": [
+    "`APIToken.token != secret`, `<`, `>`, `contains(…)`, or `== secret` in one of two alternatives": [
         lambda *_: APIToken.token != "secret",
         lambda *_: APIToken.token < "secret",
         lambda *_: APIToken.token > "secret",
+        lambda *_: APIToken.token.contains("secret"),
+        lambda *_: APITokenService.filter_delete([(APIToken.token == "secret") | (APIToken.beta == "beta")]),
+    ],
+    "`hidden-abcd-12` in `filter_update` and `filter_delete` without a tenant": [
+        lambda *_: APITokenService.filter_delete([APIToken.token == "hidden-abcd-12"]),
+        lambda *_: APITokenService.filter_update([APIToken.token == "hidden-abcd-12"], {"beta": "b"}),
     ],
     "`APITokenService.get_by_id`, `get_by_ids`, `update_by_id`, `update_many_by_id`, `delete_by_id`, `delete_by_ids`": [
         lambda *_: APITokenService.get_by_id("a"),
@@ -286,9 +292,18 @@ REFUSED: dict[str, list[Callable[[str, str], object]]] = {
         lambda *_: API4Conversation.reference == [],
         lambda *_: API4Conversation.dsl == {},
     ],
-    "`API4Conversation.select(…)`, `APIToken.select(…)`": [
-        lambda *_: API4Conversation.select(API4Conversation.id),
-        lambda *_: APIToken.select(APIToken.tenant_id),
+    "`API4Conversation.select(…)`, `insert`, `create`, `update`, `delete`, `raw`, `save`, `delete_instance`, `getter_by`,"
+    " and of `APIToken`": [
+        lambda *_, name=name, table=table: getattr(table, name)
+        for table in (API4Conversation, APIToken)
+        for name in "select insert create update delete raw save delete_instance getter_by".split()  # noqa: SIM905
+    ],
+    "`~condition`, `API4Conversation.name.startswith(…)`, `not_in` and other methods of fields,"
+    " `API4Conversation.round + 1`": [
+        lambda *_: ~(API4Conversation.name == "n"),
+        lambda *_: API4Conversation.name.startswith("n"),
+        lambda *_: API4Conversation.id.not_in(["a"]),
+        lambda *_: API4Conversation.round + 1,
     ],
     '`update_by_id(id, {"dialog_id": …})`, `{"round": …}`, `{"update_time": …}` and nothing else': [
         lambda _, dialog: API4ConversationService.update_by_id(conversation(dialog_id=dialog), {"dialog_id": "other"}),
