@@ -176,7 +176,7 @@ def test_query_is_ordered_where_that_is_asked_for(agent: str, configure: Configu
 def test_what_has_no_id_and_no_dialog_names_the_way_around(configure: Configure) -> None:
     with pytest.raises(NotImplementedError, match="dialog_id"):
         API4ConversationService.query(user_id="u")
-    with pytest.raises(NotImplementedError, match="search"):
+    with pytest.raises(NotImplementedError, match=r"API4Conversation\.select: .*search"):
         API4Conversation.select(API4Conversation.dialog_id)
     with pytest.raises(NotImplementedError, match="search"):
         API4Conversation.message.contains("a.pdf")

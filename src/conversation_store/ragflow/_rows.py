@@ -169,7 +169,16 @@ class Row:
         """
         raise NotImplementedError
 
-    select = insert = insert_many = update = delete = create = raw = save = delete_instance = getter_by = _Refused()
+    select = _Refused()
+    insert = _Refused()
+    insert_many = _Refused()
+    update = _Refused()
+    delete = _Refused()
+    create = _Refused()
+    raw = _Refused()
+    save = _Refused()
+    delete_instance = _Refused()
+    getter_by = _Refused()
 
 
 def fields_of(model: type[Row]) -> Mapping[str, Field[Any]]:
