@@ -201,7 +201,9 @@ def import_ragflow(database: str, source: str, time_zone: str, check: bool, upda
     bars: dict[str, Callable[[int, int | None], None]] = {}
 
     def report(row: Report) -> None:
-        click.echo(f"{row.outcome}: {row.table} {row.id}: {row.reason}", err=True)
+        line = f"{row.outcome}: {row.table} {row.id}: {row.reason}"
+        # An id there may have line ends and what moves the cursor of a terminal.
+        click.echo(line if line.isprintable() else repr(line)[1:-1], err=True)
 
     with _database_errors(database), _bars() as bar:
 

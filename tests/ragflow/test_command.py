@@ -132,3 +132,15 @@ def test_an_error_ends_the_command_with_a_message_without_the_password(database:
     done = call("import-ragflow", "--from", database, "--time-zone", "+08:00", database=database)
     assert done.code == 1
     assert "IANA" in done.stderr
+
+
+def test_a_report_is_one_line_whatever_an_id_has(database: str) -> None:
+    ragflow_layout.create(database)
+    ragflow_layout.fill(database, 0)
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            "UPDATE public.dialog SET id = %s, tenant_id = '' WHERE id = md5('d0')", ["a\nrejected: b\x1b[2J"]
+        )
+    done = call("import-ragflow", "--from", database, database=database)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("rejected: dialog a\\nrejected: b\\x1b[2J: ")
