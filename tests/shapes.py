@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from conversation_store import NO_SOURCE, Conversation
-from conversation_store.models import AppendedRound, ConversationKey, DeletedBatch, FoundToken
-from conversation_store.ragflow._stored import get_import_dates, set_import_date
+from conversation_store.models import ApiToken, AppendedRound, ConversationKey, DeletedBatch, Dialog, FoundToken
+from conversation_store.ragflow._stored import get_import_dates, reimport_dialog, reimport_token, set_import_date
 from operations import BY_CHANGE, BY_CREATION, BY_DAY, BY_EXPLORER, BY_USER, SEARCH
 from support.statements import statement_of
 
@@ -34,6 +34,16 @@ class Cost(NamedTuple):
 
 
 A_DAY = datetime(2024, 1, 10, tzinfo=UTC)
+A_DIALOG = Dialog(id="d1", tenant_id="owner", name=None, create_date=A_DAY, update_date=A_DAY)
+A_TOKEN = ApiToken(
+    **dict.fromkeys(("dialog_id", "source", "beta", "use_date", "expire_date", "rotate_date", "revoke_date")),
+    id=1,
+    tenant_id="owner",
+    hint="…",
+    create_date=A_DAY,
+    update_date=A_DAY,
+    predecessor_id=None,
+)
 
 
 def a_conversation(**changes: Any) -> Conversation:
@@ -316,6 +326,10 @@ FINDING: Mapping[str, Shape] = {
     "dialog.iter_tenants": Shape(lambda s: list(s.dialogs.iter())),
     "conversation.get_import_dates": Shape(lambda s: get_import_dates(s, ["c7"], "owner")),
     "conversation.set_import_date": Shape(lambda s: set_import_date(s, "c7", "owner", 1, A_DAY, A_DAY)),
+    "dialog.reimport": Shape(lambda s: reimport_dialog(s, A_DIALOG, "n", A_DAY)),
+    "api_token.reimport": Shape(
+        lambda s: reimport_token(s, A_TOKEN, {"dialog_id": "d", "source": None, "beta": None}, A_DAY)
+    ),
 }
 
 # Of the tenant "big", which has 100,000 conversations and 20,000 dialogs, some under the ids that others have too.

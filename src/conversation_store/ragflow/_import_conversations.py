@@ -86,7 +86,8 @@ def _store(
     newer: list[Row] = []
     first: dict[str, SourceConversation] = {}
     for source in found:
-        first.setdefault(source.id, source)
+        if source.id in wanted:
+            first.setdefault(source.id, source)
     for source in first.values():
         of_agent = source.source == "agent" and source.dialog_id in run.agents_rejected
         if source.dialog_id not in run.tenants or of_agent:
@@ -104,7 +105,12 @@ def _store(
             run.reporter.rejected(table, source.id, str(error))
         else:
             (new if stored is None else newer).append(row)
-    yield from run.write(table, new, _insert)
+
+    def is_there(row: Row) -> Generator[Any, Any, bool]:
+        there: list[ImportedConversation] = yield get_import_dates(run.store, [row.id], row.values["tenant_id"])
+        return [conversation.dialog_id for conversation in there] == [row.values["dialog_id"]]
+
+    yield from run.write(table, new, _insert, is_there)
     for row in newer:
         yield from run.write(table, [row], _replace, again=True)
 

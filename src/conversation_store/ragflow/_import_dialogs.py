@@ -8,8 +8,9 @@ from typing import Any
 from conversation_store.dialogs import checked_dialog
 from conversation_store.models import Dialog
 from conversation_store.ragflow._repair import repair_text
-from conversation_store.ragflow._run import Row, Run, by_tenant
+from conversation_store.ragflow._run import ChangedMeanwhile, Row, Run, by_tenant
 from conversation_store.ragflow._source_rows import SourceDialog
+from conversation_store.ragflow._stored import reimport_dialog
 
 # Each table with the file of its pages.
 TABLES = {"dialog": "dialogs", "user_canvas": "user_canvas"}
@@ -55,14 +56,25 @@ def _page(run: Run, table: str, page: list[SourceDialog]) -> Generator[Any, Any,
             # Most of what changes there is not moved over.
             is_newer = dialog.name != name["name"] and run.is_newer(row, dialog.update_date)
             if is_newer and run.update:
-                newer.append(Row(row.id, {"id": row.id, "tenant_id": dialog.tenant_id} | name, repairs))
+                values = {"id": row.id, "tenant_id": dialog.tenant_id, "update_date": run.changed(row)}
+                newer.append(Row(row.id, values | name, repairs))
             else:
                 run.reporter.skipped(table, newer=is_newer)
         seen.add(row.id)
-    stored = yield from run.write(table, _checked(run, table, new), _insert)
+
+    def is_there(row: Row) -> Generator[Any, Any, bool]:
+        return (yield run.store.dialogs.get_by_id(row.id, tenant_id=row.values["tenant_id"])) is not None
+
+    def rename(tx: Any, rows: list[Row]) -> Generator[Any, Any, None]:
+        for row in rows:
+            found = here[row.values["tenant_id"], row.id]
+            if not (yield reimport_dialog(tx, found, row.values["name"], row.values["update_date"])):
+                raise ChangedMeanwhile
+
+    stored = yield from run.write(table, _checked(run, table, new), _insert, is_there)
     run.tenants.update((row.id, row.values["tenant_id"]) for row in stored)
     for changed in _checked(run, table, newer):
-        yield from run.write(table, [changed], _rename, again=True)
+        yield from run.write(table, [changed], rename, again=True)
 
 
 def _checked(run: Run, table: str, rows: list[Row]) -> list[Row]:
@@ -80,8 +92,3 @@ def _checked(run: Run, table: str, rows: list[Row]) -> list[Row]:
 
 def _insert(tx: Any, rows: list[Row]) -> Generator[Any, Any, None]:
     yield tx.dialogs.insert_many([row.values for row in rows])
-
-
-def _rename(tx: Any, rows: list[Row]) -> Generator[Any, Any, None]:
-    for row in rows:
-        yield tx.dialogs.update_by_id(row.id, {"name": row.values["name"]}, tenant_id=row.values["tenant_id"])

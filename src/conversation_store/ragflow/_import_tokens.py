@@ -10,8 +10,9 @@ from conversation_store import _validation as validate
 from conversation_store.api_tokens import checked_changes
 from conversation_store.errors import InvalidArgument
 from conversation_store.models import ApiToken
-from conversation_store.ragflow._run import Row, Run, fits
+from conversation_store.ragflow._run import ChangedMeanwhile, Row, Run, fits
 from conversation_store.ragflow._source_rows import SourceToken
+from conversation_store.ragflow._stored import reimport_token
 
 
 def import_tokens(run: Run, table: str) -> Generator[Any, Any, None]:
@@ -90,6 +91,10 @@ def _again(
     is_newer = run.is_newer(row, here.update_date)
     # A use of the token hides when it was changed here.
     is_hidden = not is_newer and here.update_date == here.use_date and run.is_newer(row, here.create_date)
+    differing = [field for field, value in changed.values.items() if getattr(here, field) != value]
+    beta = changed.values["beta"]
+    if is_hidden and differing == ["beta"] and beta is not None and (yield from _is_used(run, beta, checked)):
+        is_hidden = False  # its beta was left out, as it would be again
     if not run.update or not (is_newer or is_hidden):
         run.reporter.skipped(table, newer=is_newer or is_hidden)
     elif is_hidden:
@@ -111,21 +116,29 @@ def _write(
     before = None if here is None else here.beta
     if row.beta and beta is None:
         new.repairs.append(f"its beta {'has U+0000' if row.beta.strip() else 'is blank'} and was left out")
-    elif beta is not None and beta != before:
-        is_used = checked.has_beta(beta)
-        if is_used is None:
-            is_used = bool((yield run.store.tokens.query(beta=beta)))
-        if is_used:
-            new.values["beta"] = before
-            new.repairs.append("its beta is another token's already and was left out")
+    elif beta is not None and beta != before and (yield from _is_used(run, beta, checked)):
+        new.values["beta"] = before
+        new.repairs.append("its beta is another token's already and was left out")
 
     def write(tx: Any, rows: list[Row]) -> Generator[Any, Any, None]:
         for one in rows:
             if here is None:
                 yield tx.tokens.save(**one.values, allow_weak=True)
-            else:
-                yield tx.tokens.update_by_id(here.id, one.values, tenant_id=here.tenant_id)
+            elif not (yield reimport_token(tx, here, one.values, run.changed(row) or here.update_date)):
+                raise ChangedMeanwhile
 
-    stored = yield from run.write(table, [new], write, again=here is not None)
+    def is_there(_: Row) -> Generator[Any, Any, bool]:
+        found: list[ApiToken] = yield run.store.tokens.query(token=row.token)
+        return [token.tenant_id for token in found] == [row.tenant_id]
+
+    stored = yield from run.write(table, [new], write, None if here is not None else is_there, again=here is not None)
     if run.check and stored:
         checked.add(row, before, new.values["beta"])
+
+
+def _is_used(run: Run, beta: str, checked: _Checked) -> Generator[Any, Any, bool]:
+    """Return whether another token has a beta, which this one has not."""
+    is_used = checked.has_beta(beta)
+    if is_used is None:
+        is_used = bool((yield run.store.tokens.query(beta=beta)))
+    return is_used

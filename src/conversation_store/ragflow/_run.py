@@ -12,7 +12,7 @@ import psycopg
 
 from conversation_store import _validation as validate
 from conversation_store._conversation_input import NewConversation
-from conversation_store.errors import RevisionConflict, StoreError
+from conversation_store.errors import AlreadyExists, RevisionConflict, StoreError
 from conversation_store.ragflow._report import Reporter
 from conversation_store.ragflow._source_rows import SourceConversation, SourceDialog, SourceToken
 from conversation_store.ragflow._sources import Source
@@ -32,8 +32,14 @@ class Row:
     stored: ImportedConversation | None = None  # what it replaces
 
 
+class ChangedMeanwhile(StoreError):
+    """A row to take again was changed or deleted here since it was found."""
+
+
 Write: TypeAlias = Callable[[Any, list[Row]], Generator[Any, Any, None]]
 """The steps that write rows in a transaction."""
+IsThere: TypeAlias = Callable[[Row], Generator[Any, Any, bool]]
+"""The steps that say whether somebody else has stored a row."""
 
 
 @dataclass(slots=True)
@@ -55,12 +61,13 @@ class Run:
     agents_rejected: set[str] = field(default_factory=set[str])
 
     def write(
-        self, table: str, rows: list[Row], write: Write, *, again: bool = False
+        self, table: str, rows: list[Row], write: Write, is_there: IsThere | None = None, *, again: bool = False
     ) -> Generator[Any, Any, list[Row]]:
-        """Store rows together, or one by one where that fails: no single row stops the import. Return those stored.
+        """Store rows together, or one by one where that fails: no single row stops the import.
 
-        A row is reported before it is committed: if the import is interrupted, the next run reports it. A check reports
-        and returns them as if they were stored.
+        Return those that are stored, by somebody else too: such a one is skipped. A row is reported before it is
+        committed: if the import is interrupted, the next run reports it. A check reports and returns them as if they
+        were stored.
         """
 
         def steps(tx: Any) -> Generator[Any, Any, None]:
@@ -71,16 +78,18 @@ class Run:
 
         refuse = self.reporter.rejected
         reason: str | None = None
+        exists = False
         try:
             if self.check:
                 yield from steps(None)
             elif rows:
                 yield self.transact(self.store, steps)
-        except RevisionConflict:
+        except (RevisionConflict, ChangedMeanwhile):
             refuse = self.reporter.kept
             reason = "it was changed here while it was imported again, and is kept as it is here"
         except (StoreError, psycopg.DataError, psycopg.IntegrityError) as error:
             reason = str(error).partition("\n")[0]
+            exists = isinstance(error, AlreadyExists)
         if reason is None:
             for row in rows:
                 self.reporter.stored(
@@ -88,11 +97,14 @@ class Run:
                 )
             return rows
         if len(rows) == 1:
+            if exists and is_there is not None and (yield from is_there(rows[0])):
+                self.reporter.skipped(table, newer=False)
+                return rows
             refuse(table, rows[0].id, reason)
             return []
         stored: list[Row] = []
         for row in rows:
-            stored += yield from self.write(table, [row], write, again=again)
+            stored += yield from self.write(table, [row], write, is_there, again=again)
         return stored
 
     def dated(
@@ -117,9 +129,13 @@ class Run:
             values[f"{kind}_date"] = read.instant
         return Row(id, values, repairs, "; ".join(conflicts))
 
+    def changed(self, row: Any) -> datetime | None:
+        """Return when a row there was changed; None where it has no date."""
+        return self.clock.read("update", row.update_date, row.update_time).instant
+
     def is_newer(self, row: Any, than: datetime) -> bool:
         """Return whether a row there was changed later than *than*; one without a date was not."""
-        changed = self.clock.read("update", row.update_date, row.update_time).instant
+        changed = self.changed(row)
         return changed is not None and changed > than
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 from conversation_store._operations import executor_of
 from conversation_store._sql_loader import load
 from conversation_store._statement import count, many
+from conversation_store.models import ApiToken, Dialog
 
 _GET_IMPORT_DATES = load("conversation.get_import_dates")
 _SET_IMPORT_DATE = load("conversation.set_import_date")
+_REIMPORT_DIALOG = load("dialog.reimport")
+_REIMPORT_TOKEN = load("api_token.reimport")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,5 +46,33 @@ def set_import_date(
             round=round,
             create_date=create_date,
             update_date=update_date,
+        )
+    )
+
+
+def reimport_dialog(tx: Any, found: Dialog, name: str | None, update_date: datetime) -> Any:
+    """Rename a dialog that is as it was found; return 1, or 0 when it is not."""
+    return executor_of(tx).run(
+        count(
+            _REIMPORT_DIALOG,
+            id=found.id,
+            tenant_id=found.tenant_id,
+            name=name,
+            update_date=update_date,
+            found_update_date=found.update_date,
+        )
+    )
+
+
+def reimport_token(tx: Any, found: ApiToken, values: Mapping[str, Any], update_date: datetime) -> Any:
+    """Change the `dialog_id`, `source` and `beta` of a token that is as it was found; return 1, or 0 when it is not."""
+    return executor_of(tx).run(
+        count(
+            _REIMPORT_TOKEN,
+            id=found.id,
+            tenant_id=found.tenant_id,
+            **{field: values[field] for field in ("dialog_id", "source", "beta")},
+            update_date=update_date,
+            found_update_date=found.update_date,
         )
     )
