@@ -53,17 +53,23 @@ class Values(dict[str, Any]):
         return Values, (dict(self), self.origin)
 
 
-class _Refused:
-    """What Peewee's models have, and these tables have not."""
+class Refused:
+    """What there is in RAGFlow, or in Peewee, and cannot be kept: it names the way around."""
+
+    def __init__(self, instead: str) -> None:
+        self._instead = instead
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
     def __get__(self, row: object, owner: type) -> NoReturn:
-        raise NotImplementedError(
-            f"{owner.__name__}.{self._name}: use the methods of the service, or the store; a search in what a user has"
-            " is store.for_tenant(tenant_id).conversations.search(keywords, user_id=…, exp_user_id=…)"
-        )
+        raise NotImplementedError(f"{owner.__name__}.{self._name}: {self._instead}")
+
+
+_NO_MODEL = (
+    "use the methods of the service, or the store; a search in what a user has is"
+    " store.for_tenant(tenant_id).conversations.search(keywords, user_id=…, exp_user_id=…)"
+)
 
 
 class Row:
@@ -169,16 +175,16 @@ class Row:
         """
         raise NotImplementedError
 
-    select = _Refused()
-    insert = _Refused()
-    insert_many = _Refused()
-    update = _Refused()
-    delete = _Refused()
-    create = _Refused()
-    raw = _Refused()
-    save = _Refused()
-    delete_instance = _Refused()
-    getter_by = _Refused()
+    select = Refused(_NO_MODEL)
+    insert = Refused(_NO_MODEL)
+    insert_many = Refused(_NO_MODEL)
+    update = Refused(_NO_MODEL)
+    delete = Refused(_NO_MODEL)
+    create = Refused(_NO_MODEL)
+    raw = Refused(_NO_MODEL)
+    save = Refused(_NO_MODEL)
+    delete_instance = Refused(_NO_MODEL)
+    getter_by = Refused(_NO_MODEL)
 
 
 def fields_of(model: type[Row]) -> Mapping[str, Field[Any]]:

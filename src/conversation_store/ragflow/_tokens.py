@@ -9,7 +9,7 @@ from conversation_store import _validation as validate
 from conversation_store.errors import InvalidArgument
 from conversation_store.ragflow._conditions import Condition, checked_conditions
 from conversation_store.ragflow._fields import known
-from conversation_store.ragflow._rows import Values
+from conversation_store.ragflow._rows import Refused, Values
 from conversation_store.ragflow._service import Service
 from conversation_store.ragflow._settings import Settings, settings, without_secrets
 from conversation_store.ragflow._token_rows import CHANGES, AnyToken, APIToken, found_tokens
@@ -25,6 +25,12 @@ class Executed(int):
     def execute(self) -> int:
         """Return the number of rows; nothing runs again."""
         return int(self)
+
+
+_NO_ID = (
+    "a token has no id there; use query, filter_update and filter_delete with APIToken.tenant_id and APIToken.token,"
+    " or store.tokens, whose tokens have ids"
+)
 
 
 class APITokenService(Service[APIToken]):
@@ -134,41 +140,12 @@ class APITokenService(Service[APIToken]):
 
         return settings().atomically(delete)
 
-    @classmethod
-    @without_secrets
-    def get_by_id(cls, pid: Any) -> Any:
-        """Raise `NotImplementedError`, as all methods by id do: a token has no id there."""
-        raise _no_id("get_by_id")
-
-    @classmethod
-    @without_secrets
-    def get_by_ids(cls, pids: Any, cols: Any = None) -> Any:
-        """Raise `NotImplementedError`."""
-        raise _no_id("get_by_ids")
-
-    @classmethod
-    @without_secrets
-    def update_by_id(cls, pid: Any, data: Any) -> Any:
-        """Raise `NotImplementedError`."""
-        raise _no_id("update_by_id")
-
-    @classmethod
-    @without_secrets
-    def update_many_by_id(cls, data_list: Any) -> Any:
-        """Raise `NotImplementedError`."""
-        raise _no_id("update_many_by_id")
-
-    @classmethod
-    @without_secrets
-    def delete_by_id(cls, pid: Any) -> Any:
-        """Raise `NotImplementedError`."""
-        raise _no_id("delete_by_id")
-
-    @classmethod
-    @without_secrets
-    def delete_by_ids(cls, pids: Any) -> Any:
-        """Raise `NotImplementedError`."""
-        raise _no_id("delete_by_ids")
+    get_by_id = Refused(_NO_ID)
+    get_by_ids = Refused(_NO_ID)
+    update_by_id = Refused(_NO_ID)
+    update_many_by_id = Refused(_NO_ID)
+    delete_by_id = Refused(_NO_ID)
+    delete_by_ids = Refused(_NO_ID)
 
 
 def _checked(name: str, given: object) -> dict[str, Any]:
@@ -185,10 +162,3 @@ def _with_its_dialog(current: Settings, values: Mapping[str, Any]) -> None:
     """Create the dialog that a token is bound to, where it is not there yet."""
     if values["dialog_id"] is not None:
         current.tenant_of(values["dialog_id"], validate.identifier("tenant_id", values["tenant_id"]))
-
-
-def _no_id(method: str) -> NotImplementedError:
-    return NotImplementedError(
-        f"APITokenService.{method}: a token has no id there; use query, filter_update and filter_delete with"
-        " APIToken.tenant_id and APIToken.token, or store.tokens, whose tokens have ids"
-    )
