@@ -95,3 +95,12 @@ def test_the_core_needs_a_driver_and_a_pool_and_nothing_else(tmp_path: Path) -> 
     ours = loaded - set(sys.stdlib_module_names) - {"__main__"}
     assert {"conversation_store", "psycopg", "psycopg_pool"} <= ours
     assert not ours & {"click", "rich", "sqlalchemy", "pydantic"}
+
+
+def test_the_parts_for_ragflow_are_imported_by_who_asks_for_them(tmp_path: Path) -> None:
+    core = (
+        "import sys, conversation_store, conversation_store.jsonl; print(*[m for m in sys.modules if 'ragflow' in m])"
+    )
+    assert run(sys.executable, "-c", core, cwd=tmp_path).split() == []
+    services = "import sys, conversation_store.ragflow.services; print(*{m.split('.')[0] for m in sys.modules})"
+    assert not {"pymysql", "peewee", "click"} & set(run(sys.executable, "-c", services, cwd=tmp_path).split())
