@@ -197,6 +197,31 @@ def test_one_of_many_callers_at_once_changes_what_a_condition_asks_for(session: 
     assert sorted(changed) == [0, 0, 0, 0, 0, 1]
 
 
+def test_a_row_that_is_changed_before_it_is_updated_is_looked_at_again(
+    session: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = API4Conversation.find_values
+
+    def update(**changes: Any) -> int:
+        todo = [changes]
+
+        def find_and_let_another_one_change(current: Any, where: Any, names: Any = ()) -> Any:
+            rows = list(found(current, where, names))
+            with ThreadPoolExecutor(1) as executor:
+                for data in [todo.pop()] if todo else []:
+                    executor.submit(API4ConversationService.update_by_id, session, data).result()
+            return rows
+
+        with monkeypatch.context() as patched:
+            patched.setattr(API4Conversation, "find_values", find_and_let_another_one_change)
+            conditions = [API4Conversation.id == session, API4Conversation.name.is_null()]
+            return API4ConversationService.filter_update(conditions, {"source": "agent"})
+
+    assert update(tokens=5) == 1
+    assert (read(session).tokens, read(session).source) == (5, "agent")
+    assert update(name="changed") == 0
+
+
 def test_a_row_that_is_changed_before_it_is_deleted_is_kept(session: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = API4Conversation.find_values
     changes = iter(["changed"])

@@ -81,6 +81,11 @@ def test_a_long_session_is_stored_unless_the_store_has_a_limit_of_its_own(
             API4ConversationService.append_message(session, {"message": message})
 
 
+def test_a_store_of_one_connection_is_refused(db: str) -> None:
+    with psycopg.connect(db) as connection, pytest.raises(InvalidArgument, match="must have a pool"):
+        services.configure(ConversationStore(connection=connection))
+
+
 def test_a_store_on_asyncio_is_refused() -> None:
     with pytest.raises(InvalidArgumentType, match="ConversationStore"):
         services.configure(AsyncConversationStore("dbname=a"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

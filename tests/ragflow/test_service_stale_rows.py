@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from conversation_store import (
-    AmbiguousId,
     ConversationStore,
     InvalidArgument,
     RevisionConflict,
@@ -115,8 +114,10 @@ def test_a_list_that_two_saves_share_does_not_reach_another_tenant(
     API4ConversationService.save(**{**mine, "dialog_id": theirs})
     row = API4Conversation(**mine)
     row.name = "mine"
-    with pytest.raises(AmbiguousId):
-        API4ConversationService.append_message(row.id, row.to_dict())
+    assert API4ConversationService.append_message(row.id, row.to_dict()) == 1
+    of_the_other = other.conversations.get_by_id(id)
+    assert of_the_other is not None
+    assert (of_the_other.name, of_the_other.round) == (None, 0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -145,6 +146,14 @@ def test_a_fork_among_saves_does_not_stop_the_child() -> None:
             thread.join()
 
 
+def test_a_store_that_is_configured_anew_knows_nothing_of_another_ones_saves(agent: str, configure: Configure) -> None:
+    conv: dict[str, Any] = {"id": new_id(), "dialog_id": agent, "message": []}
+    API4ConversationService.save(**conv)
+    API4ConversationService.update_by_id(conv["id"], {"name": "n"})
+    configure()
+    assert API4ConversationService.update_by_id(conv["id"], conv) == 1
+
+
 def test_a_whole_row_that_a_filter_writes_may_be_written_again(session: str) -> None:
     values = read(session).to_dict()
     assert API4ConversationService.filter_update([API4Conversation.id == session], values) == 1
@@ -153,15 +162,16 @@ def test_a_whole_row_that_a_filter_writes_may_be_written_again(session: str) -> 
 
 def test_only_the_last_saves_are_remembered() -> None:
     saved = LastSaved(most=2)
-    rows: list[dict[str, Any]] = [{"id": str(number), "message": []} for number in range(3)]
-    for row in rows:
+    rows: list[dict[str, Any]] = [{"id": str(number), "dialog_id": "d", "message": []} for number in range(3)]
+    for row in (rows[0], rows[1], rows[0], rows[2]):
         saved.add(row, Origin("t", row["id"], "d"))
-    assert saved.find(rows[0]) is None
-    assert saved.find(rows[1]) == Origin("t", "1", "d")
-    assert saved.find({**rows[1], "dialog_id": "d"}) is saved.find(rows[1])
-    assert saved.find({**rows[1], "dialog_id": "of another tenant"}) is None
-    assert saved.find({**rows[1], "message": []}) is None
-    assert saved.find({**rows[1], "id": "2"}) is None
+    assert saved.find(rows[1]) is None
+    assert saved.find(rows[0]) == Origin("t", "0", "d")
+    others: list[dict[str, Any]] = [{"dialog_id": "of another tenant"}, {"message": []}, {"id": "2"}]
+    for other in others:
+        assert saved.find({**rows[0], **other}) is None
+    # Single fields are no row.
+    assert saved.find({"id": "0", "message": rows[0]["message"]}) is None
 
 
 def test_single_fields_are_written_whatever_was_changed_since(session: str) -> None:

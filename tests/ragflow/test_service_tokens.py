@@ -15,7 +15,7 @@ import pytest
 from psycopg import OperationalError
 from psycopg_pool import ConnectionPool
 
-from conversation_store import AlreadyExists, ConversationStore, DialogNotFound, InvalidArgument
+from conversation_store import AlreadyExists, ConversationStore, DialogNotFound, InvalidArgument, InvalidArgumentType
 from conversation_store.ragflow import services
 from conversation_store.ragflow.services import APIToken, APITokenService
 from support.tracebacks import everything
@@ -115,10 +115,29 @@ def test_what_stands_for_a_secret_in_a_list_names_the_token_in_changes_alone(sec
     assert APIToken.query(token=secret) == []
 
 
-def test_a_secret_that_reads_as_what_stands_for_another_one_takes_nothing_from_it(secret: str, tenant: str) -> None:
+def test_what_stands_for_a_secret_is_no_secret(secret: str, tenant: str) -> None:
+    row = APITokenService.query(tenant_id=tenant)[0].to_dict()
+    for store in (lambda: APITokenService.save(**row), lambda: APITokenService.insert_many([row])):
+        with pytest.raises(InvalidArgument, match="stands for one in a list"):
+            store()
+
+
+def test_a_row_of_a_list_may_be_written_beside_the_secret(secret: str, tenant: str) -> None:
+    row = APITokenService.query(tenant_id=tenant)[0].to_dict()
+    row["source"] = "agent"
+    assert APITokenService.filter_update([APIToken.tenant_id == tenant, APIToken.token == secret], row) == 1
+    # Written again, a row is compared with what it wrote.
+    row["source"] = "none"
+    assert APITokenService.filter_update([APIToken.token == secret], row) == 1
+    assert APIToken.query(token=secret)[0].source == "none"
+
+
+def test_a_secret_that_reads_as_what_stands_for_another_one_takes_nothing_from_it(
+    configured: ConversationStore, secret: str, tenant: str
+) -> None:
     reference = str(APITokenService.query(tenant_id=tenant)[0].to_dict()["token"])
     other = uuid.uuid4().hex
-    APITokenService.save(tenant_id=other, token=reference)
+    configured.tokens.save(tenant_id=other, token=reference)
     both = [APIToken.tenant_id == tenant, APIToken.token.in_([reference, secret])]
     assert APITokenService.filter_update(both, {"source": "agent"}) == 1
     assert APITokenService.filter_delete([APIToken.tenant_id == tenant, APIToken.token == reference]) == 1
@@ -293,6 +312,50 @@ def test_no_traceback_shows_a_secret(configure: Configure, tenant: str, call: Ca
         services.configure(ConversationStore(pool=pool))
         with pytest.raises((OperationalError, NotImplementedError, InvalidArgument)) as caught:
             call(tenant, secret)
+    assert secret not in everything(caught.value)
+
+
+def test_an_error_with_a_circle_of_causes_is_raised(configure: Configure, tenant: str) -> None:
+    def owner_of(_: str) -> str:
+        error = ValueError("no owner")
+        raise error from error
+
+    configure(owner_of=owner_of)
+    with pytest.raises(ValueError, match="no owner"):
+        APITokenService.save(tenant_id=tenant, token=uuid.uuid4().hex, dialog_id=uuid.uuid4().hex)
+
+
+def test_what_a_caller_is_handling_stays_as_it_is(configure: Configure, tenant: str) -> None:
+    def failing() -> None:
+        kept = "a local variable"
+        raise KeyError(kept)
+
+    try:
+        failing()
+    except KeyError as handled:
+        with pytest.raises(InvalidArgument):
+            APITokenService.save(tenant_id=tenant)
+        assert handled.__traceback__ is not None
+        assert handled.__traceback__.tb_next is not None
+        assert handled.__traceback__.tb_next.tb_frame.f_locals == {"kept": "a local variable"}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda secret: APIToken.token << secret,
+        lambda secret: APIToken.beta.in_(secret),
+        lambda secret: APIToken.token + secret,
+        lambda secret: (APIToken.token == secret) & secret,
+        lambda secret: APITokenService.get(**{secret: 1}),
+        lambda secret: APITokenService.filter_scope_list(secret, [1]),
+        lambda secret: getattr(APIToken.token, secret),
+    ],
+)
+def test_no_error_of_a_condition_shows_a_secret(configure: Configure, call: Callable[[str], Any]) -> None:
+    secret = "ragflow_" + uuid.uuid4().hex
+    with pytest.raises((InvalidArgument, InvalidArgumentType, NotImplementedError)) as caught:
+        call(secret)
     assert secret not in everything(caught.value)
 
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn, cast
 
 from conversation_store.errors import InvalidArgument, InvalidArgumentType
+from conversation_store.ragflow._settings import without_secrets
 
 Column = tuple[type[Any], str]
 """The class of a table and the name of a field."""
@@ -32,7 +33,9 @@ class Condition:
         self.one_of = one_of  # the fields of which a row must have one of some values
         self.exact = exact  # whether that is all that it says
 
+    @without_secrets
     def __and__(self, other: Condition) -> Condition:
+        _check(other)
         return Condition(
             lambda row: self.holds(row) and other.holds(row),
             self.columns | other.columns,
@@ -40,7 +43,9 @@ class Condition:
             self.exact and other.exact,
         )
 
+    @without_secrets
     def __or__(self, other: Condition) -> Condition:
+        _check(other)
         shared = self.one_of.keys() & other.one_of.keys()
         return Condition(
             lambda row: self.holds(row) or other.holds(row),
@@ -54,6 +59,11 @@ class Condition:
     def __bool__(self) -> bool:
         # `a == 1 and b == 2` would be `b == 2` alone.
         raise InvalidArgumentType("a condition is neither true nor false: combine two with & or |, or list them")
+
+
+def _check(other: object) -> None:
+    if not isinstance(other, Condition):
+        raise InvalidArgumentType("a condition is combined with another condition alone")
 
 
 def narrowed(conditions: Iterable[Condition]) -> dict[str, frozenset[Any]]:

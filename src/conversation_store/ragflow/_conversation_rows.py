@@ -15,7 +15,7 @@ from conversation_store.ragflow._conditions import Condition, check_table, narro
 from conversation_store.ragflow._fields import JsonField, NumberField, TextField, all_known, known
 from conversation_store.ragflow._rows import Origin, Row, Values
 from conversation_store.ragflow._service import cut_list
-from conversation_store.ragflow._settings import Settings
+from conversation_store.ragflow._settings import Settings, key
 
 # Numbers that are 0 there where they are not given.
 COUNTERS = ("tokens", "duration", "round", "thumb_up")
@@ -33,21 +33,22 @@ class LastSaved:
 
     def __init__(self, most: int = 200) -> None:
         self._most = most
-        self._saved: OrderedDict[tuple[int, object], tuple[Any, Origin]] = OrderedDict()
+        self._saved: OrderedDict[tuple[object, ...], tuple[Any, Origin]] = OrderedDict()
 
     def add(self, values: Mapping[str, Any], origin: Origin) -> None:
         """Remember where these values were stored."""
         message = values.get("message")
         if hasattr(message, "append"):
-            self._saved[id(message), origin.id] = message, origin
+            place = key(), id(message), origin.id, origin.dialog_id
+            self._saved.pop(place, None)  # it is the last one now
+            self._saved[place] = message, origin
             if len(self._saved) > self._most:
                 self._saved.popitem(last=False)
 
     def find(self, values: Mapping[str, Any]) -> Origin | None:
-        """Return where values with this very list were stored, or None."""
-        _, origin = self._saved.get((id(values.get("message")), known(values.get("id"))), (None, None))
-        same = origin is not None and known(values.get("dialog_id")) in (None, origin.dialog_id)
-        return origin if same else None
+        """Return where a row with this very list was stored, or None."""
+        place = key(), id(values.get("message")), known(values.get("id")), known(values.get("dialog_id"))
+        return self._saved.get(place, (None, None))[1]
 
 
 LAST_SAVED = LastSaved()

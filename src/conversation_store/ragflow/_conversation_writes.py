@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
 from uuid import UUID
 
 from conversation_store import _validation as validate
 from conversation_store._json_repair import storable
-from conversation_store.ragflow._conversation_rows import CHANGES, COLUMNS, COUNTERS, LAST_SAVED, STAMPS
+from conversation_store.errors import RevisionConflict
+from conversation_store.ragflow._conditions import Condition
+from conversation_store.ragflow._conversation_rows import CHANGES, COLUMNS, COUNTERS, LAST_SAVED, STAMPS, values_of
 from conversation_store.ragflow._fields import known
 from conversation_store.ragflow._rows import Origin, Values
 from conversation_store.ragflow._settings import Settings
@@ -65,6 +68,16 @@ def read_new(current: Settings, name: str, given: Mapping[str, Any]) -> dict[str
     return _plain(current, {key: value for key, value in values.items() if key not in STAMPS})
 
 
+def check_changes(name: str, data: Mapping[str, Any]) -> None:
+    """Raise `NotImplementedError` where nothing of what is given can be changed."""
+    given = validate.keys(name, data, COLUMNS)
+    if given and not given.keys() & set(CHANGES):
+        raise NotImplementedError(
+            f"{name} has nothing that can be changed: the store sets dates, append_message increments the round,"
+            " and a conversation stays in its dialog"
+        )
+
+
 class Writes:
     """Writes conversations, each from the revision that it was read in where that is known."""
 
@@ -82,18 +95,32 @@ class Writes:
         """Change the given fields and increment the round."""
         return self._write(self._conversations.append_message, id, data, name)
 
-    def update_by_id(self, id: Any, data: Mapping[str, Any], name: str, tenant_id: str | None = None) -> int:
+    def update_by_id(self, id: Any, data: Mapping[str, Any], name: str) -> int:
         """Change the given fields."""
-        if not isinstance(data, Values) and data and not set(data) & set(CHANGES):
-            validate.keys(name, data, COLUMNS)
-            raise NotImplementedError(
-                f"{name} has nothing that can be changed: the store sets dates, append_message increments the round,"
-                " and a conversation stays in its dialog"
-            )
-        return self._write(self._conversations.update_by_id, id, data, name, tenant_id)
+        if not isinstance(data, Values):
+            check_changes(name, data)
+        return self._write(self._conversations.update_by_id, id, data, name)
+
+    def update_where(self, found: Values, conditions: Sequence[Condition], data: Mapping[str, Any], name: str) -> int:
+        """Change the given fields of a conversation that was found, if the conditions hold when it is changed."""
+        origin = cast(Origin, found.origin)
+        if isinstance(data, Values) and data.origin is not None and data.origin.id == origin.id:
+            return self.update_by_id(origin.id, data, name)
+        while True:
+            given = Values(dict(data), replace(origin))
+            try:
+                return self._write(self._conversations.update_by_id, origin.id, given, name, guarded=True)
+            except RevisionConflict:
+                row = self._conversations.get_by_id(str(origin.id), tenant_id=origin.tenant_id)
+                if row is None:
+                    return 0
+                found = values_of(self._current, row)
+                if not all(condition.holds(found) for condition in conditions):
+                    return 0
+                origin = cast(Origin, found.origin)
 
     def _write(
-        self, write: Callable[..., int], pid: Any, data: Mapping[str, Any], name: str, tenant_id: str | None = None
+        self, write: Callable[..., int], pid: Any, data: Mapping[str, Any], name: str, *, guarded: bool = False
     ) -> int:
         given = validate.keys(name, data, COLUMNS)
         id = known(pid)
@@ -103,8 +130,8 @@ class Writes:
         fields = {key: value for key, value in plain.items() if key == "id" or key in CHANGES}
         origin = data.origin if isinstance(data, Values) else LAST_SAVED.find({"id": id, **given})
         if origin is None or origin.id != id:
-            return write(id, fields, tenant_id=tenant_id)
-        if not self._current.refuses_stale_writes:
+            return write(id, fields)
+        if not (guarded or self._current.refuses_stale_writes):
             return write(id, fields, tenant_id=origin.tenant_id)
         # The same values may be written more than once in a transaction.
         revisions = [revision for written, revision in self._written if written is origin]

@@ -12,7 +12,7 @@ from conversation_store.errors import InvalidArgument
 from conversation_store.ragflow._conditions import Condition, check_table, checked_conditions, narrowed
 from conversation_store.ragflow._conversation_reads import ConversationReads
 from conversation_store.ragflow._conversation_rows import COLUMNS, LAST_SAVED, API4Conversation
-from conversation_store.ragflow._conversation_writes import Writes, read_new
+from conversation_store.ragflow._conversation_writes import Writes, check_changes, read_new
 from conversation_store.ragflow._fields import all_known, known
 from conversation_store.ragflow._rows import Origin
 from conversation_store.ragflow._service import in_chunks
@@ -91,9 +91,13 @@ class API4ConversationService(ConversationReads):
             if "id" not in validate.keys(f"data_list[{index}]", data, COLUMNS):
                 raise InvalidArgument(f"data_list[{index}] must have an id")
 
+        # In order of the ids, so that two calls do not wait for each other.
+        given = cast("list[Mapping[str, Any]]", rows)
+        ordered = sorted(enumerate(given), key=lambda pair: known(pair[1]["id"]) or "")
+
         def update(current: Settings) -> Writes:
             writes = Writes(current)
-            for index, data in enumerate(cast("list[Mapping[str, Any]]", rows)):
+            for index, data in ordered:
                 writes.update_by_id(data["id"], data, f"data_list[{index}]")
             return writes
 
@@ -129,13 +133,12 @@ class API4ConversationService(ConversationReads):
         SQL: `sql/conversation/append_message.sql`.
         """
         conditions = checked_conditions(filters)
+        check_changes("update_data", update_data)
 
         def update(current: Settings) -> tuple[Writes, int]:
-            writes, updated = Writes(current), 0
-            for row in list(API4Conversation.find_values(current, conditions)):
-                origin = cast(Origin, row.origin)
-                updated += writes.update_by_id(origin.id, update_data, "update_data", origin.tenant_id)
-            return writes, updated
+            writes = Writes(current)
+            found = sorted(API4Conversation.find_values(current, conditions), key=lambda row: row["id"])
+            return writes, sum(writes.update_where(row, conditions, update_data, "update_data") for row in found)
 
         writes, updated = settings().atomically(update)
         writes.settle()
@@ -162,4 +165,4 @@ class API4ConversationService(ConversationReads):
                 in_chunks(ids, partial(delete_by_ids, tenant_id=tenant_id)) for tenant_id, ids in sorted(found.items())
             )
 
-        return settings().atomically(delete)
+        return settings().atomically(delete, "repeatable read")

@@ -12,7 +12,7 @@ from conversation_store import _validation as validate
 from conversation_store.errors import InvalidArgument
 from conversation_store.models import milliseconds
 from conversation_store.ragflow._conditions import Column, Condition
-from conversation_store.ragflow._settings import settings
+from conversation_store.ragflow._settings import settings, without_secrets
 
 if TYPE_CHECKING:
     from conversation_store.ragflow._rows import Row
@@ -48,11 +48,13 @@ class Field(Generic[T]):
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
             raise AttributeError(name)
+        del name  # a caller may have given anything
         raise NotImplementedError(
-            f"a field has no {name}: there are ==, !=, <, <=, >, >=, <<, in_, between, is_null and contains;"
+            "a field has no such method: there are ==, !=, <, <=, >, >=, <<, in_, between, is_null and contains;"
             " query and get_all take order_by and reverse"
         )
 
+    @without_secrets
     def __add__(self, value: object) -> NoReturn:
         raise NotImplementedError(f"a statement cannot compute {self.name}; append_message increments the round")
 
@@ -81,11 +83,13 @@ class Field(Generic[T]):
     def __ge__(self, value: T | str | date) -> Condition:
         return self._compared(operator.ge, value)
 
+    @without_secrets
     def __lshift__(self, values: Iterable[Any]) -> Condition:
         return self.in_(values)
 
     __hash__ = object.__hash__
 
+    @without_secrets
     def in_(self, values: Iterable[Any]) -> Condition:
         """Return the condition that the value is one of these."""
         name = self.name
@@ -104,6 +108,7 @@ class Field(Generic[T]):
         name = self.name
         return Condition(lambda row: (row[name] is None) is is_null, self._columns)
 
+    @without_secrets
     def contains(self, text: str) -> Condition:
         """Return the condition that the value contains a text, whatever its case."""
         name, sought = self.name, validate.text(f"contains of {self.name}", text).lower()
@@ -132,7 +137,7 @@ class NumberField(Field[T]):
         if isinstance(value, (int, float)):
             return value
         try:
-            return float(value)
+            return int(value) if isinstance(value, str) and value.strip("+-").isdecimal() else float(value)
         except (ValueError, TypeError):
             raise InvalidArgument(f"{self.name} must be a number, not {validate.shown(value)}") from None
 

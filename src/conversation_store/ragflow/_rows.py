@@ -195,7 +195,10 @@ def fields_of(model: type[Row]) -> Mapping[str, Field[Any]]:
 def field_of(model: type[Row], name: object) -> Field[Any]:
     """Return the field with this name; raises `InvalidArgument` where there is none."""
     allowed = fields_of(model)
-    return allowed[validate.choice(f"a field of {model.__name__}", name, tuple(allowed))]
+    if not isinstance(name, str) or name not in allowed:
+        del name  # it may be a secret
+        raise InvalidArgument(f"a field of {model.__name__} must be one of {', '.join(allowed)}")
+    return allowed[name]
 
 
 def sortable_names(model: type[Row]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import sys
 import zoneinfo
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,7 +22,7 @@ from conversation_store._operations import settings_of
 from conversation_store.errors import DialogNotFound, InvalidArgument, InvalidArgumentType, StoreError
 from conversation_store.models import Dated
 from conversation_store.store import ConversationStore, Transaction
-from conversation_store.transaction import Isolation, keeps_locks, run_in
+from conversation_store.transaction import Isolation, run_in
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,21 +47,19 @@ class Settings:
     any_tenant: bool
     refuses_stale_writes: bool
     on_repair: OnRepair
+    key: object  # which another configuration has not
 
-    def atomically(self, function: Callable[[Settings], T]) -> T:
+    def atomically(self, function: Callable[[Settings], T], isolation: Isolation = "read committed") -> T:
         """Call a function with the same settings and a store whose calls are one transaction, and return its result.
 
-        Where another one changes first what it has read and changes, it is called again. In a transaction of a caller's
-        connection it is called once, with the isolation of that.
+        It is called again after a deadlock and, where it is repeatable read, when another one changes first what it has
+        read and changes; after 20 times the error is raised.
         """
-        executor = cast(Any, self.store)._executor
-        connection = executor.source.connection
-        isolation: Isolation | None = None if keeps_locks(connection) else "repeatable read"
         return run_in(
             lambda: self.store.transaction(isolation=isolation),
             lambda tx: function(replace(self, store=tx)),
             _ATTEMPTS,
-            connection,
+            None,
         )
 
     def stamps(self, row: Dated) -> dict[str, Any]:
@@ -109,12 +108,16 @@ def without_secrets(method: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        # What the caller is handling becomes our context, and is the caller's.
+        seen = {id(sys.exception()), id(None)}
         try:
             return method(*args, **kwargs)
         except BaseException as error:
             linked: list[BaseException | None] = [error]
             while linked:
-                if (one := linked.pop()) is not None:
+                if id(one := linked.pop()) not in seen:
+                    seen.add(id(one))
+                    one = cast(BaseException, one)
                     clear_frames(one.__traceback__)
                     linked += [one.__cause__, one.__context__]
             raise
@@ -159,6 +162,8 @@ def configure(
     zone = dates.time_zone("time_zone", time_zone)
     validate.callback("owner_of", owner_of)
     validate.callback("on_repair", on_repair)
+    if cast(Any, store)._executor.source.connection is not None:
+        raise InvalidArgument("store must have a pool, not a connection: the services are called from threads")
     own = settings_of(store)
     told = on_repair or own.json.on_repair or _log_repair
     # A turn that is too large is lost after its answer was shown: the default is as for an import.
@@ -174,10 +179,16 @@ def configure(
         any_tenant=validate.boolean("any_tenant", any_tenant),
         refuses_stale_writes=validate.choice("stale_writes", stale_writes, ("raise", "allow")) == "raise",
         on_repair=told,
+        key=object(),
     )
     store.open()
     atexit.register(store.close)
     _settings = settings
+
+
+def key() -> object:
+    """Return the key of the configuration, or None where there is none."""
+    return None if _settings is None else _settings.key
 
 
 def settings() -> Settings:

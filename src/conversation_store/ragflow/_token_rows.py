@@ -92,14 +92,14 @@ class AnyToken:
 
     def by_token(self, tokens: ApiTokenRepository, token: str, tenants: Iterable[str]) -> list[ApiToken]:
         found = list(tokens.query(token=token))
-        if _REFERENCE.fullmatch(token):
+        if REFERENCE.fullmatch(token):
             if not tenants and not found:
                 raise NotImplementedError(
                     "what stands for a secret in a list names a token beside APIToken.tenant_id == tenant_id alone"
                 )
             # A secret of another tenant may be the same text.
             of_tenants = chain.from_iterable(_of_tenant(tokens, tenant) for tenant in tenants)
-            found += [row for row in of_tenants if _reference(row) == token]
+            found += [row for row in of_tenants if reference_of(row) == token]
         return found
 
     def by_beta(self, tokens: ApiTokenRepository, beta: str) -> list[ApiToken]:
@@ -122,7 +122,7 @@ def found_tokens(
     if "token" in one_of:
         for token in sorted(one_of["token"]):
             for row in how.by_token(tokens, token, tenants):
-                rows.append((row, TokenReference(token) if token == _reference(row) else token))
+                rows.append((row, TokenReference(token) if token == reference_of(row) else token))
     else:
         found: list[ApiToken] = []
         if "beta" in one_of:
@@ -136,7 +136,7 @@ def found_tokens(
             raise NotImplementedError(
                 "tokens are found by a tenant_id, a token, a beta or a dialog_id, of which one must be given"
             )
-        rows = [(row, _reference(row)) for row in found]
+        rows = [(row, reference_of(row)) for row in found]
     with_values = ((row, _values(current, row, token)) for row, token in rows)
     held = [(row, values) for row, values in with_values if all(condition.holds(values) for condition in where)]
     return list({row.id: (row, values) for row, values in held}.values())
@@ -146,12 +146,12 @@ def _of_tenant(tokens: ApiTokenRepository, tenant_id: str) -> list[ApiToken]:
     return tokens.query(tenant_id=tenant_id, limit=validate.MAX_INTEGER)
 
 
-def _reference(row: ApiToken) -> TokenReference:
+def reference_of(row: ApiToken) -> TokenReference:
     """Return what stands for a secret, of letters that an address takes as they are."""
     return TokenReference(f"hidden-{re.sub('[^0-9A-Za-z]', '', row.hint)}-{row.id}")
 
 
-_REFERENCE = re.compile(r"hidden-[0-9A-Za-z]{0,4}-\d+", re.ASCII)
+REFERENCE = re.compile(r"hidden-[0-9A-Za-z]{0,4}-\d+", re.ASCII)
 
 
 def _values(current: Settings, row: ApiToken, token: str) -> Values:

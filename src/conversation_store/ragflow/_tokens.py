@@ -12,7 +12,7 @@ from conversation_store.ragflow._fields import known
 from conversation_store.ragflow._rows import Refused, Values
 from conversation_store.ragflow._service import Service
 from conversation_store.ragflow._settings import Settings, settings, without_secrets
-from conversation_store.ragflow._token_rows import CHANGES, AnyToken, APIToken, found_tokens
+from conversation_store.ragflow._token_rows import CHANGES, REFERENCE, AnyToken, APIToken, found_tokens, reference_of
 
 _NEW = ("tenant_id", "token", *CHANGES)
 # What the columns of dates are there; the store sets them itself, as it is there.
@@ -106,7 +106,8 @@ class APITokenService(Service[APIToken]):
             found = found_tokens(current, conditions, AnyToken())
             for row, values in found:
                 for name in ("tenant_id", "token"):
-                    if name in given and known(given[name], maximum=validate.MAX_ERRORS) != values[name]:
+                    same = (values[name], reference_of(row)) if name == "token" else (values[name],)
+                    if name in given and known(given[name], maximum=validate.MAX_ERRORS) not in same:
                         raise NotImplementedError(
                             f"filter_update cannot change the {name} of a token: save another one and delete this one,"
                             " or use store.tokens.rotate"
@@ -123,7 +124,11 @@ class APITokenService(Service[APIToken]):
                     current.store.tokens.update_by_id(row.id, changes, tenant_id=row.tenant_id)
             return len(found)
 
-        return settings().atomically(update)
+        updated = settings().atomically(update, "repeatable read")
+        if isinstance(update_data, Values) and update_data.origin is not None and updated:
+            # What was written is what the next change is compared with.
+            update_data.origin.read = {name: given[name] for name in CHANGES if name in given}
+        return updated
 
     @classmethod
     @without_secrets
@@ -138,7 +143,7 @@ class APITokenService(Service[APIToken]):
             found = found_tokens(current, conditions, AnyToken())
             return sum(current.store.tokens.delete_by_id(row.id, tenant_id=row.tenant_id) for row, _ in found)
 
-        return settings().atomically(delete)
+        return settings().atomically(delete, "repeatable read")
 
     get_by_id = Refused(_NO_ID)
     get_by_ids = Refused(_NO_ID)
@@ -154,6 +159,8 @@ def _checked(name: str, given: object) -> dict[str, Any]:
     for needed in ("tenant_id", "token"):
         if values.get(needed) is None:
             raise InvalidArgument(f"{name} must have a {needed}")
+    if isinstance(values["token"], str) and REFERENCE.fullmatch(values["token"]):
+        raise InvalidArgument(f"{name} must have a secret as its token, not what stands for one in a list")
     empty = {key: values.get(key) or None for key in CHANGES}
     return {"tenant_id": values["tenant_id"], "token": values["token"], **empty}
 
