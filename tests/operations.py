@@ -124,6 +124,7 @@ FILES: Mapping[str, File] = {
     "dialog.save": File(Dialog, ["dialog_pkey"]),
     "dialog.update_by_id": File(None, [], DIALOG),
     "ragflow.api_tokens": File(source_rows.SourceToken),
+    "ragflow.columns": File(source_rows.SourceColumn),
     "ragflow.conversation_ids": File(source_rows.SourceConversationId, ["api_4_conversation_pkey"]),
     "ragflow.conversation_sizes": File(source_rows.SourceSize, ["api_4_conversation_pkey"]),
     "ragflow.conversations": File(source_rows.SourceConversation, ["api_4_conversation_pkey"]),
@@ -135,7 +136,9 @@ FILES: Mapping[str, File] = {
 
 # The files for MySQL, each with the row class of the file of the same name in ragflow/, or None where it returns no row.
 MYSQL_FILES: Mapping[str, type[Any] | None] = {
+    "ragflow_mysql.agents": None,
     "ragflow_mysql.api_tokens": source_rows.SourceToken,
+    "ragflow_mysql.columns": source_rows.SourceColumn,
     "ragflow_mysql.conversation_ids": source_rows.SourceConversationId,
     "ragflow_mysql.conversation_sizes": source_rows.SourceSize,
     "ragflow_mysql.conversations": source_rows.SourceConversation,

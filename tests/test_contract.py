@@ -127,6 +127,7 @@ BOUNDED = {
     "conversation.get_import_dates",
     "conversation.update_many_by_id",
     "dialog.get_by_ids",
+    "ragflow.columns",
     "ragflow.conversation_sizes",
     "ragflow.conversations",
     "ragflow.tables",

@@ -160,7 +160,10 @@ class MigrationError(StoreError):
 
 
 class SourceError(StoreError):
-    """A database in MySQL cannot be reached or read, or its connection was lost; the message says what to do."""
+    """The database to import cannot be reached or read, or its connection was lost; the message says what to do.
+
+    Of one in PostgreSQL the cause is the error of psycopg.
+    """
 
 
 class QueryError(StoreError):

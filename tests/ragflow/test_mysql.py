@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import json
 import random
@@ -20,7 +19,7 @@ import pytest
 from pytest_postgresql.executors import NoopExecutor
 
 from conversation_store import ConversationStore, MigrationError, SourceError
-from conversation_store.ragflow import Totals, import_ragflow_async
+from conversation_store.ragflow import Totals
 from conversation_store.ragflow._mysql import mysql_source
 from conversation_store.ragflow._source_rows import SourceDialog
 from support import ragflow_layout, ragflow_mysql
@@ -464,28 +463,6 @@ def test_a_connection_that_is_lost_ends_the_import_and_the_next_run_goes_on(
             assert (
                 store.conversations.count() == totals["api_4_conversation"].read - totals["api_4_conversation"].rejected
             )
-
-
-def test_a_cancelled_import_leaves_no_connection_when_its_page_is_read(mysql: MySql, old: str, database: str) -> None:
-    waiting = "SELECT count(*) FROM information_schema.processlist WHERE user = 'reader' AND state LIKE 'Waiting for%'"
-
-    async def cancelled(locks: Any) -> None:
-        locks.execute("LOCK TABLES dialog WRITE")
-        task = asyncio.create_task(import_ragflow_async(mysql.url(old), database))
-        for _ in range(2_000):
-            if mysql.run(waiting) != [(0,)]:
-                break
-            await asyncio.sleep(0.01)
-        task.cancel()
-        done, _ = await asyncio.wait([task], timeout=0.2)
-        assert not done  # the page is still being read
-        locks.execute("UNLOCK TABLES")
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    with mysql.connect(old) as connection, connection.cursor() as locks:
-        asyncio.run(cancelled(locks))
-    assert mysql.run("SELECT id FROM information_schema.processlist WHERE user = 'reader'") == []
 
 
 def test_a_server_that_cannot_be_used_is_told_without_the_password(

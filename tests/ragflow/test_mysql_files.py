@@ -26,6 +26,7 @@ PAGES: dict[str, dict[str, Any]] = {
         "after_token": "",
         "limit": 9,
     },
+    "columns": {"names": ["dialog", "user_canvas", "no_such_table"]},
     "conversation_ids": {"after_id": "a", "limit": 9},
     "conversation_sizes": {"ids": ["raw", "null"]},
     "conversations": {"ids": ["raw", "null"]},

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conversation_store import InvalidArgument, SourceError
-from conversation_store.ragflow import _mysql as mysql_module
+from conversation_store.ragflow import _mysql_connection as mysql_module
 from conversation_store.ragflow import import_ragflow, import_ragflow_async
 from conversation_store.ragflow._mysql_url import arguments_of, is_mysql
 from support.commands import call

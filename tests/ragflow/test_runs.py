@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from conversation_store import ConversationStore, InvalidArgument, InvalidArgumentType, MigrationError
+from conversation_store import ConversationStore, InvalidArgument, InvalidArgumentType, MigrationError, SourceError
 from conversation_store.ragflow import Report, Totals, _import_conversations
 from support import ragflow_layout
 from support.both_apis import AsyncApi, SyncApi
@@ -304,7 +304,7 @@ def test_a_wrong_argument_or_database_raises_an_error_before_anything_is_stored(
     for check in (False, True):
         with pytest.raises(MigrationError, match=r"no schema of this store.*run `conversation-store migrate`"):
             run_import(api, old, empty_database, check=check)
-    with pytest.raises(psycopg.OperationalError):
+    with pytest.raises(SourceError):
         run_import(api, "host=/nowhere dbname=x", database)
     with ConversationStore(database) as store:
         assert list(store.dialogs.iter()) == []

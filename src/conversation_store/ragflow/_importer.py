@@ -24,9 +24,10 @@ from conversation_store.ragflow._import_conversations import import_conversation
 from conversation_store.ragflow._import_dialogs import TABLES as DIALOGS
 from conversation_store.ragflow._import_dialogs import import_dialogs
 from conversation_store.ragflow._import_tokens import import_tokens
+from conversation_store.ragflow._layout import check_layout
 from conversation_store.ragflow._report import Report, Reporter, Totals
 from conversation_store.ragflow._run import Run
-from conversation_store.ragflow._source_rows import SourceSettings, SourceTable
+from conversation_store.ragflow._source_rows import SourceSettings
 from conversation_store.ragflow._sources import Source, async_source_of, source_of
 from conversation_store.ragflow._stored import get_import_dates
 from conversation_store.ragflow._wall_clock import WallClock
@@ -35,7 +36,6 @@ from conversation_store.store import AsyncConversationStore, ConversationStore
 OnReport = Callable[[Report], object]
 OnProgress = Callable[[str, int, int | None], object]
 
-_NEEDED = ("dialog", "api_token", "api_4_conversation")
 _TARGET: dict[str, Any] = {"autocommit": True, "client_encoding": "UTF8"}
 # Nothing is left behind that fits.
 _STORE: dict[str, Any] = {"max_json_bytes": LARGEST_JSON, "repair_json": True}
@@ -55,8 +55,9 @@ def import_ragflow(
     """Copy a RAGFlow database into a migrated store, and return totals by table.
 
     A row that is in the store already is skipped. The source is read in one transaction, from one snapshot. Raises
-    `MigrationError` when its tables are missing, or the schema of the store. SQL: `sql/ragflow/`,
-    `sql/conversation/get_import_dates.sql`, `sql/conversation/set_import_date.sql`, and the statements of the store.
+    `MigrationError` when a table or a column of it is missing, or the schema of the store, and `SourceError` when it
+    cannot be read. SQL: `sql/ragflow/`, `sql/conversation/get_import_dates.sql`,
+    `sql/conversation/set_import_date.sql`, and the statements of the store.
 
     - *source*, *target*: connection strings; both may name the same database.
     - *time_zone*: the IANA name of the zone whose wall clock the dates of the source are.
@@ -150,11 +151,7 @@ def _tables(run: Run, store: Any) -> Generator[Any, Any, None]:
     run.store = store
     yield from _check_schema(run)
     yield run.source.begin(run.clock.zone)
-    tables = yield run.source.read("tables", SourceTable, names=[*_NEEDED, "user_canvas"])
-    run.estimates = {table.name: table.estimate for table in tables}
-    if missing := [name for name in _NEEDED if name not in run.estimates]:
-        tables = " and no ".join(missing)
-        raise MigrationError(f"the database to import has no table {tables}, or its account may not read it")
+    run.estimates = yield from check_layout(run.source)
     steps = {
         **{table: import_dialogs for table in DIALOGS if table in run.estimates},
         "api_token": import_tokens,

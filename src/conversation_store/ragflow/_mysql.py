@@ -16,17 +16,18 @@ from conversation_store._conninfo import drop_frames
 from conversation_store._sql_lexer import block_end, token_at
 from conversation_store._sql_loader import Query, load
 from conversation_store.errors import SourceError
+from conversation_store.ragflow._mysql_connection import MySqlConnection, driver
 from conversation_store.ragflow._mysql_url import arguments_of
 
 R = TypeVar("R")
 
-# Seconds for one answer of the server: a page, or a sort of the tokens. TCP alone would wait for a lost one for hours.
-_READ_TIMEOUT = 600
-_WRITE_TIMEOUT = 60
 # As PostgreSQL's calendar is read too: no zone moves these out of the years 1 to 9999.
 _FIRST, _LAST = datetime(1, 1, 2), datetime(9999, 12, 30)
 # Gone, lost, ended for silence, killed, shut down.
 _LOST = {1053, 1927, 2006, 2013, 4031}
+_DENIED, _NO_SUCH_TABLE = 1142, 1146
+
+_CLOSE = 1.0  # seconds, after a cancellation, which has two
 
 
 def mysql_source(name: str, url: str) -> MySqlSource:
@@ -35,24 +36,23 @@ def mysql_source(name: str, url: str) -> MySqlSource:
     Raises `InvalidArgument` in words that quote nothing of the URL, and `SourceError` where PyMySQL is not installed.
     """
     try:
-        pymysql = driver()
+        driver()
         known = arguments_of(name, url)
     finally:
         del url  # it may hold a password, which no traceback shows
-    limits = {"read_timeout": _READ_TIMEOUT, "write_timeout": _WRITE_TIMEOUT}
-    return MySqlSource(lambda: pymysql.connect(charset="utf8mb4", autocommit=True, **limits, **known))
+    return MySqlSource(MySqlConnection(known))
 
 
 class MySqlSource:
     """Reads a RAGFlow database in MySQL or MariaDB, as `Source` describes it."""
 
-    def __init__(self, connect: Callable[[], Any]) -> None:
-        self._connect = connect
+    def __init__(self, connection: MySqlConnection) -> None:
+        self._made = connection
         self._connection: Any = None
 
     def begin(self, time_zone: str) -> None:
         """Connect, and begin the transaction; dates with a time zone are read as the wall clock of this zone."""
-        self._connection = _translated(self._connect)
+        self._connection = _translated(self._made.connect)
         kind = importlib.import_module("pymysql.constants.FIELD_TYPE")
         zone = UTC if time_zone == "UTC" else ZoneInfo(time_zone)
         texts = kind.BLOB, kind.TINY_BLOB, kind.MEDIUM_BLOB, kind.LONG_BLOB, kind.STRING, kind.VAR_STRING, kind.VARCHAR
@@ -62,8 +62,10 @@ class MySqlSource:
             kind.TIMESTAMP: partial(_local, zone),
             kind.DOUBLE: _single,
         }
-        for name in ("settings", "isolation", "snapshot"):
+        for name in ("settings", "isolation"):
             self._run(load(f"ragflow_mysql.{name}"), {})
+        _translated(self._check_agents)  # before the transaction, which would lock the table until its end
+        self._run(load("ragflow_mysql.snapshot"), {})
 
     def read(self, name: str, row: Callable[..., R], /, **params: object) -> list[R]:
         """Run a file of `sql/ragflow_mysql` and return its rows."""
@@ -75,25 +77,32 @@ class MySqlSource:
 
     def close(self) -> None:
         """Close the connection, if there is one, which ends the transaction."""
-        if self._connection is not None and self._connection.open:
-            self._connection.close()
+        self._made.close()
+
+    def end(self) -> None:
+        """End what another thread reads; it gets a `SourceError`."""
+        self._made.end()
+
+    def _check_agents(self) -> None:
+        """Raise where the account may not read the agents, which would be as if there were none."""
+        try:
+            self._fetched(load("ragflow_mysql.agents"), {})
+        except driver().Error as error:
+            if error.args[0] != _NO_SUCH_TABLE:
+                raise
 
     def _run(self, query: Query, params: Mapping[str, object]) -> list[dict[str, Any]]:
         query.bind(params)  # which checks the names
+        return _translated(lambda: self._fetched(query, params))
 
-        def run() -> list[dict[str, Any]]:
-            with self._connection.cursor(driver().cursors.DictCursor) as cursor:
-                cursor.execute(compiled(query), params)
-                return list(cursor.fetchall())
-
-        return _translated(run)
+    def _fetched(self, query: Query, params: Mapping[str, object]) -> list[dict[str, Any]]:
+        with self._connection.cursor(driver().cursors.DictCursor) as cursor:
+            cursor.execute(compiled(query), params)
+            return list(cursor.fetchall())
 
 
 class AsyncMySqlSource:
-    """Reads as `MySqlSource` does, in a thread of its own, since PyMySQL knows no asyncio.
-
-    What is cancelled goes on in the thread until its page is read; only then the connection is closed.
-    """
+    """Reads as `MySqlSource` does, in a thread of its own, since PyMySQL knows no asyncio."""
 
     def __init__(self, source: MySqlSource) -> None:
         self._source = source
@@ -108,23 +117,31 @@ class AsyncMySqlSource:
         return await self._call(lambda: self._source.read(name, row, **params))
 
     async def close(self) -> None:
-        """Do as `MySqlSource.close` does, behind what the thread is doing."""
-        await self._call(self._source.close)
+        """Do as `MySqlSource.close` does, when the thread has ended what it does.
+
+        Of a name that is not found only the system knows when the search ends: then the thread closes later.
+        """
+        closed = self._submit(self._source.close)
         self._thread.shutdown(wait=False)
+        await asyncio.wait([closed], timeout=_CLOSE)
 
     async def _call(self, function: Callable[[], R]) -> R:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+        try:
+            return await self._submit(function)
+        except asyncio.CancelledError:
+            self._source.end()
+            raise
+
+    def _submit(self, function: Callable[[], R]) -> asyncio.Future[R]:
+        return asyncio.get_running_loop().run_in_executor(self._thread, function)
 
 
-@cache
-def driver() -> Any:
-    """Return PyMySQL, which is an extra; raises `SourceError` where it is not installed."""
-    try:
-        return importlib.import_module("pymysql")
-    except ModuleNotFoundError as error:
-        raise SourceError(
-            "to read a database in MySQL, PyMySQL must be installed: pip install 'conversation-store[mysql]'"
-        ) from error
+def lost(reason: str) -> str:
+    """Return the message of a connection that was lost."""
+    return (
+        f"the connection to the database to import was lost: {reason}; run the import again to go on: rows that are"
+        " stored are skipped"
+    )
 
 
 @cache
@@ -163,10 +180,10 @@ def _translated(call: Callable[[], R]) -> R:
 def _described(error: Exception) -> str:
     code, text = error.args if len(error.args) == 2 else (None, str(error))
     if code in _LOST:
-        return (
-            f"the connection to the database to import was lost: {text}; run the import again to go on: rows that"
-            " are stored are skipped"
-        )
+        return lost(text)
+    if code == _DENIED:
+        # It may hide too that there is no such table.
+        text += "; GRANT SELECT ON this table or, where there is none, on the whole database to its account"
     return f"the database to import: {text}" + (f" (error {code} of MySQL)" if code is not None else "")
 
 

@@ -20,6 +20,12 @@ class SourceTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceColumn:
+    table_name: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceDialog:
     id: str
     tenant_id: str | None

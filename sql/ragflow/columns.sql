@@ -1,0 +1,15 @@
+/* ragflow.columns */
+-- List the columns of the tables to move that are there.
+--
+-- Run on the database to move from, before anything is written: an older RAGFlow has fewer.
+-- returns: many
+
+SELECT
+    t.name AS table_name,
+    a.attname::text AS name
+FROM unnest(:names::text[]) AS t (name)
+INNER JOIN pg_catalog.pg_attribute AS a
+    ON a.attrelid = to_regclass('public.' || quote_ident(t.name))
+WHERE a.attnum > 0
+    AND NOT a.attisdropped
+ORDER BY t.name, a.attnum;
