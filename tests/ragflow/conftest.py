@@ -1,4 +1,4 @@
-"""The services under their old names, on the database that all tests share."""
+"""The services under their old names, on the database that all tests share; and an empty database to import in MySQL."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from conversation_store import ConversationStore
 from conversation_store.ragflow import _settings
 from conversation_store.ragflow import services as module
 from conversation_store.ragflow.services import API4ConversationService
+from support import ragflow_mysql
+from support.mysql import MySql, mysql_database
 
 ZONE = "Asia/Shanghai"
 
@@ -57,3 +59,11 @@ def session(configure: Callable[..., None], agent: str) -> str:
     message = [{"role": "assistant", "content": "Hello"}]
     assert API4ConversationService.save(id=id, dialog_id=agent, user_id="u", message=message, reference=[]) == 1
     return id
+
+
+@pytest.fixture
+def old_mysql(mysql: MySql) -> Generator[str]:
+    """Give the name of a database in MySQL with the tables of RAGFlow."""
+    with mysql_database(mysql) as name:
+        ragflow_mysql.create(mysql, name)
+        yield name

@@ -64,6 +64,13 @@ TOKENS: list[dict[str, Any]] = [
     {"tenant_id": "t2", "token": "ragflow-with-two-dates", "create_time": TIME + 3_600_000},
 ]
 
+DIALOG = DATES | {"id": "d", "tenant_id": "t"}
+
+
+def conversation(id: str, **values: Any) -> dict[str, Any]:
+    """Return a conversation of the dialog `DIALOG`."""
+    return DATES | {"id": id, "dialog_id": "d"} | values
+
 
 def text(value: Any, **arguments: Any) -> str:
     return json.dumps(value, **arguments)
