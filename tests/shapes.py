@@ -246,7 +246,10 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
         Shape(lambda s: s.conversations.append_round("x", [1], reference=[1], tenant_id="t", turn_id="x")),
         Shape(lambda s: s.conversations.append_round("x", [1], tenant_id="t", turn_id="x"), [[NOT_APPENDED]]),
     ],
-    "conversations.update_by_id": [Shape(lambda s: s.conversations.update_by_id("x", {"name": "n"}, tenant_id="t"))],
+    "conversations.update_by_id": [
+        Shape(lambda s: s.conversations.update_by_id("x", {"name": "n"}, tenant_id="t")),
+        Shape(lambda s: s.conversations.update_by_id("x", {"message": [1]}, tenant_id="t")),
+    ],
     "conversations.update_many_by_id": [
         Shape(lambda s: s.conversations.update_many_by_id([{"id": "c7"}], tenant_id="owner"))
     ],

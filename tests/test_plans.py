@@ -221,6 +221,14 @@ def test_a_point_look_up_keeps_its_generic_plan(db: str, filled: None, included:
         assert counted_plans(connection, "conversation.get_by_id") == [(10, 5)]  # psycopg prepares the sixth call
 
 
+def test_a_change_of_fields_keeps_its_generic_plan(db: str, filled: None) -> None:
+    with psycopg.connect(db, autocommit=True) as connection:
+        store = ConversationStore(connection=connection)
+        for number in range(20):
+            store.conversations.update_by_id("c7", {"tokens": number} if number % 2 else {"dsl": {}}, tenant_id="owner")
+        assert counted_plans(connection, "conversation.update_by_id") == [(10, 5)]
+
+
 DATE_ORDERS: list[tuple[Any, bool]] = list(product(("create_date", "update_date"), (True, False)))
 
 

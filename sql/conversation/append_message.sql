@@ -1,7 +1,8 @@
 /* conversation.append_message */
 -- Apply the given fields to a conversation and increment its round.
 --
--- :increment is 1, or 0 where no turn was added: update_by_id is this statement too.
+-- :increment is 1, or 0 where no turn was added: an update_by_id of messages or references, or
+-- of an expected revision, is this statement too.
 -- :changes holds the given scalar fields; :message, :reference and :dsl are whole values,
 -- or NULL where they are left as they are. Of a list only the entries that differ are
 -- written, so that one which ends in a new turn costs that turn. The comparison is with

@@ -17,13 +17,14 @@ from conversation_store._json import dumps
 from conversation_store._json_writer import JsonWriter
 from conversation_store._operations import Methods, operation
 from conversation_store._sql_loader import load
-from conversation_store._statement import Described, Statement, Steps, many, one, optional, then
+from conversation_store._statement import Described, Statement, Steps, count, many, one, optional, then
 from conversation_store._validation import Id
 from conversation_store.errors import ConversationNotFound, InvalidArgument, RevisionConflict
 from conversation_store.models import ChangedConversation, Conversation, JsonValue, UpdatedConversation
 
 _SAVE = load("conversation.save")
 _APPEND_MESSAGE = load("conversation.append_message")
+_UPDATE_BY_ID = load("conversation.update_by_id")
 _UPDATE_MANY_BY_ID = load("conversation.update_many_by_id")
 
 
@@ -152,8 +153,8 @@ class ConversationWrites(Methods):
     ) -> Described[int]:
         """Apply the given fields and leave the round as it is; return 1, or 0 when there is no such conversation.
 
-        The arguments and errors are those of `append_message`, and so is the statement.
-        SQL: `sql/conversation/append_message.sql`.
+        The arguments and errors are those of `append_message`, and so is the statement with messages, references or an
+        *expected_revision*. SQL: `sql/conversation/update_by_id.sql`, `sql/conversation/append_message.sql`.
         """
         tenant = tenancy.known(self._bound, tenant_id)
         return _change(tenant, id, conversation, expected_revision, dialog_id, self._settings.json, increment=0)
@@ -230,13 +231,20 @@ def _change(
     dialog = validate.optional_filter("dialog_id", dialog_id)
     owner, scalars, documents = conversation_input.read_changes("conversation", text, tenant, conversation, json)
     expected = validate.optional_revision("expected_revision", expected_revision)
+    find = tenancy.find_conversation(dialog)
     params: dict[str, object] = {
         "id": text,
         "dialog_id": dialog,
         "changes": dumps(scalars),
+        "dsl": documents.get("dsl"),
+    }
+    if not increment and expected is None and documents.keys() <= {"dsl"}:
+        return tenancy.for_one(owner, find, text, lambda owner: count(_UPDATE_BY_ID, tenant_id=owner, **params))
+    params |= {
+        "message": documents.get("message"),
+        "reference": documents.get("reference"),
         "increment": increment,
         "expected_revision": expected,
-        **{field: documents.get(field) for field in conversation_input.DOCUMENTS},
     }
 
     def changed(found: ChangedConversation | None) -> int:
@@ -248,7 +256,7 @@ def _change(
 
     return tenancy.for_one(
         owner,
-        tenancy.find_conversation(dialog),
+        find,
         text,
         lambda owner: then(optional(_APPEND_MESSAGE, ChangedConversation, tenant_id=owner, **params), changed),
     )

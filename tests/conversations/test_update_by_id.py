@@ -5,13 +5,61 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
 
-from conversation_store import NOT_READ, AmbiguousId, Conversation, InvalidArgument
+from conversation_store import NOT_READ, AmbiguousId, Conversation, ConversationStore, InvalidArgument
+from support.both_apis import AsyncApi, SyncApi
+from support.costs import shared_blocks
+from support.races import call_behind
 from support.stored import as_stored
 
+FIELDS: dict[str, Any] = {
+    "name": "new",
+    "user_id": "v",
+    "exp_user_id": None,
+    "tokens": 2**40,
+    "source": None,
+    "duration": 0.1,
+    "thumb_up": -2,
+    "errors": 'it\'s "quoted" \\ 检索',
+    "version_title": "",
+    "dsl": ["x"],
+}
 
-def test_given_fields_are_changed_and_the_round_is_kept(store: Any, dialog: str) -> None:
+
+@pytest.fixture
+def saved(store: Any, dialog: str) -> Conversation:
+    """Give a conversation with a value in every field."""
+    saved: Conversation = store.conversations.save(
+        dialog_id=dialog,
+        name="n",
+        user_id="u",
+        exp_user_id="e",
+        message=[1, 2],
+        reference=[3],
+        tokens=1,
+        source="s",
+        dsl={"a": 1.0},
+        duration=1.5,
+        round=5,
+        thumb_up=1,
+        errors="x",
+        version_title="v",
+    )
+    return saved
+
+
+@pytest.mark.parametrize("fields", [*([field] for field in FIELDS), [*FIELDS], []], ids=",".join)
+def test_given_fields_are_changed_and_nothing_else(store: Any, saved: Conversation, fields: list[str]) -> None:
+    changes = {field: FIELDS[field] for field in fields}
+    assert store.conversations.update_by_id(saved.id, changes) == 1
+    read = store.conversations.get_by_id(saved.id)
+    assert read.update_date > saved.update_date
+    assert read == replace(saved, **changes, revision=1, update_date=read.update_date)
+
+
+def test_lists_are_changed_beside_fields_and_the_round_is_kept(store: Any, dialog: str) -> None:
     saved = store.conversations.save(dialog_id=dialog, message=[1, 2], round=5, dsl={"a": 1})
     changes: dict[str, Any] = {"message": [1, 3, 4], "name": "n", "thumb_up": 1}
     assert store.conversations.update_by_id(saved.id, changes) == 1
@@ -55,6 +103,44 @@ def test_none_stores_null_and_what_was_not_read_is_left_as_it_is(store: Any, dia
     assert (read.dsl, read.message) == (None, None)
 
 
+def test_fields_that_waited_for_another_writer_are_changed_in_the_row_as_that_left_it(
+    api: SyncApi | AsyncApi, store: Any, saved: Conversation, db: str
+) -> None:
+    assert (
+        call_behind(
+            api,
+            db,
+            store,
+            lambda s: s.conversations.update_by_id(saved.id, {"errors": "e"}),
+            first=lambda writer: ConversationStore(connection=writer).conversations.append_round(
+                saved.id, [4], tokens=2
+            ),
+        )
+        == 1
+    )
+    read = store.conversations.get_by_id(saved.id)
+    assert (read.errors, read.message, read.tokens, read.round, read.revision) == ("e", [1, 2, 4], 3, 6, 2)
+
+
+def test_a_large_dsl_is_not_read_where_other_fields_are_changed(store: Any, dialog: str, tenant: str, db: str) -> None:
+    large = [f"{number:08}" for number in range(100_000)]
+    ids = [store.conversations.save(dialog_id=dialog, dsl=dsl).id for dsl in ([], large)]
+    with psycopg.connect(db) as connection:
+        blocks = [
+            shared_blocks(
+                connection,
+                "conversation.update_by_id",
+                id=id,
+                tenant_id=tenant,
+                dialog_id=None,
+                changes='{"name": "n"}',
+                dsl=None,
+            )
+            for id in (ids[0], *ids)
+        ]
+    assert blocks[2] < blocks[1] + 20  # of about 30 for each 250,000 bytes, compressed
+
+
 # -- dialogs and tenants ----------------------------------------------------------------------------
 
 
@@ -90,7 +176,15 @@ def test_only_the_conversation_of_the_given_tenant_is_changed(store: Any, equal_
 
 
 def test_a_known_tenant_makes_it_one_statement(statements_of: Any, tenant: str) -> None:
-    own = "conversation.append_message"
+    own = "conversation.update_by_id"
     assert statements_of(lambda s: s.conversations.update_by_id("x", {})) == ["conversation.find", own]
     assert statements_of(lambda s: s.conversations.update_by_id("x", {}, tenant_id=tenant)) == [own]
     assert statements_of(lambda s: s.for_tenant(tenant).conversations.update_by_id("x", {})) == [own]
+
+
+@pytest.mark.parametrize("changes", [{"message": []}, {"reference": None}])
+def test_messages_and_references_take_the_statement_that_locks_them(
+    statements_of: Any, tenant: str, changes: dict[str, Any]
+) -> None:
+    own = "conversation.append_message"
+    assert statements_of(lambda s: s.conversations.update_by_id("x", changes, tenant_id=tenant)) == [own]

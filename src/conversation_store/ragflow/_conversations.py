@@ -73,7 +73,10 @@ class API4ConversationService(ConversationReads):
 
     @classmethod
     def update_by_id(cls, pid: Any, data: Mapping[str, Any]) -> int:
-        """Change the given fields and leave the round as it is; all else is as for `append_message`."""
+        """Change the given fields and leave the round as it is; all else is as for `append_message`.
+
+        SQL: `sql/conversation/update_by_id.sql`, `sql/conversation/append_message.sql`.
+        """
         writes = Writes(settings())
         changed = writes.update_by_id(pid, data, "data")
         writes.settle()
@@ -84,7 +87,7 @@ class API4ConversationService(ConversationReads):
         """Change the given fields of many conversations, each of which is named by its `id`, in one transaction.
 
         One that does not exist is skipped, as it is there. A stale one raises as for `update_by_id`, and none is
-        changed. SQL: `sql/conversation/append_message.sql`.
+        changed. SQL: `sql/conversation/update_by_id.sql`, `sql/conversation/append_message.sql`.
         """
         rows = list(validate.rows("data_list", data_list))
         for index, data in enumerate(rows):
@@ -130,7 +133,7 @@ class API4ConversationService(ConversationReads):
     def filter_update(cls, filters: Sequence[Condition], update_data: Mapping[str, Any]) -> int:
         """Change the given fields of the conversations for which all conditions hold; return how many.
 
-        SQL: `sql/conversation/append_message.sql`.
+        SQL: `sql/conversation/update_by_id.sql`, `sql/conversation/append_message.sql`.
         """
         conditions = checked_conditions(filters)
         check_changes("update_data", update_data)
