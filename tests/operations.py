@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from conversation_store._conversation_walks import ExportedConversation
 from conversation_store.models import (
     ApiToken,
     AppendedRound,
@@ -87,6 +88,7 @@ FILES: Mapping[str, File] = {
     "conversation.delete_not_updated_since": File(
         DeletedOldBatch, ["dialog_tenant_id_id_idx", BY_CHANGE, "conversation_pkey"]
     ),
+    "conversation.export": File(ExportedConversation, ["dialog_tenant_id_id_idx", BY_CREATION, *PKEYS]),
     "conversation.find": File(FoundTenant, ["conversation_pkey"]),
     "conversation.get_by_id": File(Conversation, PKEYS),
     "conversation.get_by_ids": File(Conversation, PKEYS),
@@ -288,7 +290,6 @@ OPERATIONS: Sequence[Operation] = (
         "conversations.export",
         lambda e: {"dialog_id": e.dialog},
         lambda e, r: len(r) == 1 and e.conversation in r[0],
-        "conversation.iter",
     ),
     op(
         "conversations.count",

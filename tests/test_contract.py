@@ -26,6 +26,7 @@ from support.operation import Operation
 QUERIES = {name: query for name, query in load_all().items() if name not in MYSQL_FILES}
 # Methods whose file is one batch or page of what they do.
 BATCHED = {
+    "conversations.export",
     "conversations.iter",
     "conversations.iter_ids",
     "conversations.delete_by_dialog_ids",

@@ -149,7 +149,7 @@ def test_each_request_is_authenticate_and_one_statement(
                 ("POST", url, {}, "conversation.save"),
                 ("GET", f"{url}/{id}", None, "conversation.get_by_id"),
                 ("POST", f"{url}/{id}/turns", {"messages": []}, "conversation.append_round"),
-                ("GET", f"/dialogs/{dialog}/export", None, "conversation.iter"),
+                ("GET", f"/dialogs/{dialog}/export", None, "conversation.export"),
                 ("DELETE", url, [id], "conversation.delete_by_ids"),
             ):
                 statements.clear()

@@ -1,20 +1,17 @@
-"""Conversations read: by their ids, walked over, counted and summarised."""
+"""Conversations read: by their ids, counted and summarised."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Iterable
 from itertools import chain
-from typing import Any, TypeVar
 
-from conversation_store import _batches as batches
 from conversation_store import _dates as dates
 from conversation_store import _tenancy as tenancy
 from conversation_store import _validation as validate
 from conversation_store._conversation_parts import Parts, parts
 from conversation_store._dates import Moment
-from conversation_store._json import dumps
-from conversation_store._operations import Methods, operation, stream
-from conversation_store._sql_loader import Query, load
+from conversation_store._operations import Methods, operation
+from conversation_store._sql_loader import load
 from conversation_store._statement import Described, Statement, many, optional, scalar, then
 from conversation_store._validation import Id
 from conversation_store.errors import InvalidArgument
@@ -22,19 +19,13 @@ from conversation_store.models import (
     NO_SOURCE,
     Conversation,
     ConversationDialog,
-    ConversationKey,
     DailyStats,
     NoSource,
 )
 
-T = TypeVar("T")
-Walked = TypeVar("Walked", Conversation, ConversationKey)
-
 _GET_BY_ID = load("conversation.get_by_id")
 _GET_BY_IDS = load("conversation.get_by_ids")
 _GET_DIALOG_IDS = load("conversation.get_dialog_ids")
-_ITER = load("conversation.iter")
-_ITER_IDS = load("conversation.iter_ids")
 _COUNT = load("conversation.count")
 _COUNT_ALL = load("conversation.count_all")
 _STATS = load("conversation.stats")
@@ -140,54 +131,6 @@ class ConversationReads(Methods):
             parts(include_messages=include_messages, include_reference=include_reference, include_dsl=include_dsl),
         )
 
-    @stream
-    def iter(
-        self, *, tenant_id: Id | None = None, dialog_id: Id | None = None, batch_size: int = 200
-    ) -> Generator[Statement[list[Conversation]], Any, None]:
-        """Iterate over any number of conversations: of a tenant, of a dialog, or all.
-
-        They come in order of tenant, dialog, creation date and id, and are read *batch_size* at a time; no connection
-        is held in between. Inside of `transaction(isolation="repeatable read")` they are from one snapshot. Without a
-        tenant, the one that has the dialog is found first; raises `AmbiguousId` when two have it.
-        SQL: `sql/conversation/iter.sql`.
-        """
-        return _walk(_ITER, Conversation, tenancy.known(self._bound, tenant_id), dialog_id, batch_size, list)
-
-    @stream
-    def iter_ids(
-        self, *, tenant_id: Id | None = None, dialog_id: Id | None = None, batch_size: int = 1_000
-    ) -> Generator[Statement[list[str]], Any, None]:
-        """Iterate over the ids of any number of conversations, which are all that is read of them.
-
-        The arguments and the order are those of `iter`. SQL: `sql/conversation/iter_ids.sql`.
-        """
-        return _walk(
-            _ITER_IDS,
-            ConversationKey,
-            tenancy.known(self._bound, tenant_id),
-            dialog_id,
-            batch_size,
-            lambda rows: [row.id for row in rows],
-        )
-
-    @stream
-    def export(
-        self, *, tenant_id: Id | None = None, dialog_id: Id | None = None, batch_size: int = 200
-    ) -> Generator[Statement[list[str]], Any, None]:
-        """Iterate over any number of conversations as lines of JSON, each ended by a newline.
-
-        A line is what `to_dict` gives, and what `insert_many` takes; the order is that of `iter`.
-        SQL: `sql/conversation/iter.sql`.
-        """
-        return _walk(
-            _ITER,
-            Conversation,
-            tenancy.known(self._bound, tenant_id),
-            dialog_id,
-            batch_size,
-            lambda rows: [dumps(row.to_dict()) + "\n" for row in rows],
-        )
-
     @operation
     def count(self, *, tenant_id: Id | None = None, dialog_id: Id | None = None) -> Described[int]:
         """Count the conversations of a tenant or of a dialog, or all.
@@ -261,32 +204,3 @@ def _get_by_id(tenant: str | None, id: object, dialog_id: str | None, read: Part
         text,
         lambda owner: optional(_GET_BY_ID, read.row, id=text, tenant_id=owner, dialog_id=dialog_id, **read.params),
     )
-
-
-def _walk(
-    query: Query,
-    row: type[Walked],
-    tenant: str | None,
-    dialog_id: object,
-    batch_size: object,
-    emit: Callable[[list[Walked]], list[T]],
-) -> Generator[Statement[list[T]], Any, None]:
-    limit = batches.batch_size(batch_size)
-    dialog = validate.optional_filter("dialog_id", dialog_id)
-
-    def of(owner: str) -> Generator[Statement[list[Any]], Any, None]:
-        def page(last: Walked | None) -> Statement[list[Walked]]:
-            return many(
-                query,
-                row,
-                tenant_id=owner,
-                dialog_id=dialog,
-                limit=limit,
-                after_dialog_id=None if last is None else last.dialog_id,
-                after_create_date=None if last is None else last.create_date,
-                after_id=None if last is None else last.id,
-            )
-
-        return batches.walk(page, limit, emit)
-
-    return tenancy.walk(tenant, dialog, of)

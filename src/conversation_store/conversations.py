@@ -1,4 +1,4 @@
-"""Conversations: the repositories, whose methods stand in seven files of what they do."""
+"""Conversations: the repositories, whose methods stand in eight files of what they do."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from conversation_store._conversation_entries import ConversationEntries
 from conversation_store._conversation_lists import ConversationLists
 from conversation_store._conversation_reads import ConversationReads
 from conversation_store._conversation_search import ConversationSearch
+from conversation_store._conversation_walks import ConversationWalks
 from conversation_store._conversation_writes import ConversationWrites
 from conversation_store._operations import AsyncRepository, Methods, Repository
 
 
 class _Conversations(
     ConversationReads,
+    ConversationWalks,
     ConversationEntries,
     ConversationLists,
     ConversationSearch,

@@ -17,7 +17,7 @@ from conversation_store import _conversation_input as conversation_input
 from conversation_store import _tenancy as tenancy
 from conversation_store import _validation as validate
 from conversation_store._conversation_input import NewConversation
-from conversation_store._json import dumps, loads_and_report
+from conversation_store._json import dump_compact, loads_and_report
 from conversation_store._operations import settings_of
 from conversation_store._waiting import transact, transact_async
 from conversation_store.dialogs import checked_dialog
@@ -115,7 +115,7 @@ def _exporting(
     """Give the rows of an export, sync or async iterators as *source* has them, each with what writes their line."""
     yield (
         source.dialogs.iter(tenant_id=tenant_id, id=dialog_id),
-        lambda dialog: (dumps({"dialog": dialog.to_dict()}) + "\n", 0),
+        lambda dialog: (dump_compact({"dialog": dialog.to_dict()}) + "\n", 0),
     )
     yield source.conversations.export(tenant_id=tenant_id, dialog_id=dialog_id), lambda line: (line, 1)
 

@@ -7,6 +7,7 @@ import tracemalloc
 import uuid
 from typing import Any
 
+import psycopg
 import pytest
 
 from conversation_store import AmbiguousId, Conversation, ConversationStore, InvalidArgument
@@ -40,6 +41,36 @@ def test_a_line_holds_one_newline_at_its_end_whatever_the_texts(store: Any, dial
     assert line.endswith("}\n")
     assert line.count("\n") == 1
     assert "检索" in line
+
+
+STORED = (
+    "1e400",
+    "[1.0, -0, 1E2, 123456789012345678901234567890]",
+    '{"b": 1, "a": {"a": 1, "a": 2}}',
+    '"\\u68c0\\ud83d\\ude00 \\/"',
+    "null",
+)
+
+
+@pytest.mark.parametrize("text", STORED)
+def test_json_stands_in_a_line_as_it_is_stored(store: Any, dialog: str, db: str, text: str) -> None:
+    ids = [store.conversations.save(dialog_id=dialog, message=message, dsl=[]).id for message in ([1, 2], "x")]
+    with psycopg.connect(db) as connection:
+        connection.execute("UPDATE conversation_store.conversation SET dsl = %s WHERE id = ANY(%s)", [text, ids])
+        connection.execute(
+            "UPDATE conversation_store.conversation_message SET body = %s WHERE conversation_id = ANY(%s)", [text, ids]
+        )
+    lines = list(store.conversations.export(dialog_id=dialog))
+    for line, message in zip(lines, (f"[{text}, {text}]", text), strict=True):
+        assert line.endswith(f',"message":{message},"reference":[],"dsl":{text}}}\n')
+
+
+def test_a_newline_between_stored_values_is_a_blank(store: Any, dialog: str, db: str) -> None:
+    id = store.conversations.save(dialog_id=dialog).id
+    with psycopg.connect(db) as connection:
+        connection.execute("UPDATE conversation_store.conversation SET dsl = %s WHERE id = %s", ['{\r\n"a":\n1}', id])
+    (line,) = store.conversations.export(dialog_id=dialog)
+    assert line.endswith(',"dsl":{  "a": 1}}\n')
 
 
 @pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"tenant_id": ""}, {"dialog_id": ""}])
@@ -103,7 +134,7 @@ def test_of_a_dialog_that_two_tenants_have_the_given_one_is_exported(store: Any,
 
 
 def test_a_known_tenant_needs_no_statement_that_finds_it(statements_of: Any, dialog: str, tenant: str) -> None:
-    own = "conversation.iter"
+    own = "conversation.export"
     assert statements_of(lambda s: s.conversations.export(dialog_id=dialog)) == ["dialog.find", own]
     assert statements_of(lambda s: s.conversations.export(tenant_id=tenant)) == [own]
     assert statements_of(lambda s: s.for_tenant(tenant).conversations.export()) == [own]

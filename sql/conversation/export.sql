@@ -1,0 +1,111 @@
+/* conversation.export */
+-- List one page of an export, by dialog, creation date and id.
+--
+-- The statement of iter.sql, whose JSON is text here: it goes out as it is stored, and nobody
+-- parses it. The rest of a line is written by the client: how the server writes dates and
+-- floats in JSON is for settings of the session to say.
+-- returns: many
+-- plan: custom
+
+WITH page AS MATERIALIZED (
+    SELECT
+        d.id AS dialog_id,
+        c.id,
+        c.create_date
+    FROM conversation_store.dialog AS d
+    CROSS JOIN
+        LATERAL (
+            SELECT
+                o.id,
+                o.create_date
+            FROM conversation_store.conversation AS o
+            WHERE o.tenant_id = :tenant_id::text
+                AND o.dialog_id = d.id
+                -- Only of the dialog that the position is in is a part behind us.
+                AND (o.create_date, o.id) > (
+                    CASE
+                        WHEN d.id = :after_dialog_id::text THEN :after_create_date::timestamptz
+                        ELSE '-infinity'
+                    END,
+                    CASE
+                        WHEN d.id = :after_dialog_id::text THEN :after_id::text
+                        ELSE ''
+                    END
+                )
+            ORDER BY
+                o.create_date,
+                o.id
+            LIMIT :limit::bigint
+        ) AS c
+    -- Planned for its actual values, see get_list.sql.
+    WHERE (:limit::bigint IS NOT NULL OR conversation_store.force_custom_plan(d.id))
+        AND (:after_dialog_id::text IS NULL OR d.id >= :after_dialog_id::text)
+        AND d.tenant_id = :tenant_id::text
+        AND (:dialog_id::text IS NULL OR d.id = :dialog_id::text)
+    ORDER BY
+        d.id,
+        c.create_date,
+        c.id
+    LIMIT :limit::bigint
+)
+
+SELECT
+    c.id,
+    c.tenant_id,
+    c.dialog_id,
+    c.name,
+    c.user_id,
+    c.exp_user_id,
+    CASE
+        WHEN c.message_count >= 0
+            THEN (
+                SELECT coalesce(json_agg(m.body ORDER BY m.position)::text, '[]')
+                FROM conversation_store.conversation_message AS m
+                WHERE m.tenant_id = :tenant_id::text
+                    AND m.conversation_id = c.id
+                    AND m.position BETWEEN 1 AND c.message_count
+            )
+        ELSE (
+            SELECT m.body::text
+            FROM conversation_store.conversation_message AS m
+            WHERE m.tenant_id = :tenant_id::text
+                AND m.conversation_id = c.id
+                AND m.position = 1
+        )
+    END AS message,
+    CASE
+        WHEN c.reference_count >= 0
+            THEN (
+                SELECT coalesce(json_agg(r.body ORDER BY r.position)::text, '[]')
+                FROM conversation_store.conversation_reference AS r
+                WHERE r.tenant_id = :tenant_id::text
+                    AND r.conversation_id = c.id
+                    AND r.position BETWEEN 1 AND c.reference_count
+            )
+        ELSE (
+            SELECT r.body::text
+            FROM conversation_store.conversation_reference AS r
+            WHERE r.tenant_id = :tenant_id::text
+                AND r.conversation_id = c.id
+                AND r.position = 1
+        )
+    END AS reference,
+    c.tokens,
+    c.source,
+    c.dsl::text AS dsl,
+    c.duration,
+    c.round,
+    c.thumb_up,
+    c.errors,
+    c.version_title,
+    c.create_date,
+    c.update_date,
+    c.revision
+FROM page AS p
+INNER JOIN conversation_store.conversation AS c ON p.id = c.id AND c.tenant_id = :tenant_id::text
+ORDER BY
+    p.dialog_id,
+    p.create_date,
+    p.id
+-- With a limit here, entries are fetched after the sort and not carried through it.
+LIMIT :limit::bigint;
