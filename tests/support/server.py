@@ -68,12 +68,12 @@ class Server:
 
 
 @contextmanager
-def server(settings: Mapping[str, str] | None = None) -> Generator[Server]:
+def server(settings: Mapping[str, str] | None = None, *, on_disk: bool = False) -> Generator[Server]:
     """Give the caller's server when DATABASE_URL is set, else one of our own."""
     if url := os.environ.get("DATABASE_URL"):
         yield callers_server(url)
     else:
-        with embedded_server(settings) as own:
+        with embedded_server(settings, on_disk=on_disk) as own:
             yield own
 
 
@@ -147,13 +147,13 @@ class Home:
 
 
 @contextmanager
-def home(bindir: Path) -> Generator[Home]:
+def home(bindir: Path, *, on_disk: bool = False) -> Generator[Home]:
     """Make a directory for a server, and remove it."""
     account = server_account()
     as_account: dict[str, Any] = (
         {} if account is None else {"user": account[0], "group": account[1], "extra_groups": []}
     )
-    base = Path(tempfile.mkdtemp(prefix="conversation-store-", dir=_scratch()))
+    base = Path(tempfile.mkdtemp(prefix="conversation-store-", dir=_scratch(on_disk)))
     try:
         if account is not None:
             os.chown(base, *account)
@@ -164,9 +164,9 @@ def home(bindir: Path) -> Generator[Home]:
 
 
 @contextmanager
-def embedded_server(settings: Mapping[str, str] | None = None) -> Generator[Server]:
+def embedded_server(settings: Mapping[str, str] | None = None, *, on_disk: bool = False) -> Generator[Server]:
     """Start a server in a directory of its own; stop it and remove the directory."""
-    with home(find_bindir()) as new:
+    with home(find_bindir(), on_disk=on_disk) as new:
         _initdb(new)
         with running(new, settings) as own:
             yield own
@@ -236,9 +236,11 @@ def server_account() -> tuple[int, int] | None:
     raise SystemExit("running as root, and there is no account 'postgres' or 'nobody' to run the server as")
 
 
-def _scratch() -> str:
-    """Return a short path, since socket paths end at about 100 bytes; in memory where there is room."""
-    memory = Path("/dev/shm")
+def _scratch(on_disk: bool) -> str:
+    """Return a short path, since socket paths end at about 100 bytes; in memory where there is room, unless *on_disk*."""
+    memory, disk = Path("/dev/shm"), Path("/var/tmp")
+    if on_disk and disk.is_dir():  # /tmp is in memory on many machines
+        return str(disk)
     if sys.platform == "linux" and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2 << 30:
         return str(memory)
     return tempfile.gettempdir() if os.name == "nt" else "/tmp"
