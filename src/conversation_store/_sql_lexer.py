@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import cast
 
-# Beyond ASCII every character belongs to a name, blanks too, so `\s` and `\w` would be wrong.
-_NAME = r"[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*"
+# Beyond ASCII every character belongs to a name, blanks too, so `\s` and `\w` would be wrong. A set of what is not in a
+# name compiles in a twentieth of the time of a range up to the last character.
+_NAME = r"[^\x00-@\[-^`{-\x7f][^\x00-/:-@\[-^`{-\x7f]*"
 _ESCAPED = r"(?:[^'\\]|\\.|'')*"
 _CONTINUED = r"[ \t\f\v]*(?:--[^\n]*)?\n(?:[ \t\n\f\v]|--[^\n]*\n)*"
 
