@@ -173,7 +173,7 @@ def test_the_hook_is_called_with_every_statement_and_never_with_a_value(api: Syn
     assert [(name, rows, error) for name, _, rows, error in events] == [
         ("dialog.save", 1, None),
         ("dialog.get_by_id", 0, None),
-        ("conversation.get_list_by_date", 1, None),
+        ("conversation.get_list_by_create_date", 1, None),
         ("conversation.save", 1, None),
         ("conversation.save", 0, "UniqueViolation"),
         ("conversation.delete_by_id", 1, None),

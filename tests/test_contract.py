@@ -251,13 +251,14 @@ def test_one_file_is_one_row_of_pg_stat_statements_and_one_prepared_statement(da
             "SELECT statement FROM pg_prepared_statements WHERE statement LIKE '/*%'"
         ).fetchall()
     # The server may leave out the comment in front of a statement here; it keeps it for a prepared one.
-    assert len(statements) == 8
+    assert len(statements) == 9
     tags = [
         "/* conversation.append_message */",
         "/* conversation.append_round */",
         "/* conversation.get_list */",
-        "/* conversation.get_list_by_date */",
+        "/* conversation.get_list_by_create_date */",
         "/* conversation.get_list_by_keywords */",
+        "/* conversation.get_list_by_update_date */",
         "/* conversation.save */",
         "/* conversation.stats */",
         "/* dialog.save */",

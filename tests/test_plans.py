@@ -94,7 +94,9 @@ def test_every_shape_shows_its_index_and_scans_no_large_table(plans: list[Explai
 def test_a_shape_sorts_only_where_it_says_so(plans: list[Explained]) -> None:
     always = "(row_number()", "cut.ordinal", "conversation_id", "m.conversation_id"
     for of in plans:
-        keys = [key for key in re.findall("Sort Key: (.*)", of.plan) if not key.startswith(always)]
+        # What is joined to the totals is the page alone.
+        found = re.findall(r"Sort Key: (.*)\n +->  (?!Nested Loop Left Join)", of.plan)
+        keys = [key for key in found if not key.startswith(always)]
         assert of.shape.sorts in (None, bool(keys)), f"{of.operation}\n{of.plan}"
 
 
@@ -229,7 +231,7 @@ def test_a_change_of_fields_keeps_its_generic_plan(db: str, filled: None) -> Non
         assert counted_plans(connection, "conversation.update_by_id") == [(10, 5)]
 
 
-DATE_ORDERS: list[tuple[Any, bool]] = list(product(("create_date", "update_date"), (True, False)))
+DATES: tuple[Any, ...] = "create_date", "update_date"
 
 
 def test_a_list_by_date_keeps_its_generic_plan_whatever_is_asked_for(database: str) -> None:
@@ -246,14 +248,17 @@ def test_a_list_by_date_keeps_its_generic_plan_whatever_is_asked_for(database: s
         total_of: Any = total
         with psycopg.connect(database, autocommit=True) as connection:
             store = ConversationStore(connection=connection)
-            cursor = None
-            for (orderby, desc), _ in product(DATE_ORDERS, range(3)):
-                store.conversations.get_list(dialog, "t", orderby=orderby, desc=desc, total=total_of, **parts)
-            for _ in range(3):
-                cursor = store.conversations.list_after(dialog, "t", cursor=cursor, **parts).next_cursor
-            ((generic, custom),) = counted_plans(connection, "conversation.get_list_by_date")
-            # The first five are planned for their values, to know what that costs.
-            assert (generic > 0, custom) == (True, 5), (dialog, included, total)
+            for orderby in DATES:
+                cursor = None
+                for number in range(1, 12):
+                    store.conversations.get_list(dialog, "t", number, orderby=orderby, total=total_of, **parts)
+                for _ in range(3):
+                    cursor = store.conversations.list_after(
+                        dialog, "t", cursor=cursor, orderby=orderby, **parts
+                    ).next_cursor
+                ((generic, custom),) = counted_plans(connection, f"conversation.get_list_by_{orderby}")
+                # The first five are planned for their values, to know what that costs.
+                assert (generic > 0, custom) == (True, 5), (dialog, included, total)
 
 
 @pytest.mark.parametrize("prepare", ["", "ANALYZE", "VACUUM ANALYZE"])
@@ -271,25 +276,23 @@ def test_the_generic_plan_of_a_list_by_date_reads_the_page_alone(database: str, 
             " SELECT 'c' || i, 't' || i % 100, 'd' || i, now(), now() FROM generate_series(1, 2000) AS i"
         )
         connection.execute(prepare.encode() or b"SELECT")
-        for orderby, desc in DATE_ORDERS:
+        for orderby in DATES:
             cursor: str | None = None
             for _ in range(2):
-                plan = executed(connection, orderby, desc, cursor)
-                # The page, three blocks for each of its rows, and the entries that these do not have.
+                plan = executed(connection, orderby, cursor)
+                # The rows of the page and the entries that these do not have.
                 assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 500, plan
                 cursor = (
                     ConversationStore(connection=connection, max_items_per_page=4_000)
-                    .conversations.list_after("large", "t0", orderby=orderby, desc=desc, items_per_page=4_000)
+                    .conversations.list_after("large", "t0", orderby=orderby, items_per_page=4_000)
                     .next_cursor
                 )
 
 
-def executed(connection: psycopg.Connection[Any], orderby: Any, desc: bool, cursor: str | None) -> dict[str, Any]:
+def executed(connection: psycopg.Connection[Any], orderby: Any, cursor: str | None) -> dict[str, Any]:
     """Run the generic plan of a page of 29, and one row more, without a total, and return its root."""
     statement = statement_of(
-        lambda store: store.conversations.list_after(
-            "large", "t0", orderby=orderby, desc=desc, cursor=cursor, items_per_page=29
-        )
+        lambda store: store.conversations.list_after("large", "t0", orderby=orderby, cursor=cursor, items_per_page=29)
     )
     values = [to_text(value) for value in statement.query.bind(statement.params)]
     with connection.transaction():
@@ -311,7 +314,7 @@ def test_a_list_by_date_counts_only_what_is_asked_for(db: str, filled: None) -> 
         with psycopg.connect(db) as connection:
             rows = RawCursor(connection).execute(b"EXPLAIN (ANALYZE, TIMING OFF) " + statement.query.text, values)
             plan = "\n".join(line for (line,) in rows.fetchall())
-        return re.findall(r"(?:Scan|Limit) .*on conversation c(?:_1)? .*\(actual rows=(\d+)", plan)
+        return re.findall(r"Scan .*on conversation c_\d .*\(actual rows=(\d+)", plan)
 
     assert [counted(total) for total in ("exact", "capped", "none")] == [["10000"], ["50"], []]
 

@@ -144,7 +144,7 @@ def test_each_request_is_authenticate_and_one_statement(
             url = f"/dialogs/{dialog}/sessions"
             id = (await client.post(url, json={})).json()["id"]
             for method, path, body, statement in (
-                ("GET", url, None, "conversation.get_list_by_date"),
+                ("GET", url, None, "conversation.get_list_by_create_date"),
                 ("GET", f"{url}/count", None, "conversation.count"),
                 ("POST", url, {}, "conversation.save"),
                 ("GET", f"{url}/{id}", None, "conversation.get_by_id"),

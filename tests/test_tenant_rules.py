@@ -81,7 +81,7 @@ def replaced(name: str, old: str, new: str) -> Query:
     return compile_text(source.replace(old, new, 1).encode(), "sql/seeded.sql", name)
 
 
-OF_AN_ENTRY = "m.tenant_id = :tenant_id::text\n                    AND "
+OF_AN_ENTRY = "m.tenant_id = :tenant_id::text\n                AND "
 OF_THE_JOIN = "page.id = s.id AND s.tenant_id = :tenant_id::text"
 
 SEEDED: dict[str, tuple[str, str, str]] = {

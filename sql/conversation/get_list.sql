@@ -2,11 +2,11 @@
 -- Return one page of a dialog's conversations, and how many match over all pages.
 --
 -- In order of create_date or update_date, either direction: a range of
--- conversation_dialog_id_tenant_id_create_date_id_idx or its twin for update_date, which
--- also gives the total; other orders sort the dialog. An id is looked up by
--- conversation_pkey. One row with NULLs and the total when the page is empty. With a keyword,
--- get_list_by_keywords.sql runs in its place, and get_list_by_date.sql in order of a date
--- without any filter.
+-- conversation_dialog_id_tenant_id_create_date_id_idx or its twin for update_date; other orders
+-- sort the dialog. The total without a filter is a range of conversation_tenant_id_dialog_id_idx.
+-- An id is looked up by conversation_pkey. One row with NULLs and the total when the page is
+-- empty. With a keyword, get_list_by_keywords.sql runs in its place, and without any filter
+-- get_list_by_create_date.sql or get_list_by_update_date.sql for the newest first.
 --
 -- list_after is this statement too: its page begins after a position, the sort key and the
 -- id of the last row before, where those of get_list begin at an offset. The position is a
@@ -113,16 +113,24 @@ page AS (
     ) AS p
 )
 
--- The total survives an empty page. It is counted to the end, up to a limit, or not at all.
+-- The total survives an empty page. It is counted to the end, up to a limit, or not at all. No id
+-- is empty: that is the condition of conversation_tenant_id_dialog_id_idx, which the planner
+-- takes only where a statement repeats it.
 SELECT
     CASE
-        WHEN :total::text = 'exact' THEN (SELECT count(*) FROM matching)
+        WHEN :total::text = 'exact'
+            THEN (
+                SELECT count(*)
+                FROM matching AS m
+                WHERE (m.id <> '') IS TRUE
+            )
         WHEN :total::text = 'capped'
             THEN (
                 SELECT count(*)
                 FROM (
                     SELECT m.id
                     FROM matching AS m
+                    WHERE (m.id <> '') IS TRUE
                     LIMIT :total_limit::bigint
                 ) AS capped
             )
@@ -135,38 +143,32 @@ SELECT
     s.exp_user_id,
     CASE
         WHEN NOT :include_messages::boolean THEN NULL
-        WHEN s.message_count >= 0
-            THEN (
-                SELECT coalesce(json_agg(m.body ORDER BY m.position), '[]')
-                FROM conversation_store.conversation_message AS m
-                WHERE m.tenant_id = :tenant_id::text
-                    AND m.conversation_id = s.id
-                    AND m.position BETWEEN 1 AND s.message_count
-            )
+        WHEN s.message_count = 0 THEN '[]'
         ELSE (
-            SELECT m.body
+            SELECT
+                CASE
+                    WHEN s.message_count > 0 THEN coalesce(json_agg(m.body ORDER BY m.position), '[]')
+                    ELSE json_agg(m.body ORDER BY m.position) -> 0
+                END
             FROM conversation_store.conversation_message AS m
             WHERE m.tenant_id = :tenant_id::text
                 AND m.conversation_id = s.id
-                AND m.position = 1
+                AND m.position <= greatest(s.message_count, 1)
         )
     END AS message,
     CASE
         WHEN NOT :include_reference::boolean THEN NULL
-        WHEN s.reference_count >= 0
-            THEN (
-                SELECT coalesce(json_agg(r.body ORDER BY r.position), '[]')
-                FROM conversation_store.conversation_reference AS r
-                WHERE r.tenant_id = :tenant_id::text
-                    AND r.conversation_id = s.id
-                    AND r.position BETWEEN 1 AND s.reference_count
-            )
+        WHEN s.reference_count = 0 THEN '[]'
         ELSE (
-            SELECT r.body
+            SELECT
+                CASE
+                    WHEN s.reference_count > 0 THEN coalesce(json_agg(r.body ORDER BY r.position), '[]')
+                    ELSE json_agg(r.body ORDER BY r.position) -> 0
+                END
             FROM conversation_store.conversation_reference AS r
             WHERE r.tenant_id = :tenant_id::text
                 AND r.conversation_id = s.id
-                AND r.position = 1
+                AND r.position <= greatest(s.reference_count, 1)
         )
     END AS reference,
     s.tokens,

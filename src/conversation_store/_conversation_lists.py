@@ -111,8 +111,8 @@ class ConversationLists(Methods):
         - *total*: "exact"; "capped", which stops counting at *total_limit*, so that this count stands for itself and
           everything beyond; or "none", and the count is -1.
 
-        SQL: `sql/conversation/get_list.sql`, `sql/conversation/get_list_by_date.sql`,
-        `sql/conversation/get_list_by_keywords.sql`.
+        SQL: `sql/conversation/get_list.sql`, `sql/conversation/get_list_by_create_date.sql`,
+        `sql/conversation/get_list_by_update_date.sql`, `sql/conversation/get_list_by_keywords.sql`.
         """
         most = self._settings.max_items_per_page
         limit = validate.integer("items_per_page", items_per_page, minimum=0, maximum=most)
@@ -170,8 +170,8 @@ class ConversationLists(Methods):
         is, and rows that are added or deleted in between move no other.
         Filters, order and what is included are those of `get_list`; a cursor of other filters, or of another dialog or
         tenant, raises `InvalidArgument`. *items_per_page* may change, from 1 to the store's `max_items_per_page`.
-        SQL: `sql/conversation/get_list.sql`, `sql/conversation/get_list_by_date.sql`,
-        `sql/conversation/get_list_by_keywords.sql`.
+        SQL: `sql/conversation/get_list.sql`, `sql/conversation/get_list_by_create_date.sql`,
+        `sql/conversation/get_list_by_update_date.sql`, `sql/conversation/get_list_by_keywords.sql`.
         """
         most = self._settings.max_items_per_page
         limit = validate.integer("items_per_page", items_per_page, minimum=1, maximum=most)

@@ -34,8 +34,12 @@ DateField: TypeAlias = Literal["create_date", "update_date"]
 Total: TypeAlias = Literal["exact", "capped", "none"]
 
 _GET_LIST = load("conversation.get_list")
-_GET_LIST_BY_DATE = load("conversation.get_list_by_date")
+_GET_LIST_BY_DATE = {field: load(f"conversation.get_list_by_{field}") for field in ("create_date", "update_date")}
 _GET_LIST_BY_KEYWORDS = load("conversation.get_list_by_keywords")
+
+# A list by date reads the rows that it skips: beyond so many, a list is cheaper that has to be planned, but reads
+# only their index entries.
+_NEAR = 1_000
 
 _ORDERS: Mapping[str, str] = {
     "id": "id",
@@ -157,10 +161,11 @@ def _listed(
     return Statement(query, {name: params[name] for name in query.parameters}, kwargs_row(row), rows)
 
 
-def _query(params: Mapping[str, object]) -> Query:
-    """Return the file for a list: with a keyword, without any filter in order of a date, or any other."""
+def _query(params: Mapping[str, Any]) -> Query:
+    """Return the file for a list: with a keyword, without any filter the newest first by a date, or any other."""
     if params["keywords"] is not None:
         return _GET_LIST_BY_KEYWORDS
-    by_date = params["orderby"] in ("create_date", "update_date")
     filtered = any(params[name] is not None for name in ("id", "user_id", "exp_user_id", "from_date", "before_date"))
-    return _GET_LIST_BY_DATE if by_date and not filtered else _GET_LIST
+    if filtered or not params["desc"] or params["offset"] > _NEAR:
+        return _GET_LIST
+    return _GET_LIST_BY_DATE.get(params["orderby"], _GET_LIST)

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversation_store import ConversationStore, _pagination
-from conversation_store._sql_loader import load
 
 NUMBER = 40
 ORDERS = ("create_date", "update_date", "create_time", "update_time")
@@ -44,7 +43,7 @@ def tied(db: str) -> tuple[str, str]:
 def from_both_files(store: Any, method: str, *args: Any, **arguments: Any) -> Sequence[Any]:
     """Return what a call returns by the file for lists by date, and by the one with all filters."""
     call = getattr(store.conversations, method)
-    with patch.object(_pagination, "_GET_LIST_BY_DATE", load("conversation.get_list")):
+    with patch.object(_pagination, "_GET_LIST_BY_DATE", {}):
         other = call(*args, **arguments)
     return call(*args, **arguments), other
 
@@ -91,12 +90,13 @@ def test_pages_after_a_cursor_and_their_cursors_are_equal(
 @pytest.mark.parametrize(
     ("arguments", "file"),
     [
-        ({}, "get_list_by_date"),
-        ({"orderby": "update_time", "desc": False, "date_field": "update_date"}, "get_list_by_date"),
+        ({}, "get_list_by_create_date"),
+        ({"orderby": "update_time", "date_field": "update_date"}, "get_list_by_update_date"),
         (
             {"id": "", "user_id": "", "exp_user_id": None, "keywords": "", "from_date": "", "to_date": None},
-            "get_list_by_date",
+            "get_list_by_create_date",
         ),
+        *(({"orderby": order, "desc": False}, "get_list") for order in ORDERS),
         *(({"orderby": order}, "get_list") for order in ("id", "name", "tokens", "duration", "round", "thumb_up")),
         *(({name: "x"}, "get_list") for name in ("id", "user_id", "exp_user_id")),
         *(({name: "2024-01-01"}, "get_list") for name in ("from_date", "to_date")),

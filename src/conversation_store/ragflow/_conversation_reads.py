@@ -71,8 +71,8 @@ class ConversationReads(Service[API4Conversation]):
           syntax raises `NotImplementedError`.
         - *from_date*, *to_date*: days or instants, both inclusive, a whole second to its end; in the configured zone.
 
-        SQL: `sql/conversation/get_list.sql`, `sql/conversation/get_list_by_date.sql`,
-        `sql/conversation/get_list_by_keywords.sql`.
+        SQL: `sql/conversation/get_list.sql`, `sql/conversation/get_list_by_create_date.sql`,
+        `sql/conversation/get_list_by_update_date.sql`, `sql/conversation/get_list_by_keywords.sql`.
         """
         sought = _sought(keywords)
         current = settings()
