@@ -25,7 +25,6 @@ from conversation_store.models import (
     Dialog,
     EarlierTurn,
     FoundTenant,
-    FoundToken,
     ReadEntries,
     Tenant,
     UpdatedConversation,
@@ -65,8 +64,8 @@ LISTS = (
 TOKENS = "api_token_tenant_id_dialog_id_idx"
 
 FILES: Mapping[str, File] = {
-    "api_token.authenticate": File(FoundToken, ["api_token_token_digest_key"]),
-    "api_token.authenticate_beta": File(FoundToken, ["api_token_beta_key"]),
+    "api_token.authenticate": File(ApiToken, ["api_token_token_digest_key"]),
+    "api_token.authenticate_beta": File(ApiToken, ["api_token_beta_key"]),
     "api_token.delete": File(None, ["api_token_token_digest_key"]),
     "api_token.delete_by_dialog_ids": File(None, [TOKENS]),
     "api_token.delete_by_id": File(None, ["api_token_pkey"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -53,11 +53,14 @@ def a_conversation(**changes: Any) -> Conversation:
     return Conversation(**values)
 
 
+def columns(row: Any) -> list[Any]:
+    """Return the columns of a row."""
+    return [getattr(row, field.name) for field in fields(row)]
+
+
 def a_token() -> FoundToken:
     """Return a row of a token whose use is to be stamped."""
-    values: dict[str, Any] = dict.fromkeys(f.name for f in fields(FoundToken))
-    values.update({"id": 1, "tenant_id": "owner7", "stamp_due": True})
-    return FoundToken(**values)
+    return FoundToken(True, replace(A_TOKEN, tenant_id="owner7"))
 
 
 def page(**arguments: Any) -> Callable[[Any], Any]:
@@ -77,7 +80,7 @@ def after(orderby: str, desc: bool, from_date: str | None = None, **key: Any) ->
         )
 
     first = statement_of(lambda store: call(store, items_per_page=1))
-    cursor = first.read([(None, a_conversation(**key))] * 2, 2).next_cursor
+    cursor = first.read([(None, *columns(a_conversation(**key)))] * 2, 2).next_cursor
     return lambda store: call(store, items_per_page=30, cursor=cursor)
 
 

@@ -19,8 +19,15 @@ from psycopg.rows import args_row, dict_row, namedtuple_row, tuple_row
 from psycopg.types.json import set_json_loads
 from psycopg.types.string import StrDumper, TextLoader
 
-from conversation_store import AlreadyExists, DialogNotFound, InvalidArgument, StalePlan, UnsupportedConnection
-from conversation_store._adapters import AsyncCursor, Cursor
+from conversation_store import (
+    AlreadyExists,
+    DialogNotFound,
+    InvalidArgument,
+    StalePlan,
+    UnsupportedConnection,
+    _executor,
+    _wire,
+)
 from operations import OPERATIONS
 from support.both_apis import AsyncApi, SyncApi
 from support.operation import check_all
@@ -229,15 +236,15 @@ def test_a_stale_plan_heals_in_a_read_committed_transaction_whatever_the_role_ha
 ) -> None:
     sent: list[bytes] = []
 
-    def noted(execute: Any) -> Any:
-        def noting(cursor: Any, query: bytes, *args: Any, **kwargs: Any) -> Any:
-            sent.append(query)
-            return execute(cursor, query, *args, **kwargs)
+    def noted(run: Any) -> Any:
+        def noting(connection: Any, text: bytes = b"DEALLOCATE ALL", *args: Any) -> Any:
+            sent.append(text)
+            return run(connection, *([] if run is _wire.forget_prepared else [text]), *args)
 
         return noting
 
-    for kind in (Cursor, AsyncCursor):
-        monkeypatch.setattr(kind, "execute", noted(kind.execute))
+    for run in (_wire.command, _wire.execute, _wire.forget_prepared):
+        monkeypatch.setattr(_executor, run.__name__, noted(run))
     conninfo = make_conninfo(database, options="-c default_transaction_isolation=serializable")
     kwargs = {"autocommit": autocommit, "prepare_threshold": 0}
     with api.pool(conninfo, max_size=1, kwargs=kwargs) as pool, api.store(pool=pool) as store:
@@ -246,8 +253,9 @@ def test_a_stale_plan_heals_in_a_read_committed_transaction_whatever_the_role_ha
         retyped(database, "varchar(50)")
         sent.clear()
         assert store.dialogs.get_by_id("d", tenant_id="t") == saved
-    begin, statement, begin_again, deallocate, statement_again = sent
+    begin, statement, *rollback, deallocate, begin_again, statement_again = (text for text in sent if text != b"COMMIT")
     assert b"READ COMMITTED" in begin
+    assert rollback == [b"ROLLBACK"]
     assert (begin_again, deallocate, statement_again) == (begin, b"DEALLOCATE ALL", statement)
 
 

@@ -17,9 +17,8 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool
 
 from conversation_store import AsyncConversationStore, ConversationStore, InvalidArgument, RoundConflict, migrate
-from conversation_store._connections import ask
+from conversation_store._connections import facts_of
 from conversation_store._deadlines import Limited
-from conversation_store._waiting import drive
 from operations import OPERATIONS
 from support.both_apis import AsyncApi, SyncApi
 from support.commands import call
@@ -307,7 +306,8 @@ def test_the_question_begins_no_transaction(db: str, tenant: str) -> None:
         store = ConversationStore(connection=connection)
         assert store.conversations.count(tenant_id=tenant) == 0  # of which a pipeline asks nothing
     with psycopg.connect(db) as connection:
-        drive(ask(Limited(connection, None), None))
+        with connection.lock:
+            Limited(connection, None).wait(facts_of(connection))
         assert connection.info.transaction_status == TransactionStatus.IDLE
         store = ConversationStore(connection=connection)
         store.dialogs.save(id="d", tenant_id=tenant)

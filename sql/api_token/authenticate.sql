@@ -9,6 +9,15 @@
 -- tenants: all, since the tenant is not known before the token is
 
 SELECT
+    (
+        -- What is read-only: a standby, a transaction of the caller, or all of this role.
+        current_setting('transaction_read_only') = 'off'
+        AND current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
+        AND (
+            t.use_date IS NULL
+            OR t.use_date <= statement_timestamp() - make_interval(secs => :stamp_every::double precision)
+        )
+    ) AS stamp_due,
     t.id,
     t.tenant_id,
     t.hint,
@@ -21,16 +30,7 @@ SELECT
     t.expire_date,
     t.rotate_date,
     t.revoke_date,
-    t.predecessor_id,
-    (
-        -- What is read-only: a standby, a transaction of the caller, or all of this role.
-        current_setting('transaction_read_only') = 'off'
-        AND current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
-        AND (
-            t.use_date IS NULL
-            OR t.use_date <= statement_timestamp() - make_interval(secs => :stamp_every::double precision)
-        )
-    ) AS stamp_due
+    t.predecessor_id
 FROM conversation_store.api_token AS t
 WHERE t.token_digest = :token_digest::bytea
     -- NULL: the tenant is not known before the token is.

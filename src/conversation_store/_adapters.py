@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import TypeVar, cast
 
 import psycopg
@@ -13,32 +13,18 @@ from psycopg.pq import Format
 from psycopg.types.numeric import NumericBinaryLoader
 from psycopg.types.string import StrDumperUnknown
 
-from conversation_store._json import loads
+from conversation_store._json import read
 
 R = TypeVar("R")
 
 
-class _InstantLoader(Loader):
-    """Load timestamptz as an aware datetime in UTC, whatever the session's time zone and date style."""
-
-    format = Format.BINARY
-    _epoch = datetime(2000, 1, 1, tzinfo=UTC)
-
-    def load(self, data: Buffer) -> datetime:
-        microseconds = int.from_bytes(data, "big", signed=True)
-        try:
-            return self._epoch + timedelta(microseconds=microseconds)
-        except OverflowError:
-            raise psycopg.DataError("a stored timestamp lies outside of the years 1 to 9999") from None
-
-
 class _JsonLoader(Loader):
-    """Load json with Python's own reader, whatever reader was set for the process, and however deep the stack is."""
+    """Load json with our own reader, whatever reader was set for the process."""
 
     format = Format.BINARY
 
     def load(self, data: Buffer) -> object:
-        return loads(bytes(data))
+        return read(bytes(data))
 
 
 class _SumLoader(NumericBinaryLoader):
@@ -53,13 +39,12 @@ def _adapters() -> AdaptersMap:
     adapters = AdaptersMap(psycopg.adapters)
     # Untyped, so that a parameter has the type that its cast in the SQL says, and one file is one prepared statement.
     adapters.register_dumper(str, StrDumperUnknown)
-    adapters.register_loader("timestamptz", _InstantLoader)
     adapters.register_loader("json", _JsonLoader)
     adapters.register_loader("numeric", _SumLoader)
     return adapters
 
 
-_ADAPTERS = _adapters()
+ADAPTERS = _adapters()
 
 
 class Cursor(RawCursor[R]):
@@ -68,7 +53,7 @@ class Cursor(RawCursor[R]):
     @property
     def adapters(self) -> AdaptersMap:
         """Return the adapters of this package."""
-        return _ADAPTERS
+        return ADAPTERS
 
 
 class AsyncCursor(AsyncRawCursor[R]):
@@ -77,7 +62,7 @@ class AsyncCursor(AsyncRawCursor[R]):
     @property
     def adapters(self) -> AdaptersMap:
         """Return the adapters of this package."""
-        return _ADAPTERS
+        return ADAPTERS
 
 
 def to_text(value: object) -> str | None:

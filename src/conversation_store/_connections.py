@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from psycopg import AsyncConnection, Connection, capabilities, generators
+from psycopg.abc import PQGen
 from psycopg.pq import PipelineStatus, TransactionStatus
-from psycopg.pq.abc import PGresult
 
 from conversation_store import _validation as validate
-from conversation_store._deadlines import AsyncLimited, Limited
 from conversation_store.errors import InvalidArgument, UnsupportedConnection
+
+ConnectionT = TypeVar("ConnectionT", bound="Connection[Any] | AsyncConnection[Any]")
+
+
+class Taken(NamedTuple, Generic[ConnectionT]):
+    """A connection for one statement, the pool that it is of, or None, and the process that has taken it."""
+
+    connection: ConnectionT
+    pool: Any
+    pid: int
 
 
 class Facts(NamedTuple):
@@ -28,59 +36,36 @@ _UNKNOWN = Facts(may_prepare=False, is_read_committed=True)
 _facts: WeakKeyDictionary[Any, Facts] = WeakKeyDictionary()
 
 
-def ask(limited: Limited | AsyncLimited, prepare: bool | None) -> Generator[Any, Any, Facts]:
-    """Return what is known of a connection, in steps for `drive`; *prepare* is that of the store.
+def facts_of(connection: Connection[Any] | AsyncConnection[Any]) -> PQGen[Facts]:
+    """Return what is known of a connection, in steps for `Limited.wait`; its lock must be held.
 
     A pooler that hands its servers from client to client makes one client run what another has prepared under the same
     name. So it is asked once whether the server's process is the one that the connection was told of: a pooler stands
-    between where it is not. Never inside of a transaction: until it was asked outside, nothing is prepared.
+    between where it is not. Never inside of a transaction or a pipeline: until it was asked outside, nothing is
+    prepared.
     """
-    connection: Connection[Any] | AsyncConnection[Any] = limited.connection
-    if connection.pgconn.parameter_status(b"client_encoding") != b"UTF8":
+    pgconn = connection.pgconn
+    if pgconn.parameter_status(b"client_encoding") != b"UTF8":
         raise UnsupportedConnection(
             f"client_encoding must be UTF8, not {connection.info.parameter_status('client_encoding')!r}: other"
             " encodings cannot hold every text; connect with client_encoding='UTF8'"
         )
     facts = _facts.get(connection)
     if facts is None:
-        facts = yield _ask(limited) if isinstance(limited, Limited) else _ask_async(limited)
-        if facts is None:
-            facts = _UNKNOWN
-        else:
-            _facts[connection] = facts
-    return facts if prepare is None else facts._replace(may_prepare=prepare)
-
-
-# The lock is held from the look at the status until the answer, and the question is not psycopg's execute(), which
-# would begin a transaction: to roll that back would undo what another thread or task has done in it meanwhile.
-
-
-def _ask(limited: Limited) -> Facts | None:
-    with limited.lock:
-        return _answer(limited, limited.wait(generators.execute(limited.pgconn))) if _send(limited) else None
-
-
-async def _ask_async(limited: AsyncLimited) -> Facts | None:
-    async with limited.lock:
-        return _answer(limited, await limited.wait(generators.execute(limited.pgconn))) if _send(limited) else None
-
-
-def _send(limited: Limited | AsyncLimited) -> bool:
-    """Send the question, and return True; where a transaction or a pipeline is open, send nothing."""
-    pgconn = limited.pgconn
-    if pgconn.transaction_status != TransactionStatus.IDLE or pgconn.pipeline_status != PipelineStatus.OFF:
-        return False
-    pgconn.send_query(
-        b"SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('default_transaction_isolation')"
-    )
-    return True
-
-
-def _answer(limited: Limited | AsyncLimited, results: list[PGresult]) -> Facts:
-    # Some poolers tell no process at all; one may answer with an error.
-    pid = limited.connection.info.backend_pid
-    process, isolation = (results[0].get_value(0, column) for column in range(2))
-    return Facts(pid > 0 and process == str(pid).encode(), isolation in (b"read committed", None))
+        # Not psycopg's execute(), which would begin a transaction: to roll that back would undo what another thread or
+        # task has done in it meanwhile.
+        if pgconn.transaction_status != TransactionStatus.IDLE or pgconn.pipeline_status != PipelineStatus.OFF:
+            return _UNKNOWN
+        pgconn.send_query(
+            b"SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('default_transaction_isolation')"
+        )
+        results = yield from generators.execute(pgconn)
+        # Some poolers tell no process at all; one may answer with an error.
+        pid = connection.info.backend_pid
+        process, isolation = (results[0].get_value(0, column) for column in range(2))
+        facts = Facts(pid > 0 and process == str(pid).encode(), isolation in (b"read committed", None))
+        _facts[connection] = facts
+    return facts
 
 
 def check_prepare(prepare: bool | None) -> bool | None:

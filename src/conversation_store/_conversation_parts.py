@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from conversation_store import _validation as validate
@@ -22,15 +23,24 @@ def parts(*, include_messages: object, include_reference: object, include_dsl: o
     A statement returns NULL for a part that it did not read. In the row `NOT_READ` stands in its place, since NULL is
     what the JSON null is read as too.
     """
-    fields = (
-        ("message", "include_messages", include_messages),
-        ("reference", "include_reference", include_reference),
-        ("dsl", "include_dsl", include_dsl),
+    return _parts(
+        validate.boolean("include_messages", include_messages),
+        validate.boolean("include_reference", include_reference),
+        validate.boolean("include_dsl", include_dsl),
     )
-    params = {flag: validate.boolean(flag, value) for _, flag, value in fields}
-    unread: dict[str, Any] = {field: NOT_READ for field, flag, _ in fields if not params[flag]}
 
-    def row(**columns: Any) -> Conversation:
-        return Conversation(**columns | unread)
+
+@cache
+def _parts(messages: bool, reference: bool, dsl: bool) -> Parts:
+    params = {"include_messages": messages, "include_reference": reference, "include_dsl": dsl}
+    unread = [
+        field for field, is_read in (("message", messages), ("reference", reference), ("dsl", dsl)) if not is_read
+    ]
+
+    def row(*columns: Any) -> Conversation:
+        conversation = Conversation(*columns)
+        for field in unread:
+            setattr(conversation, field, NOT_READ)
+        return conversation
 
     return Parts(params, row if unread else Conversation)

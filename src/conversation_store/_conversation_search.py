@@ -6,8 +6,6 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any, cast
 
-from psycopg.rows import kwargs_row
-
 from conversation_store import _cursors as cursors
 from conversation_store import _dates as dates
 from conversation_store import _tenancy as tenancy
@@ -91,13 +89,13 @@ class ConversationSearch(Methods):
             "after_id": None if position is None else position.id,
             "limit": number + 1,
         }
-        return Statement(_SEARCH, params, kwargs_row(_hit), read)
+        return Statement(_SEARCH, params, _hit, read)
 
 
-def _hit(*, position: int, excerpt: Any, **columns: Any) -> Hit:
+def _hit(position: int, excerpt: Any, *columns: Any) -> Hit:
     before, head, keyword, tail, after = cast(tuple[str, str, str, str, str], excerpt)
     snippet = _from_a_character(before, head) + keyword + _to_a_character(tail, after)
-    return Hit(conversation=_PARTS.row(**columns), position=position or None, snippet=snippet)
+    return Hit(conversation=_PARTS.row(*columns), position=position or None, snippet=snippet)
 
 
 # What is one character for people has no more parts, but for texts that are made to have more.

@@ -50,7 +50,8 @@ def _until(steps: Generator[Any, Any, T], deadline: float) -> Generator[Any, Any
                 raise _Expired
             wanted = steps.send(ready)
     except StopIteration as end:
-        return cast(T, end.value)
+        value: T = end.value
+        return value
 
 
 class _Limited(ABC):

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar, cast
+from itertools import starmap
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection, AsyncRawCursor, Connection, RawCursor
-from psycopg.copy import AsyncLibpqWriter, LibpqWriter
+from psycopg import AsyncConnection, Connection
+from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 
-from conversation_store._adapters import to_text
-from conversation_store._connections import ask
+from conversation_store._connections import Taken, facts_of
+from conversation_store._copy import copy, copy_async
 from conversation_store._deadlines import AsyncLimited, Limited
 from conversation_store._error_translation import is_stale_plan, translate
 from conversation_store._statement import Statement
-from conversation_store._waiting import drive, drive_async
+from conversation_store._wire import command, execute, forget_prepared, number_of_rows, rows_of, to_bytes
 from conversation_store.errors import StalePlan
 
 T = TypeVar("T")
@@ -38,8 +39,12 @@ class Source(Protocol):
         """The one connection that there is, or None of a pool."""
         ...
 
-    def statement(self) -> AbstractContextManager[Connection[Any]]:
-        """Give a connection for one statement."""
+    def take(self) -> Taken[Connection[Any]]:
+        """Take a connection for one statement."""
+        ...
+
+    def give_back(self, taken: Taken[Connection[Any]]) -> None:
+        """Give it back."""
         ...
 
     def enter(self) -> AbstractContextManager[tuple[Connection[Any], Any]]:
@@ -55,8 +60,12 @@ class AsyncSource(Protocol):
         """The one connection that there is, or None of a pool."""
         ...
 
-    def statement(self) -> AbstractAsyncContextManager[AsyncConnection[Any]]:
-        """Give a connection for one statement."""
+    async def take(self) -> Taken[AsyncConnection[Any]]:
+        """Take a connection for one statement."""
+        ...
+
+    async def give_back(self, taken: Taken[AsyncConnection[Any]]) -> None:
+        """Give it back."""
         ...
 
     def enter(self) -> AbstractAsyncContextManager[tuple[AsyncConnection[Any], Any]]:
@@ -75,10 +84,24 @@ class Executor:
 
     def run(self, statement: Statement[T]) -> T:
         """Run a statement and return its result."""
-        with self.source.statement() as connection:
-            limited = Limited(connection, _limit(self, statement), together=True)
-            with limited.cursor(statement.row) as cursor:
-                return drive(_execute(self, statement, limited, cursor, _copy))
+        taken = self.source.take()
+        try:
+            connection, call = taken.connection, _Call(self, statement)
+            limited = Limited(connection, call.timeout, together=True)
+            try:
+                if statement.copied is None:
+                    with connection.lock:
+                        limited.wait(call.steps(connection))
+                else:
+                    call.copied(copy(limited, statement.query.text, statement.copied))
+            except BaseException as error:
+                call.failed = error
+                if call.is_own and not connection.closed:
+                    with suppress(psycopg.Error):  # the pool discards a connection that is in a transaction still
+                        limited.rollback()
+            return call.end()
+        finally:
+            self.source.give_back(taken)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,105 +115,107 @@ class AsyncExecutor:
 
     async def run(self, statement: Statement[T]) -> T:
         """Run a statement and return its result."""
-        async with self.source.statement() as connection:
-            limited = AsyncLimited(connection, _limit(self, statement), together=True)
-            async with limited.cursor(statement.row) as cursor:
-                return await drive_async(_execute(self, statement, limited, cursor, _copy_async))
+        taken = await self.source.take()
+        try:
+            connection, call = taken.connection, _Call(self, statement)
+            limited = AsyncLimited(connection, call.timeout, together=True)
+            try:
+                if statement.copied is None:
+                    async with connection.lock:
+                        await limited.wait(call.steps(connection))
+                else:
+                    call.copied(await copy_async(limited, statement.query.text, statement.copied))
+            except BaseException as error:
+                call.failed = error
+                if call.is_own and not connection.closed:
+                    with suppress(psycopg.Error):  # the pool discards a connection that is in a transaction still
+                        await limited.rollback()
+            return call.end()
+        finally:
+            await self.source.give_back(taken)
 
 
+_IDLE = TransactionStatus.IDLE
 _READ_COMMITTED = b"SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
 _BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED"
 
 
-def _limit(executor: Executor | AsyncExecutor, statement: Statement[Any]) -> float | None:
-    """Return how many seconds a statement may take: a load may take any time."""
-    return None if statement.copied is not None else executor.timeout
+class _Call(Generic[T]):
+    """One run of a statement but for the waiting, which is sync or on asyncio."""
 
+    __slots__ = ("_executor", "_result", "_started", "_statement", "failed", "is_own", "rows", "timeout")
 
-def _execute(
-    executor: Executor | AsyncExecutor, statement: Statement[T], limited: Any, cursor: Any, copy: Callable[..., Any]
-) -> Generator[Any, Any, T]:
-    """Run a statement in steps: a sync cursor has done a step when it is yielded, asyncio awaits it."""
-    query = statement.query
-    params = [to_text(value) for value in query.bind(statement.params)]
-    result: Any = None
-    failed: BaseException | None = None
-    rows = 0
-    started = time.perf_counter()
-    # Of a pool, the transaction is that of the statement; any other is a caller's.
-    is_own = executor.source.connection is None
-    try:
-        facts = yield from ask(limited, executor.prepare)
-        prepare = None if facts.may_prepare else False
-        idle = limited.pgconn.transaction_status == TransactionStatus.IDLE
+    _result: T
+
+    def __init__(self, executor: Executor | AsyncExecutor, statement: Statement[T]) -> None:
+        self._executor, self._statement = executor, statement
+        self._started = time.perf_counter()
+        self.rows = 0
+        self.failed: BaseException | None = None
+        # Of a pool, the transaction is that of the statement; any other is a caller's.
+        self.is_own = executor.source.connection is None
+        # A load may take any time.
+        self.timeout = executor.timeout if statement.copied is None else None
+
+    def steps(self, connection: Connection[Any] | AsyncConnection[Any]) -> PQGen[None]:
+        """Run the statement, as a generator for `Limited.wait`; the lock of the connection must be held."""
+        query, params, row, read, _ = self._statement
+        values = list(map(to_bytes, query.bind(params)))
+        pgconn = connection.pgconn
+        facts = yield from facts_of(connection)
+        prepare = self._executor.prepare
+        # To psycopg, None is often enough, and False never.
+        often = None if (facts.may_prepare if prepare is None else prepare) else False
+        was_idle = pgconn.transaction_status == _IDLE
         begin = None
-        if is_own and not facts.is_read_committed:
+        if self.is_own and not facts.is_read_committed:
             # Whatever the role has set: another isolation would refuse what waits for a lock.
-            begin = _BEGIN if limited.autocommit else _READ_COMMITTED
-            yield cursor.execute(begin, prepare=False)
-        if statement.copied is not None:
-            yield copy(cursor, query.text, statement.copied)
-        else:
-            try:
-                yield cursor.execute(query.text, params, binary=True, prepare=prepare)
-            except psycopg.errors.FeatureNotSupported as error:
-                if prepare is False or not is_stale_plan(error):
-                    raise
-                if not idle:
-                    raise StalePlan("a migration changed a table; roll back and run the transaction again") from error
-                # Nothing ran yet, so once more is safe. A transaction here is only the one that the statement opened.
-                yield limited.rollback()
-                if begin is not None:
-                    yield cursor.execute(begin, prepare=False)
-                yield cursor.execute(b"DEALLOCATE ALL")
-                yield cursor.execute(query.text, params, binary=True, prepare=prepare)
-        rows = cursor.rowcount
-        returns_rows = statement.copied is None and query.returns != "count"
-        result = statement.read((yield cursor.fetchall()) if returns_rows else [], rows)
-        if is_own and limited.pgconn.transaction_status != TransactionStatus.IDLE:
-            yield limited.commit()
-    except BaseException as error:
-        failed = error
-    if failed is not None and is_own and not limited.closed:
-        with suppress(psycopg.Error):  # the pool discards a connection that is in a transaction still
-            yield limited.rollback()
-    seconds = time.perf_counter() - started
-    if executor.on_statement is not None:
+            begin = _BEGIN if connection.autocommit else _READ_COMMITTED
+            yield from command(connection, begin)
         try:
-            # The name of the error only: its text may quote values.
-            executor.on_statement(query.name, seconds, rows, None if failed is None else type(failed).__name__)
-        except Exception:
-            # The statement has done its work; a hook must not make it look as if it had not.
-            _log.exception("on_statement raised")
-    if failed is None:
-        return cast(T, result)
-    try:
-        # Outside of the handler: the error of the server quotes a token's row, and must not be the context of ours.
-        raise translate(statement, failed) or failed
-    finally:
-        del failed  # it refers to this frame
+            result = yield from execute(connection, query.text, values, often)
+        except psycopg.errors.FeatureNotSupported as error:
+            if often is False or not is_stale_plan(error):
+                raise
+            if not was_idle:
+                raise StalePlan("a migration changed a table; roll back and run the transaction again") from error
+            # Nothing ran yet, so once more is safe. A transaction here is only the one that the statement opened.
+            if pgconn.transaction_status != _IDLE:
+                yield from command(connection, b"ROLLBACK")
+            yield from forget_prepared(connection)
+            if begin is not None:
+                yield from command(connection, begin)
+            result = yield from execute(connection, query.text, values, often)
+        self.rows = number = number_of_rows(result)
+        rows = [] if query.returns == "count" else rows_of(result)
+        self._result = read(rows if row is None else list(starmap(row, rows)), number)
+        if self.is_own and pgconn.transaction_status != _IDLE:
+            yield from command(connection, b"COMMIT")
 
+    def copied(self, rows: int) -> None:
+        """Take how many rows a COPY has stored."""
+        self.rows = rows
+        self._result = self._statement.read([], rows)
 
-def _copy(cursor: RawCursor[Any], text: bytes, rows: Sequence[Sequence[object]]) -> None:
-    try:
-        with cursor.copy(text) as copy:
-            for row in rows:
-                copy.write_row([to_text(value) for value in row])
-    except BaseException as error:
-        # psycopg ends a COPY that fails, but not one that is interrupted while it begins: no statement could follow.
-        if cursor.connection.info.transaction_status == TransactionStatus.ACTIVE:
-            with suppress(psycopg.Error):
-                LibpqWriter(cursor).finish(error)
-        raise
-
-
-async def _copy_async(cursor: AsyncRawCursor[Any], text: bytes, rows: Sequence[Sequence[object]]) -> None:
-    try:
-        async with cursor.copy(text) as copy:
-            for row in rows:
-                await copy.write_row([to_text(value) for value in row])
-    except BaseException as error:
-        if cursor.connection.info.transaction_status == TransactionStatus.ACTIVE:
-            with suppress(psycopg.Error):
-                await AsyncLibpqWriter(cursor).finish(error)
-        raise
+    def end(self) -> T:
+        """Call the hook, and return the result; raise what has failed."""
+        failed, statement = self.failed, self._statement
+        on_statement = self._executor.on_statement
+        if on_statement is not None:
+            seconds = time.perf_counter() - self._started
+            try:
+                # The name of the error only: its text may quote values.
+                on_statement(
+                    statement.query.name, seconds, self.rows, None if failed is None else type(failed).__name__
+                )
+            except Exception:
+                # The statement has done its work; a hook must not make it look as if it had not.
+                _log.exception("on_statement raised")
+        if failed is None:
+            return self._result
+        try:
+            # Outside of the handler: the error of the server quotes a token's row, and must not be the context of ours.
+            raise translate(statement, failed) or failed
+        finally:
+            self.failed = None
+            del failed  # it refers to this frame

@@ -147,7 +147,8 @@ class operation(_Method[P, T, Coroutine[Any, Any, T]]):  # noqa: N801  # used as
             finally:
                 del args, kwargs
             if isinstance(described, Statement):
-                return executor.run(described)
+                result: T = executor.run(described)
+                return result
             if not described.atomic:
                 if described.locks is not None and keeps_locks(executor.source.connection):
                     executor.run(described.locks)

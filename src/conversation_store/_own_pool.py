@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import select
-import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 import psycopg
 from psycopg import AsyncConnection, Connection
+from psycopg.pq.abc import PGconn
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
+from conversation_store._connections import Taken
 from conversation_store._conninfo import explain_refusal
 from conversation_store._deadlines import AsyncLimited, Limited, answers
 from conversation_store._roots import AsyncPooled, Pooled, SyncPooled, keep_for_ever
@@ -95,7 +95,7 @@ class _Own(Pooled):
 
     def _taken(
         self, limited: Callable[[Any, None], Limited | AsyncLimited], until: float
-    ) -> Generator[Any, Any, tuple[Any, Any]]:
+    ) -> Generator[Any, Any, Taken[Any]]:
         """Take a connection, in steps for `drive`; one that was idle for some seconds is looked at first."""
         if self._is_to_open:
             yield self._pool.open()  # does nothing where it is open
@@ -115,7 +115,7 @@ class _Own(Pooled):
                     left = min(_CHECK, max(until - monotonic(), 0.1))
                     answering = yield from answers(limited(connection, None), left)
                 if answering:
-                    return connection, pool
+                    return Taken(connection, pool, os.getpid())
             finally:
                 if not answering:
                     self._out.discard(connection)
@@ -129,12 +129,12 @@ class _Own(Pooled):
     def _is_fresh(self, connection: Any) -> bool:
         """Return whether a connection was in use just now, and the server has not closed it since."""
         idle = monotonic() - self._connector.used.get(connection, 0.0)
-        return idle < _IDLE and not _is_readable(connection.pgconn.socket)
+        return idle < _IDLE and not _has_ended(connection.pgconn)
 
-    def _given_back(self, connection: Any, pool: Any, pid: int) -> Generator[Any, Any, None]:
-        self._out.discard(connection)
-        self._connector.used[connection] = monotonic()
-        yield from super()._given_back(connection, pool, pid)
+    def _is_clean(self, taken: Taken[Any]) -> bool:
+        self._out.discard(taken.connection)
+        self._connector.used[taken.connection] = monotonic()
+        return super()._is_clean(taken)
 
     def _replaced(self, pool: Any) -> Generator[Any, Any, None]:
         """Replace a pool that has lost connections: an interruption at the wrong moment leaves one with nobody."""
@@ -154,20 +154,22 @@ class _Own(Pooled):
         return None if error is None else error.with_traceback(None)
 
 
-def _is_readable(socket: int) -> bool:
-    """Return whether there is something to read: of an idle connection that is its end."""
-    if not hasattr(select, "poll"):
-        return bool(select.select([socket], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(socket, select.POLLIN)
-    return bool(poll.poll(0))
+def _has_ended(pgconn: PGconn) -> bool:
+    """Return whether the server has ended the session, as far as that was received."""
+    try:
+        # The last word of the server, and the end of the connection. poll() would let other threads run meanwhile.
+        pgconn.consume_input()
+        pgconn.consume_input()
+    except psycopg.OperationalError:
+        return True
+    return False
 
 
 class OwnPoolRoot(_Own, SyncPooled):
     """The connections of a store's own pool."""
 
     def __init__(self, parameters: dict[str, Any], **sizes: Any) -> None:
-        self._free = threading.Semaphore(sizes["max_size"])
+        self._free = _tokens(sizes["max_size"])
         super().__init__(ConnectionPool, _Connector(Connection.connect), parameters, **sizes)
 
     def open(self) -> None:
@@ -182,25 +184,39 @@ class OwnPoolRoot(_Own, SyncPooled):
     def renew(self) -> None:
         """Do as on asyncio; the threads of the parent have what they have."""
         super().renew()
-        self._free = threading.Semaphore(self._pool.max_size)
+        self._free = _tokens(self._pool.max_size)
 
-    @contextmanager
-    def statement(self) -> Generator[Connection[Any]]:
-        """Give a connection for one statement."""
+    def take(self) -> Taken[Connection[Any]]:
+        """Take a connection for one statement."""
         self._check()
         # Waits here while all are in use: an interruption would leave the pool with somebody who waits no more, to whom
         # it would give the next one.
         free = self._free
-        if not free.acquire(timeout=self._timeout):
-            raise self._no_connection()
         try:
-            with super().statement() as connection:
-                yield connection
-        finally:
-            free.release()
+            free.get(timeout=self._timeout)
+        except Empty:
+            raise self._no_connection() from None
+        try:
+            return drive(self._taken(Limited, monotonic() + self._timeout))
+        except BaseException:
+            free.put(None)
+            raise
 
-    def _take(self) -> tuple[Connection[Any], Any]:
-        return drive(self._taken(Limited, monotonic() + self._timeout))
+    def give_back(self, taken: Taken[Connection[Any]]) -> None:
+        """Give it back."""
+        try:
+            super().give_back(taken)
+        finally:
+            if taken.pid == os.getpid():
+                self._free.put(None)
+
+
+def _tokens(number: int) -> SimpleQueue[None]:
+    """Return a queue with so many tokens. Not a semaphore, whose lock is one of Python's that threads wait for."""
+    tokens: SimpleQueue[None] = SimpleQueue()
+    for _ in range(number):
+        tokens.put(None)
+    return tokens
 
 
 class AsyncOwnPoolRoot(_Own, AsyncPooled):
@@ -219,7 +235,9 @@ class AsyncOwnPoolRoot(_Own, AsyncPooled):
         self._is_to_open = False
         await self._pool.close()
 
-    async def _take(self) -> tuple[AsyncConnection[Any], Any]:
+    async def take(self) -> Taken[AsyncConnection[Any]]:
+        """Take a connection for one statement."""
+        self._check()
         return await drive_async(self._taken(AsyncLimited, monotonic() + self._timeout))
 
 

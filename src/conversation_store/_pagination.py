@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from psycopg.rows import kwargs_row
-
 from conversation_store import _cursors as cursors
 from conversation_store import _dates as dates
 from conversation_store import _validation as validate
@@ -140,11 +138,9 @@ def _listed(
 ) -> Statement[T]:
     """Describe the list: each row carries the total, and an empty page is one row of it alone."""
 
-    def row(*, total: int | None, **columns: Any) -> tuple[int | None, Conversation | None]:
-        return total, None if columns["id"] is None else parts.row(**columns)
-
-    def rows(found: list[tuple[int | None, Conversation | None]], _: int) -> T:
-        return read(found[0][0], [conversation for _, conversation in found if conversation is not None])
+    def rows(found: list[tuple[Any, ...]], _: int) -> T:
+        # The total, the id, and the other columns; without a conversation, the id is NULL.
+        return read(found[0][0], [parts.row(*columns[1:]) for columns in found if columns[1] is not None])
 
     params: dict[str, object] = {
         **filters,
@@ -158,7 +154,7 @@ def _listed(
         "after_id": None if after is None else after.id,
     }
     query = _query(params)
-    return Statement(query, {name: params[name] for name in query.parameters}, kwargs_row(row), rows)
+    return Statement(query, {name: params[name] for name in query.parameters}, None, rows)
 
 
 def _query(params: Mapping[str, Any]) -> Query:

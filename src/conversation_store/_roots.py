@@ -15,10 +15,13 @@ from psycopg import AsyncConnection, Connection
 from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
+from conversation_store._connections import Taken
 from conversation_store._forks import check_not_forked, process_of
 from conversation_store._scope import AsyncScope, SyncScope
-from conversation_store._waiting import drive, drive_async
+from conversation_store._waiting import begun, drive, drive_async
 from conversation_store.errors import OutsideTransaction
+
+_IDLE = TransactionStatus.IDLE
 
 
 @dataclass(eq=False, slots=True)
@@ -46,7 +49,8 @@ def inside(root: object) -> Generator[None]:
 
 
 def _check_outside(root: object) -> None:
-    if any(block.is_open and block.root is root for block in _blocks.get()):
+    blocks = _blocks.get()
+    if blocks and any(block.is_open and block.root is root for block in blocks):
         raise OutsideTransaction(
             "the store was used inside of its own transaction: use what `with store.transaction() as tx` gave, tx"
         )
@@ -79,17 +83,23 @@ class Pooled:
         _check_outside(self)
         check_not_forked(self._pid, "pool")
 
-    def _given_back(self, connection: Any, pool: Any, pid: int) -> Generator[Any, Any, None]:
-        """Return a connection to its pool, in steps for `drive`; not in a child of the process that has taken it."""
-        if pid != os.getpid():
-            keep_for_ever(connection)
+    def _is_clean(self, taken: Taken[Any]) -> bool:
+        """Return whether a connection goes back to its pool as it is, as nearly always."""
+        connection = taken.connection
+        return (
+            taken.pid == os.getpid()
+            and connection.pgconn.transaction_status == _IDLE
+            and not getattr(connection, "_num_transactions", 0)
+        )
+
+    def _given_back(self, taken: Taken[Any]) -> Generator[Any, Any, None]:
+        """Return a connection that is not clean, in steps for `drive`."""
+        if taken.pid != os.getpid():  # not in a child of the process that has taken it
+            keep_for_ever(taken.connection)
             return
         # What was interrupted at the wrong moment has left a transaction, or psycopg's count of nested ones.
-        if connection.pgconn.transaction_status != TransactionStatus.IDLE or getattr(
-            connection, "_num_transactions", 0
-        ):
-            yield connection.close()
-        yield self._put(connection, pool)
+        yield taken.connection.close()
+        yield self._put(taken.connection, taken.pool)
 
     def _put(self, connection: Any, pool: Any) -> Any:
         """Return a connection to its pool; on asyncio, return an awaitable."""
@@ -99,26 +109,26 @@ class Pooled:
 class SyncPooled(Pooled):
     """The sync part of it."""
 
-    def _take(self) -> tuple[Connection[Any], Any]:
-        """Take a connection, and say of which pool."""
-        return self._pool.getconn(), self._pool
-
-    @contextmanager
-    def statement(self) -> Generator[Connection[Any]]:
-        """Give a connection for one statement."""
+    def take(self) -> Taken[Connection[Any]]:
+        """Take a connection for one statement."""
         self._check()
-        pid = os.getpid()
-        connection, pool = self._take()
-        try:
-            yield connection
-        finally:
-            drive(self._given_back(connection, pool, pid))
+        return Taken(self._pool.getconn(), self._pool, os.getpid())
+
+    def give_back(self, taken: Taken[Connection[Any]]) -> None:
+        """Give it back."""
+        if self._is_clean(taken):
+            taken.pool.putconn(taken.connection)
+        else:
+            drive(self._given_back(taken))
 
     @contextmanager
     def enter(self) -> Generator[tuple[Connection[Any], None]]:
         """Give a connection for one transaction."""
-        with self.statement() as connection:
-            yield connection, None
+        taken = self.take()
+        try:
+            yield taken.connection, None
+        finally:
+            self.give_back(taken)
 
 
 class AsyncPooled(Pooled):
@@ -126,33 +136,37 @@ class AsyncPooled(Pooled):
 
     _returning: set[asyncio.Task[None]]
 
-    async def _take(self) -> tuple[AsyncConnection[Any], Any]:
-        """Take a connection, and say of which pool."""
-        return await self._pool.getconn(), self._pool
+    async def take(self) -> Taken[AsyncConnection[Any]]:
+        """Take a connection for one statement."""
+        self._check()
+        return Taken(await self._pool.getconn(), self._pool, os.getpid())
+
+    async def give_back(self, taken: Taken[AsyncConnection[Any]]) -> None:
+        """Give it back."""
+        if self._is_clean(taken):
+            await self._put(taken.connection, taken.pool)
+        else:
+            await drive_async(self._given_back(taken))
 
     async def _put(self, connection: Any, pool: Any) -> None:
-        # A task of its own: a cancellation while the pool waits for its lock would lose the connection for good.
-        returning = asyncio.create_task(pool.putconn(connection))
+        # What has to wait, for the lock of the pool, goes on in a task of its own: a cancellation meanwhile would lose
+        # the connection for good.
+        rest = begun(pool.putconn(connection))
+        if rest is None:
+            return
+        returning = asyncio.create_task(rest)
         self._returning.add(returning)  # the loop itself would forget it
         returning.add_done_callback(self._returning.discard)
         await asyncio.shield(returning)
 
     @asynccontextmanager
-    async def statement(self) -> AsyncGenerator[AsyncConnection[Any]]:
-        """Give a connection for one statement."""
-        self._check()
-        pid = os.getpid()
-        connection, pool = await self._take()
-        try:
-            yield connection
-        finally:
-            await drive_async(self._given_back(connection, pool, pid))
-
-    @asynccontextmanager
     async def enter(self) -> AsyncGenerator[tuple[AsyncConnection[Any], None]]:
         """Give a connection for one transaction."""
-        async with self.statement() as connection:
-            yield connection, None
+        taken = await self.take()
+        try:
+            yield taken.connection, None
+        finally:
+            await self.give_back(taken)
 
 
 class PoolRoot(SyncPooled):

@@ -24,14 +24,13 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from enum import Enum, auto
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from psycopg import AsyncConnection, Connection
 
+from conversation_store._connections import ConnectionT, Taken
 from conversation_store._forks import check_not_forked, process_of
 from conversation_store.errors import OutsideTransaction
-
-ConnectionT = TypeVar("ConnectionT", bound="Connection[Any] | AsyncConnection[Any]")
 
 
 class State(Enum):
@@ -96,12 +95,19 @@ class SyncScope(Scope[Connection[Any]]):
     def _who(self) -> object:
         return threading.get_ident()
 
-    @contextmanager
-    def statement(self) -> Generator[Connection[Any]]:
-        """Give the connection for one statement of one thread."""
-        with self._changed:
+    def take(self) -> Taken[Connection[Any]]:
+        """Take the connection for one statement of one thread."""
+        self._changed.acquire()
+        try:
             self._check()
-            yield self.connection
+        except BaseException:
+            self._changed.release()
+            raise
+        return Taken(self.connection, None, self._pid)
+
+    def give_back(self, taken: Taken[Connection[Any]]) -> None:
+        """Let the statement of another thread run."""
+        self._changed.release()
 
     @contextmanager
     def enter(self) -> Generator[tuple[Connection[Any], SyncScope]]:
@@ -165,11 +171,13 @@ class AsyncScope(Scope[AsyncConnection[Any]]):
     def _who(self) -> object:
         return asyncio.current_task()
 
-    @asynccontextmanager
-    async def statement(self) -> AsyncGenerator[AsyncConnection[Any]]:
-        """Give the connection for one statement."""
+    async def take(self) -> Taken[AsyncConnection[Any]]:
+        """Take the connection for one statement."""
         self._check()
-        yield self.connection
+        return Taken(self.connection, None, self._pid)
+
+    async def give_back(self, taken: Taken[AsyncConnection[Any]]) -> None:
+        """Do nothing."""
 
     @asynccontextmanager
     async def enter(self) -> AsyncGenerator[tuple[AsyncConnection[Any], AsyncScope]]:

@@ -40,12 +40,15 @@ class Query:
 
     def bind(self, params: Mapping[str, object]) -> tuple[object, ...]:
         """Return the values in the order of the statement; raises `QueryError` for missing and unknown names."""
+        if len(params) == len(self.parameters):
+            try:
+                return tuple(map(params.__getitem__, self.parameters))
+            except KeyError:
+                pass
         if missing := [name for name in self.parameters if name not in params]:
             line = self.lines[self.parameters.index(missing[0])]
             raise QueryError(f"{self.path}:{line}: was not given {_list(missing)}")
-        if unknown := params.keys() - set(self.parameters):
-            raise QueryError(f"{self.path}:1: has no parameter {_list(sorted(unknown))}")
-        return tuple(params[name] for name in self.parameters)
+        raise QueryError(f"{self.path}:1: has no parameter {_list(sorted(params.keys() - set(self.parameters)))}")
 
 
 def sql_directory() -> Traversable:

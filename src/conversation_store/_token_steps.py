@@ -48,13 +48,13 @@ def find_and_stamp(
     find: Statement[FoundToken | None], stamp_every: float
 ) -> Generator[Statement[Any], Any, ApiToken | None]:
     """Find a token, and stamp its use where that is due."""
-    token: FoundToken | None = yield find
-    if token is None:
+    found: FoundToken | None = yield find
+    if found is None:
         return None
-    stamped: ApiToken | None = None
-    if token.stamp_due:
+    token, stamped = found.token, None
+    if found.stamp_due:
         stamped = yield optional(_STAMP_USE, ApiToken, id=token.id, tenant_id=token.tenant_id, stamp_every=stamp_every)
-    return stamped or token.to_token()
+    return stamped or token
 
 
 def stored(token: ApiToken | None) -> ApiToken:

@@ -30,6 +30,7 @@ MAX_NAME = 1_000
 MAX_KEYWORDS = 1_000
 MAX_ERRORS = 1_000_000
 MAX_DURATION = 1e15
+_NOTHING, _LONGEST = timedelta(0), timedelta(days=36_600)
 # Python reads and writes no longer numbers as text; what has so many bits has no more digits.
 MAX_DIGITS = 4_298
 MAX_BITS = 14_281
@@ -125,7 +126,7 @@ def seconds(name: str, value: object) -> float:
     if not is_a(value, timedelta):
         raise InvalidArgumentType(f"{name} must be a timedelta, not {type(value).__name__}")
     exact = timedelta.__pos__(value)  # of a subclass too
-    if not timedelta(0) <= exact <= timedelta(days=36_600):
+    if not _NOTHING <= exact <= _LONGEST:
         raise InvalidArgument(f"{name} must be between 0 and 36600 days, not {exact}")
     return exact.total_seconds()
 

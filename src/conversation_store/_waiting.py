@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
+from types import coroutine
 from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
@@ -16,7 +17,7 @@ def drive(steps: Generator[Any, Any, T], run: Callable[[Any], Any] = lambda step
     try:
         step = next(steps)
         while True:
-            result, failed = None, cast("BaseException | None", None)
+            result = failed = None
             try:
                 result = run(step)
             except BaseException as error:
@@ -24,7 +25,8 @@ def drive(steps: Generator[Any, Any, T], run: Callable[[Any], Any] = lambda step
             # Outside of the handler: an error that the generator then raises has no context.
             step = steps.send(result) if failed is None else steps.throw(failed)
     except StopIteration as stop:
-        return cast(T, stop.value)
+        value: T = stop.value
+        return value
 
 
 async def drive_async(
@@ -34,7 +36,7 @@ async def drive_async(
     try:
         step = next(steps)
         while True:
-            result, failed = None, cast("BaseException | None", None)
+            result = failed = None
             try:
                 result = await run(step)
             except BaseException as error:
@@ -42,7 +44,35 @@ async def drive_async(
             # Outside of the handler: an error that the generator then raises has no context.
             step = steps.send(result) if failed is None else steps.throw(failed)
     except StopIteration as stop:
-        return cast(T, stop.value)
+        value: T = stop.value
+        return value
+
+
+def begun(steps: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None] | None:
+    """Run a coroutine until it waits; return the rest of it, or None when it has ended without waiting."""
+    try:
+        waited = steps.send(None)
+    except StopIteration:
+        return None
+    return _rest(steps, waited)
+
+
+async def _rest(steps: Coroutine[Any, Any, None], waited: Any) -> None:
+    await _resumed(steps, waited)
+
+
+@coroutine
+def _resumed(steps: Coroutine[Any, Any, None], waited: Any) -> Generator[Any, Any, None]:
+    while True:
+        answer = failed = None
+        try:
+            answer = yield waited
+        except BaseException as error:
+            failed = error
+        try:
+            waited = steps.send(answer) if failed is None else steps.throw(failed)
+        except StopIteration:
+            return
 
 
 def each(steps: Generator[Any, Any, None], run: Callable[[Any], list[T]]) -> Iterator[T]:

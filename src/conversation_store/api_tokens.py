@@ -279,7 +279,7 @@ class _ApiTokens(Methods):
     def _found_and_stamped(self, query: Query, stamp_every: timedelta, **key: object) -> Steps[ApiToken | None]:
         """Describe how a token is looked for by its key, and its use is stamped where that is due."""
         seconds = validate.seconds("stamp_every", stamp_every)
-        find = optional(query, FoundToken, **key, tenant_id=self._bound, stamp_every=seconds)
+        find = optional(query, FoundToken.of_columns, **key, tenant_id=self._bound, stamp_every=seconds)
         return Steps(steps.find_and_stamp(find, seconds))
 
     def _one_of(self, tenant_id: object, id: object) -> dict[str, object]:

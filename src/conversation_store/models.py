@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
-from functools import cache, partial
+from functools import cache
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
 R = TypeVar("R")
@@ -60,7 +60,7 @@ class LimitedList(list[R]):
 
 
 class Row:
-    """A row of a result: a frozen dataclass."""
+    """A row of a result: a dataclass, whose fields are the columns of its statement in their order."""
 
     __slots__ = ()
 
@@ -107,7 +107,7 @@ def milliseconds(instant: datetime) -> int:
     return (instant - _EPOCH) // timedelta(milliseconds=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Conversation(Dated):
     """One session of a dialog. Dates are aware, in UTC; `duration` is in seconds.
 
@@ -137,7 +137,7 @@ class Conversation(Dated):
     revision: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Entry(Row):
     """A message or a reference, and its position in the list, from 1."""
 
@@ -159,7 +159,7 @@ class MessageList(LimitedList[Entry]):
         self.reference = reference
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class ConversationName(Row):
     """The id and name of a conversation."""
 
@@ -167,7 +167,7 @@ class ConversationName(Row):
     name: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class DailyStats(Row):
     """One day of a tenant's conversations, in the time zone that was asked for.
 
@@ -198,7 +198,7 @@ class CursorPage(NamedTuple):
     next_cursor: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Hit(Row):
     """A conversation in which a keyword was found, without messages, references and dsl.
 
@@ -222,7 +222,7 @@ class SearchPage(NamedTuple):
     next_cursor: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Dialog(Dated):
     """An assistant or agent of a tenant. Dates are aware, in UTC."""
 
@@ -233,7 +233,7 @@ class Dialog(Dated):
     update_date: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class ApiToken(Dated):
     """A tenant's token, without its secret. Dates are aware, in UTC.
 
@@ -269,8 +269,8 @@ class IssuedToken(ApiToken):
     _token: str
 
     def __init__(self, row: ApiToken, token: str) -> None:
-        super().__init__(**_columns(row))
-        object.__setattr__(self, "_token", token)
+        super().__init__(*_columns(row))
+        self._token = token
 
     @property
     def token(self) -> str:
@@ -278,15 +278,15 @@ class IssuedToken(ApiToken):
         return self._token
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(ApiToken, **_columns(self)), ()
+        return ApiToken, _columns(self)
 
 
-def _columns(token: ApiToken) -> dict[str, Any]:
-    """Return the columns of a token by their names."""
-    return {name: getattr(token, name) for name in _names(ApiToken)}
+def _columns(token: ApiToken) -> tuple[Any, ...]:
+    """Return the columns of a token."""
+    return tuple(getattr(token, name) for name in _names(ApiToken))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class DeletedTenant(Row):
     """How many tokens, conversations and dialogs of a tenant were deleted, so far or in all."""
 
@@ -298,18 +298,19 @@ class DeletedTenant(Row):
 # -- rows that repositories read and do not return --------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundToken(ApiToken):
+class FoundToken(NamedTuple):
     """A token that authenticates, and whether its use is to be stamped."""
 
     stamp_due: bool
+    token: ApiToken
 
-    def to_token(self) -> ApiToken:
-        """Return the token alone."""
-        return ApiToken(**_columns(self))
+    @classmethod
+    def of_columns(cls, stamp_due: bool, *columns: Any) -> FoundToken:
+        """Return what the columns of a row say."""
+        return cls(stamp_due, ApiToken(*columns))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class FoundTenant:
     """A tenant that has an id."""
 
@@ -317,14 +318,14 @@ class FoundTenant:
     tenant_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Tenant:
     """A tenant that has dialogs."""
 
     tenant_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class ConversationDialog:
     """The dialog of a conversation."""
 
@@ -332,7 +333,7 @@ class ConversationDialog:
     dialog_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class ConversationKey:
     """Where a conversation stands in a walk over all of them."""
 
@@ -341,7 +342,7 @@ class ConversationKey:
     create_date: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class ReadEntries:
     """Messages and references, each a pair of its position and its body, None for what was not asked for.
 
@@ -354,7 +355,7 @@ class ReadEntries:
     more_reference: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class UpdatedConversation:
     """Whether there is a conversation to change."""
 
@@ -362,7 +363,7 @@ class UpdatedConversation:
     found: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class ChangedConversation:
     """The revision that a change found, and whether it changed anything."""
 
@@ -370,7 +371,7 @@ class ChangedConversation:
     changed: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class AppendedRound:
     """What an append found, and the round after it, or None where it changed nothing."""
 
@@ -380,7 +381,7 @@ class AppendedRound:
     new_round: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class EarlierTurn:
     """The round of a turn that was appended before, and whether it had the same content."""
 
@@ -388,7 +389,7 @@ class EarlierTurn:
     same_content: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class DeletedBatch:
     """How many rows a deletion found and how many it deleted: another one may have been faster."""
 
@@ -396,7 +397,7 @@ class DeletedBatch:
     found: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class DeletedOldBatch(DeletedBatch):
     """The same of old conversations, and the dialog that the next batch begins with."""
 

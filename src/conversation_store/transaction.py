@@ -16,11 +16,10 @@ from psycopg import AsyncConnection, Connection
 from psycopg.pq import TransactionStatus
 
 from conversation_store import _validation as validate
-from conversation_store._connections import Facts, ask
+from conversation_store._connections import Facts, facts_of
 from conversation_store._deadlines import AsyncLimited, Limited
 from conversation_store._executor import AsyncExecutor, Executor
 from conversation_store._scope import AsyncScope, SyncScope
-from conversation_store._waiting import drive, drive_async
 from conversation_store.errors import AbortedTransaction, InvalidArgument, InvalidArgumentType
 
 X = TypeVar("X")
@@ -34,7 +33,8 @@ def begin(executor: Executor, isolation: Isolation | None = None, read_only: boo
     """Give an executor inside of one transaction, or of a savepoint where there is a transaction already."""
     with executor.source.enter() as (connection, parent):
         limited = Limited(connection, executor.timeout)
-        facts = drive(ask(limited, executor.prepare))
+        with connection.lock:
+            facts = limited.wait(facts_of(connection))
         before, after = _opening(connection, parent, isolation, read_only, facts)
         for text in before:
             _run(limited, text)
@@ -54,7 +54,8 @@ async def begin_async(
     """Do as `begin` does, on asyncio."""
     async with executor.source.enter() as (connection, parent):
         limited = AsyncLimited(connection, executor.timeout)
-        facts = await drive_async(ask(limited, executor.prepare))
+        async with connection.lock:
+            facts = await limited.wait(facts_of(connection))
         before, after = _opening(connection, parent, isolation, read_only, facts)
         for text in before:
             await _run_async(limited, text)

@@ -6,26 +6,26 @@ from dataclasses import dataclass
 from datetime import datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class SourceSettings:
     time_zone: str
     extra_float_digits: str
     timeouts: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class SourceTable:
     name: str
     estimate: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class SourceColumn:
     table_name: str
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class SourceDialog:
     id: str
     tenant_id: str | None
@@ -37,7 +37,7 @@ class SourceDialog:
     update_date: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class SourceToken:
     tenant_id: str
     token: str
@@ -51,7 +51,7 @@ class SourceToken:
     position: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class SourceConversationId:
     id: str
     dialog_id: str | None
@@ -59,13 +59,13 @@ class SourceConversationId:
     update_date: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class SourceSize:
     id: str
     size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class SourceConversation:
     id: str
     dialog_id: str | None

@@ -18,7 +18,7 @@ _REIMPORT_DIALOG = load("dialog.reimport")
 _REIMPORT_TOKEN = load("api_token.reimport")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class ImportedConversation:
     """When a conversation was changed here, and where it was imported from; None of one that was made here."""
 
