@@ -69,6 +69,7 @@ def described(connection: psycopg.Connection[Any], query: Query) -> list[tuple[s
 # Columns in front of those of the row class.
 BEFORE = {
     "api_token.authenticate": [("stamp_due", "boolean")],
+    "api_token.authenticate_beta": [("stamp_due", "boolean")],
     "conversation.get_list": [("total", "bigint")],
     "conversation.search": [("position", "integer"), ("excerpt", "json")],
 }

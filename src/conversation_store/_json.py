@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from psycopg.abc import Buffer
+
 try:
     import orjson
 except ImportError:  # an extra
@@ -15,6 +17,13 @@ except ImportError:  # an extra
 
 T = TypeVar("T")
 
+_decode = json.JSONDecoder().decode
+# orjson reads an integer of more than 64 bits as a float. Such a one has 19 digits or more.
+_ZEROS = bytes.maketrans(b"123456789", b"000000000")
+_MANY = b"0" * 19
+
+_plain = json.JSONEncoder(ensure_ascii=False).encode
+_sorted = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
 # For values that are checked: a circle is none of them.
 _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
 
@@ -24,15 +33,10 @@ def loads(text: str | bytes, object_pairs_hook: Callable[[list[tuple[str, Any]]]
     return _with_a_stack(lambda: json.loads(text, object_pairs_hook=object_pairs_hook))
 
 
-_decode = json.JSONDecoder().decode
-# orjson reads an integer of more than 64 bits as a float. Such a one has 19 digits or more.
-_ZEROS = bytes.maketrans(b"123456789", b"000000000")
-_MANY = b"0" * 19
-
-
-def read(text: bytes) -> Any:
+def read(data: Buffer) -> Any:
     """Read JSON that the server has checked, as `loads` does: by orjson when it is installed."""
-    if orjson is not None and _MANY not in text.translate(_ZEROS):
+    text = bytes(data)
+    if orjson is not None and (len(text) < len(_MANY) or _MANY not in text.translate(_ZEROS)):
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError:  # of a lone surrogate, of what is too deep for it
@@ -42,7 +46,8 @@ def read(text: bytes) -> Any:
 
 def dumps(value: object, *, sort_keys: bool = False) -> str:
     """Write JSON as `json.dumps` does, with few escapes, however little of the stack is left."""
-    return _with_a_stack(lambda: json.dumps(value, ensure_ascii=False, sort_keys=sort_keys))
+    encode = _sorted if sort_keys else _plain
+    return _with_a_stack(lambda: encode(value))
 
 
 def dump_compact(value: object) -> str:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import psycopg
-from psycopg import RawCursor, generators
+from psycopg import generators
 from psycopg._preparing import Prepare
 from psycopg.abc import PQGen
 from psycopg.adapt import AdaptersMap, Transformer
 from psycopg.pq import ExecStatus, Format, PipelineStatus
 from psycopg.pq.abc import PGresult
 
-from conversation_store._adapters import ADAPTERS, to_text
+from conversation_store._adapters import ADAPTERS, Cursor, to_text
 
 _BINARY = Format.BINARY
 _RESULTS = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
@@ -116,7 +116,7 @@ def _only(results: list[PGresult]) -> PGresult:
 
 def _in_pipeline(connection: Any, text: bytes, values: list[bytes | None]) -> PQGen[PGresult]:
     """Run a statement in a caller's pipeline, which sends what is queued, and wait for it."""
-    cursor: Any = RawCursor(connection)
+    cursor: Any = Cursor(connection)
     yield from cursor._execute_gen(text, [None if value is None else value.decode() for value in values], binary=True)
     yield from connection._pipeline._fetch_gen(flush=True)
     result: PGresult = cursor.pgresult
