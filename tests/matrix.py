@@ -114,7 +114,7 @@ def set_up(python: Python, driver: str) -> Path:
 
 def oldest(name: str) -> str:
     """Return the oldest version of a package that pyproject.toml allows; the binary one is that of psycopg."""
-    found = re.search(rf'"{name.removesuffix("-binary")}>=([0-9.]+)"', PYPROJECT)
+    found = re.search(rf'"{name.removesuffix("-binary")}>=([0-9.]+)[",]', PYPROJECT)
     assert found is not None
     return found[1]
 
