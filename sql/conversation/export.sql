@@ -57,39 +57,33 @@ SELECT
     c.user_id,
     c.exp_user_id,
     CASE
-        WHEN c.message_count >= 0
-            THEN (
-                SELECT coalesce(json_agg(m.body ORDER BY m.position)::text, '[]')
-                FROM conversation_store.conversation_message AS m
-                WHERE m.tenant_id = :tenant_id::text
-                    AND m.conversation_id = c.id
-                    AND m.position BETWEEN 1 AND c.message_count
-            )
+        WHEN c.message_count = 0 THEN '[]'
         ELSE (
-            SELECT m.body::text
+            SELECT
+                CASE
+                    WHEN c.message_count > 0 THEN coalesce(json_agg(m.body ORDER BY m.position), '[]')
+                    ELSE json_agg(m.body ORDER BY m.position) -> 0
+                END
             FROM conversation_store.conversation_message AS m
             WHERE m.tenant_id = :tenant_id::text
                 AND m.conversation_id = c.id
-                AND m.position = 1
+                AND m.position <= greatest(c.message_count, 1)
         )
-    END AS message,
+    END::text AS message,
     CASE
-        WHEN c.reference_count >= 0
-            THEN (
-                SELECT coalesce(json_agg(r.body ORDER BY r.position)::text, '[]')
-                FROM conversation_store.conversation_reference AS r
-                WHERE r.tenant_id = :tenant_id::text
-                    AND r.conversation_id = c.id
-                    AND r.position BETWEEN 1 AND c.reference_count
-            )
+        WHEN c.reference_count = 0 THEN '[]'
         ELSE (
-            SELECT r.body::text
+            SELECT
+                CASE
+                    WHEN c.reference_count > 0 THEN coalesce(json_agg(r.body ORDER BY r.position), '[]')
+                    ELSE json_agg(r.body ORDER BY r.position) -> 0
+                END
             FROM conversation_store.conversation_reference AS r
             WHERE r.tenant_id = :tenant_id::text
                 AND r.conversation_id = c.id
-                AND r.position = 1
+                AND r.position <= greatest(c.reference_count, 1)
         )
-    END AS reference,
+    END::text AS reference,
     c.tokens,
     c.source,
     c.dsl::text AS dsl,

@@ -1,11 +1,11 @@
-"""Query files: loaded once, checked, and compiled from `:name` to the `$n` of the server. Nothing else is changed."""
+"""Query files: read once, checked, and compiled from `:name` to the `$n` of the server. Nothing else is changed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -25,18 +25,33 @@ _DIRECTIVES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Query:
-    """One statement: `text` is what the server gets, and its `$1` is `parameters[0]`."""
+    """One statement: `text` is what the server gets, and its `$1` is `parameters[0]`.
+
+    It is compiled when it is first used, since a process runs few of the files that it reads.
+    """
 
     name: str
     path: str
-    text: bytes
-    parameters: tuple[str, ...]
+    source: str = field(repr=False)
     returns: Returns
     plan: Plan
     all_tenants: bool  # whether it reads rows of all tenants
-    lines: tuple[int, ...] = field(repr=False)  # where each parameter is first used
+
+    @cached_property
+    def _compiled(self) -> tuple[str, dict[str, int]]:
+        return _compile(self.path, self.source)
+
+    @cached_property
+    def text(self) -> bytes:
+        """The statement as the server gets it; raises `QueryError` naming path and line."""
+        return self._compiled[0].encode()
+
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the parameters, in the order of their numbers."""
+        return tuple(self._compiled[1])
 
     def bind(self, params: Mapping[str, object]) -> tuple[object, ...]:
         """Return the values in the order of the statement; raises `QueryError` for missing and unknown names."""
@@ -46,8 +61,7 @@ class Query:
             except KeyError:
                 pass
         if missing := [name for name in self.parameters if name not in params]:
-            line = self.lines[self.parameters.index(missing[0])]
-            raise QueryError(f"{self.path}:{line}: was not given {_list(missing)}")
+            raise _error(self.path, self.source, self._compiled[1][missing[0]], f"was not given {_list(missing)}")
         raise QueryError(f"{self.path}:1: has no parameter {_list(sorted(params.keys() - set(self.parameters)))}")
 
 
@@ -67,11 +81,11 @@ def load(name: str) -> Query:
     file = sql_directory() / folder / f"{stem}.sql"
     if not file.is_file():
         raise QueryError(f"{path}:1: there is no such file")
-    return compile_text(file.read_bytes(), path, name)
+    return _read(file.read_bytes(), path, name)
 
 
 def load_all() -> dict[str, Query]:
-    """Load every query file, in order of the names; without the migrations in `sql/schema`."""
+    """Load and compile every query file, in order of the names; without the migrations in `sql/schema`."""
     names = (
         f"{folder.name}.{file.name.removesuffix('.sql')}"
         for folder in sql_directory().iterdir()
@@ -79,11 +93,21 @@ def load_all() -> dict[str, Query]:
         for file in folder.iterdir()
         if file.name.endswith(".sql")
     )
-    return {name: load(name) for name in sorted(names)}
+    queries = {name: load(name) for name in sorted(names)}
+    for query in queries.values():
+        _ = query.text
+    return queries
 
 
 def compile_text(source: bytes, path: str, name: str) -> Query:
     """Check the bytes of a query file and compile its parameters; raises `QueryError` naming path and line."""
+    query = _read(source, path, name)
+    _ = query.text
+    return query
+
+
+def _read(source: bytes, path: str, name: str) -> Query:
+    """Check the bytes of a query file, but for the statement in it."""
     try:
         text = source.decode()
     except UnicodeDecodeError as error:
@@ -93,16 +117,13 @@ def compile_text(source: bytes, path: str, name: str) -> Query:
         if character in text:
             raise _error(path, text, text.index(character), f"contains {meaning}")
     directives = _header(path, text, name)
-    compiled, parameters = _compile(path, text)
     return Query(
         name,
         path,
-        compiled.encode(),
-        tuple(parameters),
+        text,
         cast(Returns, directives["returns"]),
         cast(Plan, directives.get("plan", "auto")),
         "tenants" in directives,
-        tuple(_line(text, position) for position in parameters.values()),
     )
 
 

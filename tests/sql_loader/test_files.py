@@ -62,6 +62,24 @@ def test_a_file_without_a_header_fails_when_all_are_loaded(package: Path) -> Non
         load_all()
 
 
+def test_a_statement_that_cannot_be_compiled_fails_when_all_are_loaded_and_when_it_is_used(package: Path) -> None:
+    (package / "sql" / "thing" / "put.sql").write_text("/* thing.put */\n-- Put.\n-- returns: count\nSELECT $1;\n")
+    message = r"^sql/thing/put\.sql:4: write :name instead of \$1$"
+    with pytest.raises(QueryError, match=message):
+        load_all()
+    query = _sql_loader.load("thing.put")
+    for use in (lambda: query.text, lambda: query.bind({})):
+        with pytest.raises(QueryError, match=message):
+            use()
+
+
+def test_a_file_that_is_changed_after_it_was_loaded_changes_no_statement(package: Path) -> None:
+    query = _sql_loader.load("thing.get")
+    file = package / "sql" / "thing" / "get.sql"
+    file.write_text(file.read_text().replace(":a", ":b"))
+    assert query.parameters == ("a",)
+
+
 def test_an_unknown_file_is_an_error() -> None:
     with pytest.raises(QueryError, match=r"^sql/thing/got\.sql:1: there is no such file$"):
         load("thing.got")
