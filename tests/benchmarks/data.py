@@ -23,8 +23,6 @@ from conversation_store import ConversationStore, check_schema, migrate
 LARGE = "dialog-0"
 IN_DIALOG = 100
 APPENDED = ("appended", "appended")  # the dialog that is appended to, and its tenant
-SHORT = [str(n) for n in range(1, 5001)]  # conversations of 4 rounds, and of 400; numbers, for pgbench
-LONG = [str(n) for n in range(10_001, 10_051)]
 YEAR = (datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 12, 31, 23, 59, 59, 999999, tzinfo=UTC))
 WEEK = (datetime(2025, 6, 2, tzinfo=UTC), datetime(2025, 6, 8, 23, 59, 59, 999999, tzinfo=UTC))
 
@@ -131,6 +129,14 @@ class Data:
     common: str  # a keyword in some of each dialog of a hundred
 
     @cached_property
+    def appended(self) -> dict[int, list[str]]:
+        """The conversations that are appended to, by their rounds; their ids are numbers, for pgbench."""
+        return {
+            4: [str(n) for n in range(1, 1 + min(self.size // 20, 5_000))],
+            400: [str(-n) for n in range(1, 1 + min(self.size // 100, 50))],
+        }
+
+    @cached_property
     def large(self) -> tuple[str, str]:
         return self.dialogs[0]
 
@@ -171,25 +177,15 @@ def make_dialogs(size: int) -> list[tuple[str, str]]:
 
 
 def fill(conninfo: str, size: int, texts: Texts, *, ragflow: bool, tell: Callable[[str], None]) -> Data:
-    """Fill an empty database."""
+    """Fill an empty database: RAGFlow's tables, and what is appended to, only where they are asked for."""
     migrate(conninfo)
     dialogs = make_dialogs(size)
     values = {"size": size, "large": size // 5, "in_dialog": IN_DIALOG, "items": texts.number}
+    letters, ideographs, drawn = "(?<![a-z])[a-z]{8}(?![a-z])", "[一-鿿]{2}", 4 * size // 5
+    keywords = texts.keyword(letters, 30, drawn), texts.keyword(ideographs, 30, drawn)
+    data = Data(conninfo, size, dialogs, *keywords, texts.keyword(letters, 5, 4 * IN_DIALOG))
     with psycopg.connect(conninfo, autocommit=True) as connection:
-        connection.execute("CREATE SCHEMA made")
-        connection.execute(RANDOM.encode())
-        connection.execute("CREATE UNLOGGED TABLE made.dialog (n bigint PRIMARY KEY, id text, tenant_id text)")
-        connection.execute(
-            "CREATE UNLOGGED TABLE made.item (n bigint PRIMARY KEY, text text, body text, reference text,"
-            " ragflow_body text, ragflow_reference text)"
-        )
-        with connection.cursor().copy("COPY made.dialog FROM STDIN") as copy:
-            for n, (id, tenant) in enumerate(dialogs):
-                copy.write_row((n, id, tenant))
-        with connection.cursor().copy("COPY made.item FROM STDIN") as copy:
-            for n, item in enumerate(texts.items):
-                copy.write_row((n, item.text, item.body, item.reference, item.ragflow_body, item.ragflow_reference))
-        connection.execute("ANALYZE made.dialog, made.item")
+        _stage(connection, dialogs, texts)
         run(connection, CONVERSATIONS, values)
         definitions = connection.execute(DEFINITIONS.encode()).fetchall()
         for drop, _, _ in reversed(definitions):
@@ -205,17 +201,31 @@ def fill(conninfo: str, size: int, texts: Texts, *, ragflow: bool, tell: Callabl
             for statement in RAGFLOW_ROWS:
                 run(connection, statement, values)
             create_indexes(conninfo)
+            _add_appended(data, texts, connection)
             tell(f"{size:,} conversations: RAGFlow's tables")
         connection.execute("DROP SCHEMA made CASCADE")
-        if ragflow:
-            _add_appended(conninfo, texts, connection)
         connection.execute("VACUUM ANALYZE")
         connection.execute("CHECKPOINT")
     assert check_schema(conninfo) == []
-    drawn = 4 * size // 5
-    letters, ideographs = "(?<![a-z])[a-z]{8}(?![a-z])", "[一-鿿]{2}"
-    keywords = texts.keyword(letters, 30, drawn), texts.keyword(ideographs, 30, drawn)
-    return Data(conninfo, size, dialogs, *keywords, texts.keyword(letters, 5, 4 * IN_DIALOG))
+    return data
+
+
+def _stage(connection: psycopg.Connection, dialogs: list[tuple[str, str]], texts: Texts) -> None:
+    """Give the server what rows are made of."""
+    connection.execute("CREATE SCHEMA made")
+    connection.execute(RANDOM.encode())
+    connection.execute("CREATE UNLOGGED TABLE made.dialog (n bigint PRIMARY KEY, id text, tenant_id text)")
+    connection.execute(
+        "CREATE UNLOGGED TABLE made.item (n bigint PRIMARY KEY, text text, body text, reference text,"
+        " ragflow_body text, ragflow_reference text)"
+    )
+    with connection.cursor().copy("COPY made.dialog FROM STDIN") as copy:
+        for n, (id, tenant) in enumerate(dialogs):
+            copy.write_row((n, id, tenant))
+    with connection.cursor().copy("COPY made.item FROM STDIN") as copy:
+        for n, item in enumerate(texts.items):
+            copy.write_row((n, item.text, item.body, item.reference, item.ragflow_body, item.ragflow_reference))
+    connection.execute("ANALYZE made.dialog, made.item")
 
 
 def run(connection: psycopg.Connection, statement: str, values: dict[str, int]) -> None:
@@ -223,13 +233,13 @@ def run(connection: psycopg.Connection, statement: str, values: dict[str, int]) 
     psycopg.ClientCursor(connection).execute(statement.encode(), values)
 
 
-def _add_appended(conninfo: str, texts: Texts, connection: psycopg.Connection) -> None:
+def _add_appended(data: Data, texts: Texts, connection: psycopg.Connection) -> None:
     """Add the conversations that are appended to."""
     dialog, tenant = APPENDED
-    with ConversationStore(conninfo) as store:
+    with ConversationStore(data.conninfo) as store:
         store.dialogs.save(id=dialog, tenant_id=tenant)
         conversations = store.for_tenant(tenant).conversations
-        for ids, rounds in ((SHORT, 4), (LONG, 400)):
+        for rounds, ids in data.appended.items():
             message = [
                 {"role": role, "content": texts.items[2 * n % len(texts.items)].text}
                 for n in range(rounds)

@@ -43,12 +43,13 @@ class Goal:
 
 @dataclass(frozen=True)
 class Standing:
-    """The median and quartiles, over the rounds, of what a goal bounds."""
+    """The median and quartiles, over the rounds, of what a goal bounds; and the same ratio of processor time, where known."""
 
     goal: Goal
     median: float
     lower: float
     upper: float
+    processor: float | None
 
     @property
     def is_reached(self) -> bool:
@@ -102,13 +103,16 @@ def standings(sizes: list[int], measured: Mapping[str, Measured]) -> list[Standi
 
 
 def stand(goal: Goal, measured: Measured) -> Standing:
-    pairs = [(of.took, by.took) for of, by in zip(measured.samples[goal.of], measured.samples[goal.by], strict=True)]
+    pairs = list(zip(measured.samples[goal.of], measured.samples[goal.by], strict=True))
     if goal.kind == "difference":
         scale = 1000 if goal.unit == "ms" else 1
-        values = [scale * (of - by) for of, by in pairs]
-    else:
-        values = [of / by if goal.kind == "time" else by / of for of, by in pairs]
-    return Standing(goal, *quartiles(values))
+        return Standing(goal, *quartiles([scale * (of.took - by.took) for of, by in pairs]), None)
+    if goal.kind == "rate":
+        pairs = [(by, of) for of, by in pairs]
+    processor = [of.processor / by.processor for of, by in pairs if of.processor and by.processor]
+    return Standing(
+        goal, *quartiles([of.took / by.took for of, by in pairs]), statistics.median(processor) if processor else None
+    )
 
 
 def quartiles(values: list[float]) -> tuple[float, float, float]:

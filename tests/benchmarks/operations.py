@@ -15,7 +15,7 @@ from typing import Any
 
 from psycopg_pool import ConnectionPool
 
-from benchmarks.data import APPENDED, LONG, SHORT, WEEK, YEAR, Data
+from benchmarks.data import APPENDED, WEEK, YEAR, Data
 from benchmarks.peers.aiosql_ import Aiosql
 from benchmarks.peers.asyncpg_ import Asyncpg
 from benchmarks.peers.floor import AUTOCOMMIT, AsyncFloor, Floor, dumps
@@ -124,19 +124,19 @@ class Operations:
 
     def writes(self) -> Iterable[Operation]:
         everybody = {**self.sync, **self.asynchronous}
-        for rounds, ids in ((4, SHORT), (400, LONG)):
+        for rounds, ids in self.data.appended.items():
             cases = self._cases(everybody, "append_round", lambda found: found > 0)
             yield Operation(f"append_round at {rounds} rounds", partial(self._turn, ids), cases, most=100)
         both = [
             Case(name, one_by_one(lambda *of, ids=ids: self._append(ids, *of)))
-            for name, ids in ((AT_4, SHORT), (AT_400, LONG))
+            for name, ids in ((AT_4, self.data.appended[4]), (AT_400, self.data.appended[400]))
         ]
         yield Operation("append_round, 4 and 400 rounds", lambda random: (random.random(),), both, most=100)
         threaded = [Case(name, by_threads(self.threads, peer.append_round)) for name, peer in self.threaded.items()]
         limit = self._pgbench_append(THREADS)
         yield Operation(
             "append_round, 16 threads",
-            partial(self._turn, SHORT),
+            partial(self._turn, self.data.appended[4]),
             [*threaded, Case(PGBENCH, limit)],
             least=THREADS * 20,
             most=THREADS * 50,
@@ -236,7 +236,7 @@ class Operations:
             "expected_round": None,
             "expected_revision": None,
         }
-        before = f"\\set id random(1, {len(SHORT)})"
+        before = f"\\set id random(1, {len(self.data.appended[4])})"
         return pgbench(self.bindir, self.data.conninfo, "conversation/append_round", variables, clients, before)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,8 @@ def pgbench(
         text = re.sub(rf":{name}(?=::)", "NULL", text)
     given = [part for name, value in variables.items() if value is not None for part in ("-D", f"{name}={value}")]
     parts = conninfo_to_dict(conninfo)
+    if shutil.which(bindir / "pgbench") is None:
+        raise SystemExit(f"the benchmark needs pgbench, and {bindir} has none")
     address = ["-h", str(parts["host"]), "-p", str(parts["port"]), "-U", str(parts["user"]), str(parts["dbname"])]
     program: list[Path | str] = [
         bindir / "pgbench",

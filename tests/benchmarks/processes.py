@@ -1,4 +1,4 @@
-"""What a process costs: the time of imports, and the memory of an open store, in fresh processes beside each other."""
+"""What processes cost: the time of imports and the memory of an open store, in fresh ones beside each other; and backends."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
 
 from benchmarks.runner import Measured, Sample
 
@@ -70,3 +74,23 @@ def memory(conninfo: str, times: int) -> Measured:
             )
             measured.samples[peer].append(Sample(int(done.stdout) / 1e6))
     return measured
+
+
+def backend_seconds(conninfo: str) -> Callable[[], float | None]:
+    """Return what counts the seconds of a processor that the server's present backends have used, on Linux.
+
+    Parallel workers are not among them: they end with their statement.
+    """
+    with psycopg.connect(conninfo) as connection:
+        rows = connection.execute(
+            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        ).fetchall()
+    files = [Path(f"/proc/{pid}/schedstat") for (pid,) in rows]
+
+    def seconds() -> float | None:
+        try:
+            return sum(int(file.read_text().split()[0]) for file in files) / 1e9
+        except OSError:  # another system, or a server elsewhere
+            return None
+
+    return seconds

@@ -31,6 +31,8 @@ Each round runs every peer of an operation for a short slice, in an order that c
 in a round is the median of its calls, and a ratio is that of a round; shown are the median of all rounds and, in brackets, their
 quartiles. The answers of the peers were compared before. "By hand" is psycopg with statements for exactly that call, a pool of psycopg_pool, and dataclasses built by position.
 
+- "Of processor time" is the same ratio of what client and server computed, without what they waited for. It hardly depends on what
+  else the machine does, and so tells more where the quartiles are far apart. Parallel workers of the server are not in it.
 - Threads of one Python process take turns at its interpreter lock: 16 of them measure that lock more than the server. pgbench
   with 16 clients is what the server gives.
 - pgbench authenticates one token, and appends to conversations chosen at random, as the threads do.
@@ -112,6 +114,7 @@ def write_json(path: Path, run: dict[str, Any], measured: dict[str, Measured], s
                         "median": statistics.median(sample.took for sample in samples),
                         "took": [sample.took for sample in samples],
                         "client": [sample.client for sample in samples if sample.client is not None],
+                        "server": [sample.server for sample in samples if sample.server is not None],
                     }
                     for peer, samples in one.samples.items()
                 },
@@ -130,16 +133,16 @@ def write_markdown(path: Path, run: dict[str, Any], measured: dict[str, Measured
         NOTES,
         "## Goals",
         "",
-        "| | goal | is | |",
-        "|---|---|---|---|",
+        "| | goal | is | | of processor time |",
+        "|---|---|---|---|---|",
         *(goal_row(stand) for stand in stands),
         "",
         "## Peers",
         "",
-        "Medians: a call, what of it this process computes, and the time as a multiple of the first peer's.",
+        "Medians: a call, the processor time of this process and of the server for it, and the call as a multiple of the first peer's.",
         "",
-        "| | peer | a call | client | × |",
-        "|---|---|---|---|---|",
+        "| | peer | a call | client | server | × |",
+        "|---|---|---|---|---|---|",
         *(row for one in measured.values() for row in peer_rows(one)),
         "",
         "## Conditions",
@@ -156,7 +159,9 @@ def goal_row(stand: Standing) -> str:
     sign = "≥" if goal.kind == "rate" else "≤"
     unit = "" if goal.unit == "×" else f" {goal.unit}"
     shown = f"{number(stand.median)} ({number(stand.lower)} – {number(stand.upper)}){unit}"
-    return f"| {goal.title} | {sign} {goal.limit:g}{unit} | {shown} | {'reached' if stand.is_reached else '**not**'} |"
+    reached = "reached" if stand.is_reached else "**not**"
+    processor = "" if stand.processor is None else number(stand.processor)
+    return f"| {goal.title} | {sign} {goal.limit:g}{unit} | {shown} | {reached} | {processor} |"
 
 
 def peer_rows(measured: Measured) -> list[str]:
@@ -165,10 +170,14 @@ def peer_rows(measured: Measured) -> list[str]:
     for peer, samples in measured.samples.items():
         ratio = statistics.median(a.took / b.took for a, b in zip(samples, first, strict=True))
         took = statistics.median(sample.took for sample in samples)
-        client = [sample.client for sample in samples if sample.client is not None]
         shown = f"{took:.1f} MB" if measured.title == MEMORY else duration(took)
-        processor = duration(statistics.median(client)) if client else ""
-        rows.append(f"| {measured.title if not rows else ''} | {peer} | {shown} | {processor} | {number(ratio)} |")
+        client, server = (
+            duration(statistics.median(known)) if (known := [seconds for seconds in of if seconds is not None]) else ""
+            for of in ([sample.client for sample in samples], [sample.server for sample in samples])
+        )
+        rows.append(
+            f"| {measured.title if not rows else ''} | {peer} | {shown} | {client} | {server} | {number(ratio)} |"
+        )
     return rows
 
 

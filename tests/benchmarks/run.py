@@ -53,9 +53,12 @@ def run(
             fill(stack.enter_context(database(on)), size, texts, ragflow=size == sizes[-1], tell=say) for size in sizes
         ]
         measured: dict[str, Measured] = {}
-        for operation in Operations(stack, on.bindir, filled).all():
+        operations = Operations(stack, on.bindir, filled).all()
+        server_seconds = processes.backend_seconds(filled[-1].conninfo)
+        for operation in operations:
             if only in operation.title:
-                measured[operation.title] = one = measure(operation, seconds, slice_seconds, rounds)
+                one = measure(operation, server_seconds, seconds=seconds, slice_seconds=slice_seconds, rounds=rounds)
+                measured[operation.title] = one
                 say(f"{operation.title}: {one.rounds} rounds of {one.calls} calls")
         times = 15 if rounds is None else rounds
         if only in processes.IMPORT_TIME:

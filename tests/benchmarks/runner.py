@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Arguments = tuple[Any, ...]
@@ -19,10 +19,15 @@ THREADS = 16
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a call took in a slice: seconds, the median, and seconds of the processor in this process; or megabytes."""
+    """What a call took in a slice: seconds, the median; or megabytes. And the mean seconds of a processor, where known."""
 
     took: float
     client: float | None = None
+    server: float | None = None
+
+    @property
+    def processor(self) -> float | None:
+        return None if self.client is None or self.server is None else self.client + self.server
 
 
 @dataclass(frozen=True)
@@ -125,8 +130,15 @@ def check(operation: Operation) -> None:
             raise AssertionError(f"{operation.title}{arguments}: {answers}")
 
 
-def measure(operation: Operation, seconds: float, slice_seconds: float, rounds: int | None = None) -> Measured:
-    """Run rounds for some seconds, or a number of them."""
+def measure(
+    operation: Operation,
+    server_seconds: Callable[[], float | None],
+    *,
+    seconds: float,
+    slice_seconds: float,
+    rounds: int | None = None,
+) -> Measured:
+    """Run rounds for some seconds, or a number of them; *server_seconds* are those of all backends of the peers."""
     check(operation)
     slowest = max(_warm_up(operation, case, slice_seconds) for case in operation.cases)
     calls = max(operation.least, min(operation.most, int(slice_seconds / slowest)))
@@ -134,12 +146,18 @@ def measure(operation: Operation, seconds: float, slice_seconds: float, rounds: 
     until = time.perf_counter() + seconds
     order = list(operation.cases)
     number = 0
-    while number < (5 if rounds is None else rounds) or (rounds is None and time.perf_counter() < until):
+    while number < (9 if rounds is None else rounds) or (rounds is None and time.perf_counter() < until):
         chooser = random.Random(f"{operation.title} {number}")
         chooser.shuffle(order)
         slice = [operation.arguments(chooser) for _ in range(calls)]
         for case in order:
-            measured.samples[case.peer].append(case.run(slice))
+            before = server_seconds()
+            found = case.run(slice)
+            after = server_seconds()
+            # What has no client seconds is another program, with backends of its own.
+            if before is not None and after is not None and found.client is not None:
+                found = replace(found, server=(after - before) / len(slice))
+            measured.samples[case.peer].append(found)
         number += 1
     return measured
 
@@ -147,11 +165,9 @@ def measure(operation: Operation, seconds: float, slice_seconds: float, rounds: 
 def _warm_up(operation: Operation, case: Case, slice_seconds: float) -> float:
     """Call until statements are prepared and their plans chosen, unless that takes long; return what a call takes."""
     chooser = random.Random(f"{operation.title} warm-up")
-    until = time.perf_counter() + 40 * slice_seconds
     took = 0.0
-    for _ in range(4):
-        slice = [operation.arguments(chooser) for _ in range(max(operation.least, 1 if took > slice_seconds else 5))]
-        took = case.run(slice).took
-        if time.perf_counter() > until:
+    for number, calls in enumerate((1, 1, 10, 10)):
+        took = case.run([operation.arguments(chooser) for _ in range(max(operation.least, calls))]).took
+        if number and took > slice_seconds:
             break
     return took
