@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from benchmarks import processes
-from benchmarks.goals import Standing
+from benchmarks.goals import Standing, quartiles
 from benchmarks.operations import (
     AIOSQL,
     ASYNC_FLOOR,
@@ -23,7 +23,7 @@ from benchmarks.operations import (
     SQLALCHEMY,
     STORE,
 )
-from benchmarks.runner import Measured
+from benchmarks.runner import Measured, Sample
 
 # Colours that most who see few colours tell apart; a marker of its own for each peer too.
 REACHED, MISSED, QUIET = "#0072b2", "#d55e00", "#999999"
@@ -101,10 +101,18 @@ def plot_peers(measured: dict[str, Measured]) -> Figure:
         axes.axhline(row, color="#eeeeee", linewidth=0.8, zorder=0)
         for peer, (marker, colour) in PEERS.items():
             if peer in one.samples:
-                took = 1000 * statistics.median(sample.took for sample in one.samples[peer])
                 # By hand on top: where others do as well, its mark is thin enough to see theirs.
                 above = 3 if peer == FLOOR else 2
-                axes.plot(took, row, marker, color=colour, markersize=7, markeredgewidth=1.5, alpha=0.85, zorder=above)
+                axes.plot(
+                    median_ms(one.samples[peer]),
+                    row,
+                    marker,
+                    color=colour,
+                    markersize=7,
+                    markeredgewidth=1.5,
+                    alpha=0.85,
+                    zorder=above,
+                )
     for peer, (marker, colour) in PEERS.items():
         axes.plot([], [], marker, color=colour, label=peer)
     axes.set_xscale("log")
@@ -122,22 +130,22 @@ def plot_growth(measured: dict[str, Measured]) -> Figure:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8, 4))
         axes: Any = figure.subplots()
-    for n, one in enumerate(shown):
+    lowest = 0.0
+    for n, one in enumerate(sorted(shown, key=lambda one: median_ms(list(one.samples.values())[-1]))):
         sizes = [int(size.replace(",", "")) for size in one.samples]
-        rows = [[1000 * sample.took for sample in samples] for samples in one.samples.values()]
-        medians = [statistics.median(row) for row in rows]
-        (line,) = axes.plot(sizes, medians, "-o", markersize=5, color=f"C{n}")
-        for size, row in zip(sizes, rows, strict=True):
-            if len(row) > 1:
-                low, _, high = statistics.quantiles(row, n=4, method="inclusive")
-                axes.plot([size, size], [low, high], color=line.get_color(), linewidth=2, alpha=0.5)
+        medians = [median_ms(samples) for samples in one.samples.values()]
+        axes.plot(sizes, medians, "-o", markersize=5, color=f"C{n}")
+        for size, samples in zip(sizes, one.samples.values(), strict=True):
+            _, *ends = quartiles([1000 * sample.took for sample in samples])
+            axes.plot([size, size], ends, color=f"C{n}", linewidth=2, alpha=0.5)
+        lowest = max(medians[-1], 1.4 * lowest)  # names that would lie over each other move up
         axes.annotate(
             one.title.removesuffix(", by size"),
-            (sizes[-1], medians[-1]),
+            (sizes[-1], lowest),
             xytext=(8, 0),
             textcoords="offset points",
             va="center",
-            color=line.get_color(),
+            color=f"C{n}",
         )
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -145,8 +153,12 @@ def plot_growth(measured: dict[str, Measured]) -> Figure:
     axes.set_ylabel("ms a call: median and quartiles")
     every = sorted({int(size.replace(",", "")) for one in shown for size in one.samples})
     _plain(axes.xaxis, every, "{:,.0f}")
-    _plain(axes.yaxis, [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50])
+    _plain(axes.yaxis, [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100])
     return figure
+
+
+def median_ms(samples: list[Sample]) -> float:
+    return 1000 * statistics.median(sample.took for sample in samples)
 
 
 def _plain(axis: Any, ticks: list[Any], form: str = "{:,g}") -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from benchmarks import processes, report
@@ -53,11 +54,10 @@ def run(
             fill(stack.enter_context(database(on)), size, texts, ragflow=size == sizes[-1], tell=say) for size in sizes
         ]
         measured: dict[str, Measured] = {}
-        operations = Operations(stack, on.bindir, filled).all()
-        server_seconds = processes.backend_seconds(filled[-1].conninfo)
-        for operation in operations:
+        meter = partial(processes.backend_seconds, filled[-1].conninfo)
+        for operation in Operations(stack, on.bindir, filled).all():
             if only in operation.title:
-                one = measure(operation, server_seconds, seconds=seconds, slice_seconds=slice_seconds, rounds=rounds)
+                one = measure(operation, meter, seconds=seconds, slice_seconds=slice_seconds, rounds=rounds)
                 measured[operation.title] = one
                 say(f"{operation.title}: {one.rounds} rounds of {one.calls} calls")
         times = 15 if rounds is None else rounds

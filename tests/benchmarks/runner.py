@@ -132,17 +132,18 @@ def check(operation: Operation) -> None:
 
 def measure(
     operation: Operation,
-    server_seconds: Callable[[], float | None],
+    meter: Callable[[], Callable[[], float | None]],
     *,
     seconds: float,
     slice_seconds: float,
     rounds: int | None = None,
 ) -> Measured:
-    """Run rounds for some seconds, or a number of them; *server_seconds* are those of all backends of the peers."""
+    """Run rounds for some seconds, or a number of them; *meter* gives what counts those of the backends that there are."""
     check(operation)
     slowest = max(_warm_up(operation, case, slice_seconds) for case in operation.cases)
     calls = max(operation.least, min(operation.most, int(slice_seconds / slowest)))
     measured = Measured(operation.title, calls, {case.peer: [] for case in operation.cases})
+    server_seconds = meter()
     until = time.perf_counter() + seconds
     order = list(operation.cases)
     number = 0
