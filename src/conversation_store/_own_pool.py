@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet
 
 import psycopg
 from psycopg import AsyncConnection, Connection
@@ -24,12 +25,23 @@ _IDLE = 5.0  # seconds after which a connection is looked at; a round trip more
 _CHECK = 2.0  # seconds that the server may take to answer that
 
 
+class _Connection(Connection[Any]):
+    """A connection of a store's own pool, and when it was last used."""
+
+    used = 0.0
+
+
+class _AsyncConnection(AsyncConnection[Any]):
+    """The same on asyncio."""
+
+    used = 0.0
+
+
 class _Connector:
-    """Connects for a pool; remembers its last error, which a pool only logs, and when each connection was last used."""
+    """Connects for a pool, and remembers its last error, which a pool only logs."""
 
     def __init__(self, connect: Callable[..., Any]) -> None:
         self.error: psycopg.Error | None = None
-        self.used: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
         self._connect = connect
 
     def connect(self, conninfo: str, **parameters: Any) -> Any:
@@ -44,7 +56,7 @@ class _Connector:
             self.error = error
             raise
         self.error = None
-        self.used[connection] = monotonic()
+        connection.used = monotonic()
         return connection
 
 
@@ -94,19 +106,23 @@ class _Own(Pooled):
         yield self._pool.open(wait=True, timeout=self._pool.timeout)
 
     def _taken(
-        self, limited: Callable[[Any, None], Limited | AsyncLimited], until: float
+        self, limited: Callable[[Any, None], Limited | AsyncLimited], until: float, given: Taken[Any] | None = None
     ) -> Generator[Any, Any, Taken[Any]]:
-        """Take a connection, in steps for `drive`; one that was idle for some seconds is looked at first."""
+        """Take a connection, or *given*, in steps for `drive`; one that was idle for seconds is looked at first."""
         if self._is_to_open:
             yield self._pool.open()  # does nothing where it is open
             self._is_to_open = False
         while True:
             drained, pool = self._drained, self._pool
-            try:
-                connection = yield pool.getconn(max(until - monotonic(), 0.001))
-            except PoolTimeout:
-                yield from self._replaced(pool)
-                raise self._no_connection() from self._reason()
+            if given is not None:
+                connection, pool, _ = given
+                given = None
+            else:
+                try:
+                    connection = yield pool.getconn(max(until - monotonic(), 0.001))
+                except PoolTimeout:
+                    yield from self._replaced(pool)
+                    raise self._no_connection() from self._reason()
             self._out.add(connection)
             answering = False
             try:
@@ -128,12 +144,11 @@ class _Own(Pooled):
 
     def _is_fresh(self, connection: Any) -> bool:
         """Return whether a connection was in use just now, and the server has not closed it since."""
-        idle = monotonic() - self._connector.used.get(connection, 0.0)
-        return idle < _IDLE and not _has_ended(connection.pgconn)
+        return monotonic() - connection.used < _IDLE and not _has_ended(connection.pgconn)
 
     def _is_clean(self, taken: Taken[Any]) -> bool:
         self._out.discard(taken.connection)
-        self._connector.used[taken.connection] = monotonic()
+        taken.connection.used = monotonic()
         return super()._is_clean(taken)
 
     def _replaced(self, pool: Any) -> Generator[Any, Any, None]:
@@ -170,7 +185,7 @@ class OwnPoolRoot(_Own, SyncPooled):
 
     def __init__(self, parameters: dict[str, Any], **sizes: Any) -> None:
         self._free = _tokens(sizes["max_size"])
-        super().__init__(ConnectionPool, _Connector(Connection.connect), parameters, **sizes)
+        super().__init__(ConnectionPool, _Connector(_Connection.connect), parameters, **sizes)
 
     def open(self) -> None:
         """Connect, which raises what is wrong, and open the pool."""
@@ -197,7 +212,14 @@ class OwnPoolRoot(_Own, SyncPooled):
         except Empty:
             raise self._no_connection() from None
         try:
-            return drive(self._taken(Limited, monotonic() + self._timeout))
+            until, pool, given = monotonic() + self._timeout, self._pool, None
+            if not self._is_to_open:
+                with suppress(PoolTimeout):
+                    given = Taken(pool.getconn(self._timeout), pool, os.getpid())
+                    if self._is_fresh(given.connection):
+                        self._out.add(given.connection)
+                        return given
+            return drive(self._taken(Limited, until, given))
         except BaseException:
             free.put(None)
             raise
@@ -224,7 +246,7 @@ class AsyncOwnPoolRoot(_Own, AsyncPooled):
 
     def __init__(self, parameters: dict[str, Any], **sizes: Any) -> None:
         self._returning = set()
-        super().__init__(AsyncConnectionPool, _AsyncConnector(AsyncConnection.connect), parameters, **sizes)
+        super().__init__(AsyncConnectionPool, _AsyncConnector(_AsyncConnection.connect), parameters, **sizes)
 
     async def open(self) -> None:
         """Connect, which raises what is wrong, and open the pool."""
