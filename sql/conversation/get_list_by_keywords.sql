@@ -42,7 +42,21 @@ indexed AS MATERIALIZED (
     WHERE m.tenant_id = :tenant_id::text
         AND m.dialog_id = :dialog_id::text
         AND conversation_store.search_keys(m.tenant_id, m.dialog_id, conversation_store.message_text(m.body))
-        @> conversation_store.keys_in_dialog(:tenant_id::text, :dialog_id::text, :keywords::text)
+        @> conversation_store.keys_apart(
+            conversation_store.keys_in_dialog(:tenant_id::text, :dialog_id::text, :keywords::text), 1
+        )
+        AND conversation_store.search_keys(m.tenant_id, m.dialog_id, conversation_store.message_text(m.body))
+        @> conversation_store.keys_apart(
+            conversation_store.keys_in_dialog(:tenant_id::text, :dialog_id::text, :keywords::text), 2
+        )
+        AND conversation_store.search_keys(m.tenant_id, m.dialog_id, conversation_store.message_text(m.body))
+        @> conversation_store.keys_apart(
+            conversation_store.keys_in_dialog(:tenant_id::text, :dialog_id::text, :keywords::text), 3
+        )
+        AND conversation_store.search_keys(m.tenant_id, m.dialog_id, conversation_store.message_text(m.body))
+        @> conversation_store.keys_apart(
+            conversation_store.keys_in_dialog(:tenant_id::text, :dialog_id::text, :keywords::text), 4
+        )
         AND strpos(
             conversation_store.fold(conversation_store.message_text(m.body)),
             conversation_store.fold(:keywords::text)

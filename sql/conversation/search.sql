@@ -28,7 +28,21 @@ indexed AS MATERIALIZED (
     WHERE m.tenant_id = :tenant_id::text
         AND (:dialog_ids::text[] IS NULL OR m.dialog_id = ANY(:dialog_ids::text[]))
         AND conversation_store.search_keys(m.tenant_id, m.dialog_id, conversation_store.message_text(m.body))
-        @> conversation_store.keys_in_dialogs(:tenant_id::text, :dialog_ids::text[], :keywords::text)
+        @> conversation_store.keys_apart(
+            conversation_store.keys_in_dialogs(:tenant_id::text, :dialog_ids::text[], :keywords::text), 1
+        )
+        AND conversation_store.search_keys(m.tenant_id, m.dialog_id, conversation_store.message_text(m.body))
+        @> conversation_store.keys_apart(
+            conversation_store.keys_in_dialogs(:tenant_id::text, :dialog_ids::text[], :keywords::text), 2
+        )
+        AND conversation_store.search_keys(m.tenant_id, m.dialog_id, conversation_store.message_text(m.body))
+        @> conversation_store.keys_apart(
+            conversation_store.keys_in_dialogs(:tenant_id::text, :dialog_ids::text[], :keywords::text), 3
+        )
+        AND conversation_store.search_keys(m.tenant_id, m.dialog_id, conversation_store.message_text(m.body))
+        @> conversation_store.keys_apart(
+            conversation_store.keys_in_dialogs(:tenant_id::text, :dialog_ids::text[], :keywords::text), 4
+        )
         AND strpos(
             conversation_store.fold(conversation_store.message_text(m.body)),
             conversation_store.fold(:keywords::text)

@@ -291,7 +291,7 @@ $$;
 
 -- The keys that every text of a dialog has in which a keyword occurs; NULL where no index serves
 -- the keyword, since it has no pair. The keys only narrow: strpos(fold(text), fold(keyword)) > 0
--- decides. No key may be NULL: @> would find nothing.
+-- decides. No key may be NULL: @> would find nothing. The dialog is first, since it leaves fewest.
 CREATE FUNCTION conversation_store.keys_in_dialog(tenant_id text, dialog_id text, keywords text)
 RETURNS bigint[]
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 100 AS $$
@@ -300,7 +300,7 @@ DECLARE
 BEGIN
     RETURN CASE
         WHEN pairs IS NOT NULL
-            THEN pairs || ARRAY[conversation_store.tenant_key(tenant_id), conversation_store.dialog_key(dialog_id)]
+            THEN conversation_store.dialog_key(dialog_id) || pairs || conversation_store.tenant_key(tenant_id)
     END;
 END
 $$;
@@ -324,6 +324,19 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
             THEN conversation_store.keys_in_dialog(tenant_id, dialog_ids[1], keywords)
         ELSE conversation_store.keys_in_tenant(tenant_id, keywords)
     END
+$$;
+
+-- The keys of one of the four conditions that a search puts to an index: 1 to 3 have a key each, and 4
+-- has the others. Where there are fewer, the last key is repeated. Of keys in one condition GIN
+-- reads all for each text that one of them has; of conditions it reads the next only where the
+-- ones before it are met, and skips from one text that they have in common to the next.
+CREATE FUNCTION conversation_store.keys_apart(keys bigint[], condition integer) RETURNS bigint[]
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 100 AS $$
+DECLARE
+    first CONSTANT integer := least(condition, cardinality(keys));
+BEGIN
+    RETURN CASE WHEN condition < 4 THEN keys[first : first] ELSE keys[first :] END;
+END
 $$;
 
 -- A keyword as it stands in a text, with what is around it, of 200 characters altogether: the

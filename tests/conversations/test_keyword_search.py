@@ -275,6 +275,22 @@ def test_the_keys_of_a_keyword_are_in_the_keys_of_every_text_that_contains_it_an
         assert (no_keys, holds_dialog, holds_tenant) == (False, True, True)
 
 
+@pytest.mark.parametrize("keyword", ["ab", "abc", "abcd", "检索增强生成", "a long keyword"])
+@pytest.mark.parametrize("keys", ["keys_in_dialog('t', 'd', %(keyword)s)", "keys_in_tenant('t', %(keyword)s)"])
+def test_the_conditions_of_a_search_have_all_its_keys_the_first_three_one_each(
+    connection: psycopg.Connection[Any], keyword: str, keys: str
+) -> None:
+    row = connection.execute(
+        f"SELECT k, ARRAY(SELECT conversation_store.keys_apart(k, n)::text FROM generate_series(1, 4) AS n)"
+        f" FROM conversation_store.{keys} AS k".encode(),
+        {"keyword": keyword},
+    ).fetchone()
+    assert row is not None
+    apart = [[int(key) for key in condition.strip("{}").split(",")] for condition in row[1]]
+    assert [len(condition) for condition in apart] == [1, 1, 1, max(1, len(row[0]) - 3)]
+    assert set().union(*apart) == set(row[0])
+
+
 @pytest.mark.parametrize("text", ["", "a", "检", None])
 def test_a_text_without_a_pair_has_no_keys(connection: psycopg.Connection[Any], text: str | None) -> None:
     keys = connection.execute("SELECT conversation_store.search_keys('t', 'd', %s::text)", [text]).fetchone()

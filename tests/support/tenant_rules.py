@@ -21,8 +21,8 @@ OTHER_TABLES = {"schema_migrations", "schema_checksums"}
 TENANT_KEYS = {"dialog_pkey", "conversation_pkey", *(f"{table}_pkey" for table in ENTRIES)}
 # A function may read any table, as query_to_xml does, so each one that is called is listed.
 OWN_FUNCTIONS = (
-    "appended_count bitmap_fits dialog_key entries entry_count fold excerpt force_custom_plan keys_in_dialog keys_in_dialogs keys_in_tenant"
-    " keyword_pairs message_cut message_free message_leaves message_parts message_size message_text search_keys search_pairs tenant_key"
+    "appended_count bitmap_fits dialog_key entries entry_count fold excerpt force_custom_plan keys_apart keys_in_dialog keys_in_dialogs"
+    " keys_in_tenant keyword_pairs message_cut message_free message_leaves message_parts message_size message_text search_keys search_pairs tenant_key"
 )
 BUILTINS = """
     array_agg avg cardinality clock_timestamp count current_setting generate_series json_agg json_array_elements json_array_length
