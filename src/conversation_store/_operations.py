@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
-from functools import wraps
+from functools import cached_property, wraps
 from traceback import clear_frames
 from types import MethodType
 from typing import (
@@ -86,19 +86,37 @@ def _async_executor(repository: AsyncRepository) -> AsyncExecutor:
 
 
 class _Method(Generic[P, S, A]):
-    """A method with one body, which is sync or on asyncio as its owner is."""
+    """A method with one body, which is sync or on asyncio as its owner is.
 
-    def __init__(
-        self,
-        describe: Callable[..., Any],
-        sync: Callable[..., S],
-        on_asyncio: Callable[..., A],
-        returns: tuple[Any, Any],
-    ) -> None:
+    Its annotations are read when it is first asked for: those of all methods would be a good part of the import.
+    """
+
+    def __init__(self, describe: Callable[..., Any], sync: Callable[..., S], on_asyncio: Callable[..., A]) -> None:
         self.describe = describe
-        self._sync = _signed(describe, sync, returns[0])
-        self._on_asyncio = _signed(describe, on_asyncio, returns[1])
         self.__doc__ = describe.__doc__
+        self._plain_sync, self._plain_on_asyncio = sync, on_asyncio
+
+    @cached_property
+    def _sync(self) -> Callable[..., S]:
+        return self._signed(self._plain_sync, 0)
+
+    @cached_property
+    def _on_asyncio(self) -> Callable[..., A]:
+        return self._signed(self._plain_on_asyncio, 1)
+
+    def _signed(self, method: Callable[..., T], api: int) -> Callable[..., T]:
+        """Give a method the name, the docstring and the arguments of its body, and what it returns itself."""
+        hints = get_type_hints(self.describe)
+        returns = self._returns(hints["return"])[api]
+        signed: Any = wraps(self.describe)(method)
+        signed.__signature__ = inspect.signature(self.describe, eval_str=True).replace(return_annotation=returns)
+        signed.__annotations__ = {**hints, "return": returns}
+        return cast("Callable[..., T]", signed)
+
+    @staticmethod
+    def _returns(described: Any) -> tuple[Any, Any]:
+        """Return what the method returns, sync and on asyncio, by the annotation of its body."""
+        raise NotImplementedError
 
     @overload
     def __get__(self, repository: Repository, owner: type) -> Callable[P, S]: ...
@@ -112,22 +130,9 @@ class _Method(Generic[P, S, A]):
         return method if repository is None else MethodType(method, repository)
 
 
-def _described(describe: Callable[..., Any]) -> Any:
-    """Return the annotation of the result of a body."""
-    return get_type_hints(describe)["return"]
-
-
 def _of(container: Any, item: Any) -> Any:
     """Return the type of a container of items."""
     return container[item]
-
-
-def _signed(describe: Callable[..., Any], method: Callable[..., T], returns: Any) -> Callable[..., T]:
-    """Give a method the name, the docstring and the arguments of its body, and what it returns itself."""
-    signed: Any = wraps(describe)(method)
-    signed.__signature__ = inspect.signature(describe, eval_str=True).replace(return_annotation=returns)
-    signed.__annotations__ = {**get_type_hints(describe), "return": returns}
-    return cast("Callable[..., T]", signed)
 
 
 class operation(_Method[P, T, Coroutine[Any, Any, T]]):  # noqa: N801  # used as a decorator
@@ -173,11 +178,14 @@ class operation(_Method[P, T, Coroutine[Any, Any, T]]):  # noqa: N801  # used as
             async with begin_async(executor) as nested:
                 return await drive_async(described.generator, nested.run)
 
+        super().__init__(describe, sync, on_asyncio)
+
+    @staticmethod
+    def _returns(described: Any) -> tuple[Any, Any]:
         # Statement[T], Steps[T], or either of them: T is what the method returns.
-        described = _described(describe)
         kinds = get_args(described) if get_origin(described) not in (Statement, Steps) else (described,)
         (returns,) = get_args(kinds[0])
-        super().__init__(describe, sync, on_asyncio, (returns, returns))
+        return returns, returns
 
 
 class stream(_Method[P, Iterator[T], AsyncIterator[T]]):  # noqa: N801
@@ -193,6 +201,10 @@ class stream(_Method[P, Iterator[T], AsyncIterator[T]]):  # noqa: N801
         def on_asyncio(self: AsyncRepository, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
             return each_async(describe(self, *args, **kwargs), _async_executor(self).run)
 
-        (items,) = get_args(get_args(_described(describe))[0])
+        super().__init__(describe, sync, on_asyncio)
+
+    @staticmethod
+    def _returns(described: Any) -> tuple[Any, Any]:
+        (items,) = get_args(get_args(described)[0])
         (item,) = get_args(items)
-        super().__init__(describe, sync, on_asyncio, (_of(Iterator, item), _of(AsyncIterator, item)))
+        return _of(Iterator, item), _of(AsyncIterator, item)
