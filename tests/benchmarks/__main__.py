@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+from functools import partial
 from pathlib import Path
 
 from benchmarks.run import SETTINGS, run
@@ -20,10 +21,13 @@ def main() -> None:
     # As Ctrl-C, so that the server is stopped and its directory removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sizes = [size for size in (10_000, 100_000, 1_000_000) if size < given.size] + [given.size]
-    with server(SETTINGS, on_disk=True) as running:
-        tell = lambda text: print(text, flush=True)  # noqa: E731
-        for path in run(running, sizes, given.folder, seconds=given.seconds, only=given.only, tell=tell):
-            print(path)
+    tell = partial(print, flush=True)
+    try:
+        with server(SETTINGS, on_disk=True) as running:
+            for path in run(running, sizes, given.folder, seconds=given.seconds, only=given.only, tell=tell):
+                tell(str(path))
+    except KeyboardInterrupt:
+        raise SystemExit("interrupted; nothing is left behind") from None
 
 
 if __name__ == "__main__":
