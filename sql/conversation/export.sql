@@ -1,9 +1,9 @@
 /* conversation.export */
 -- List one page of an export, by dialog, creation date and id.
 --
--- The statement of iter.sql, whose JSON is text here: it goes out as it is stored, and nobody
--- parses it. The rest of a line is written by the client: how the server writes dates and
--- floats in JSON is for settings of the session to say.
+-- The statement of iter.sql, whose rows are lines of JSON here: what is stored goes out as it is,
+-- and nobody parses it. The client writes the id, the dates and the duration before them: how the
+-- server writes dates and floats in JSON is for settings of the session to say.
 -- returns: many
 -- plan: custom
 
@@ -51,50 +51,61 @@ WITH page AS MATERIALIZED (
 
 SELECT
     c.id,
-    c.tenant_id,
     c.dialog_id,
-    c.name,
-    c.user_id,
-    c.exp_user_id,
-    CASE
-        WHEN c.message_count = 0 THEN '[]'
-        ELSE (
-            SELECT
-                CASE
-                    WHEN c.message_count > 0 THEN coalesce(json_agg(m.body ORDER BY m.position), '[]')
-                    ELSE json_agg(m.body ORDER BY m.position) -> 0
-                END
-            FROM conversation_store.conversation_message AS m
-            WHERE m.tenant_id = :tenant_id::text
-                AND m.conversation_id = c.id
-                AND m.position <= greatest(c.message_count, 1)
-        )
-    END::text AS message,
-    CASE
-        WHEN c.reference_count = 0 THEN '[]'
-        ELSE (
-            SELECT
-                CASE
-                    WHEN c.reference_count > 0 THEN coalesce(json_agg(r.body ORDER BY r.position), '[]')
-                    ELSE json_agg(r.body ORDER BY r.position) -> 0
-                END
-            FROM conversation_store.conversation_reference AS r
-            WHERE r.tenant_id = :tenant_id::text
-                AND r.conversation_id = c.id
-                AND r.position <= greatest(c.reference_count, 1)
-        )
-    END::text AS reference,
-    c.tokens,
-    c.source,
-    c.dsl::text AS dsl,
-    c.duration,
-    c.round,
-    c.thumb_up,
-    c.errors,
-    c.version_title,
     c.create_date,
     c.update_date,
-    c.revision
+    c.duration,
+    (
+        SELECT row_to_json(l)::text
+        FROM (
+            SELECT
+                c.tenant_id,
+                c.dialog_id,
+                c.name,
+                c.user_id,
+                c.exp_user_id,
+                c.tokens,
+                c.source,
+                c.round,
+                c.thumb_up,
+                c.errors,
+                c.version_title,
+                c.revision,
+                CASE
+                    WHEN c.message_count = 0 THEN '[]'
+                    ELSE (
+                        SELECT
+                            CASE
+                                WHEN
+                                    c.message_count > 0
+                                    THEN coalesce(json_agg(m.body ORDER BY m.position), '[]')
+                                ELSE json_agg(m.body ORDER BY m.position) -> 0
+                            END
+                        FROM conversation_store.conversation_message AS m
+                        WHERE m.tenant_id = :tenant_id::text
+                            AND m.conversation_id = c.id
+                            AND m.position <= greatest(c.message_count, 1)
+                    )
+                END AS message,
+                CASE
+                    WHEN c.reference_count = 0 THEN '[]'
+                    ELSE (
+                        SELECT
+                            CASE
+                                WHEN
+                                    c.reference_count > 0
+                                    THEN coalesce(json_agg(r.body ORDER BY r.position), '[]')
+                                ELSE json_agg(r.body ORDER BY r.position) -> 0
+                            END
+                        FROM conversation_store.conversation_reference AS r
+                        WHERE r.tenant_id = :tenant_id::text
+                            AND r.conversation_id = c.id
+                            AND r.position <= greatest(c.reference_count, 1)
+                    )
+                END AS reference,
+                c.dsl
+        ) AS l
+    ) AS line
 FROM page AS p
 INNER JOIN conversation_store.conversation AS c ON p.id = c.id AND c.tenant_id = :tenant_id::text
 ORDER BY

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from conversation_store import _batches as batches
 from conversation_store import _tenancy as tenancy
 from conversation_store import _validation as validate
-from conversation_store._conversation_input import DOCUMENTS
 from conversation_store._json import dump_compact
 from conversation_store._operations import Methods, stream
 from conversation_store._sql_loader import Query, load
@@ -66,7 +65,7 @@ class ConversationWalks(Methods):
         """Iterate over any number of conversations as lines of JSON, each ended by a newline.
 
         A line is what `to_dict` gives, and what `insert_many` takes; the order is that of `iter`. `message`,
-        `reference` and `dsl` stand at the end, as the text that the server has stored.
+        `reference` and `dsl` stand at its end, as the text that the server has stored.
         SQL: `sql/conversation/export.sql`.
         """
         tenant = tenancy.known(self._bound, tenant_id)
@@ -75,34 +74,24 @@ class ConversationWalks(Methods):
 
 @dataclass(slots=True)
 class ExportedConversation(Dated):
-    """A conversation whose JSON is text, as the server has stored it."""
+    """A conversation as an object of JSON, without its id, its dates and its duration."""
 
     id: str
-    tenant_id: str
     dialog_id: str
-    name: str | None
-    user_id: str
-    exp_user_id: str | None
-    message: str
-    reference: str
-    tokens: int
-    source: str | None
-    dsl: str
-    duration: float
-    round: int
-    thumb_up: int
-    errors: str | None
-    version_title: str | None
     create_date: datetime
     update_date: datetime
-    revision: int
+    duration: float
+    line: str
 
 
 def _line(row: ExportedConversation) -> str:
-    fields = row.to_dict()
     # In a string of JSON a newline is an escape: one that was stored stands between two values, as a blank may.
-    texts = [f',"{name}":{fields.pop(name)}'.replace("\n", " ").replace("\r", " ") for name in DOCUMENTS]
-    return dump_compact(fields)[:-1] + "".join(texts) + "}\n"
+    rest = row.line[1:].replace("\n", " ").replace("\r", " ")
+    return (
+        f'{{"id":{dump_compact(row.id)},"create_date":"{row.create_date.isoformat()}",'
+        f'"update_date":"{row.update_date.isoformat()}","create_time":{row.create_time},'
+        f'"update_time":{row.update_time},"duration":{row.duration!r},{rest}\n'
+    )
 
 
 def _walk(

@@ -26,7 +26,7 @@ OWN_FUNCTIONS = (
 )
 BUILTINS = """
     array_agg avg cardinality clock_timestamp count current_setting generate_series json_agg json_array_elements json_array_length
-    json_build_array json_to_recordset left make_interval max min now row_number statement_timestamp strpos sum timezone unnest
+    json_build_array json_to_recordset left make_interval max min now row_number row_to_json statement_timestamp strpos sum timezone unnest
 """
 
 
