@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from conversation_store import _batches as batches
 from conversation_store import _tenancy as tenancy
 from conversation_store import _validation as validate
-from conversation_store._json import dump_compact
+from conversation_store._json import quoted
 from conversation_store._operations import Methods, stream
 from conversation_store._sql_loader import Query, load
 from conversation_store._statement import Statement, many
@@ -88,7 +88,7 @@ def _line(row: ExportedConversation) -> str:
     # In a string of JSON a newline is an escape: one that was stored stands between two values, as a blank may.
     rest = row.line[1:].replace("\n", " ").replace("\r", " ")
     return (
-        f'{{"id":{dump_compact(row.id)},"create_date":"{row.create_date.isoformat()}",'
+        f'{{"id":{quoted(row.id)},"create_date":"{row.create_date.isoformat()}",'
         f'"update_date":"{row.update_date.isoformat()}","create_time":{row.create_time},'
         f'"update_time":{row.update_time},"duration":{row.duration!r},{rest}\n'
     )

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from json.encoder import encode_basestring
 from typing import Any, TypeVar
 
 from psycopg.abc import Buffer
@@ -53,6 +54,11 @@ def dumps(value: object, *, sort_keys: bool = False) -> str:
 def dump_compact(value: object) -> str:
     """Write JSON without spaces, however little of the stack is left."""
     return _with_a_stack(lambda: _compact(value))
+
+
+def quoted(text: str) -> str:
+    """Write a string of JSON as `dump_compact` does."""
+    return encode_basestring(text)
 
 
 def dump_each(values: Sequence[object]) -> list[str]:
