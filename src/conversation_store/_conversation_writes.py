@@ -238,6 +238,7 @@ def _change(
         "changes": dumps(scalars),
         "dsl": documents.get("dsl"),
     }
+    # The row alone changes: no entries, nothing that is compared behind its lock.
     if not increment and expected is None and documents.keys() <= {"dsl"}:
         return tenancy.for_one(owner, find, text, lambda owner: count(_UPDATE_BY_ID, tenant_id=owner, **params))
     params |= {

@@ -65,6 +65,15 @@ def test_json_stands_in_a_line_as_it_is_stored(store: Any, dialog: str, db: str,
         assert line.endswith(f',"message":{message},"reference":[],"dsl":{text}}}\n')
 
 
+def test_a_value_whose_entry_is_gone_is_null_as_in_iter(store: Any, dialog: str, db: str) -> None:
+    id = store.conversations.save(dialog_id=dialog, message="x").id
+    with psycopg.connect(db) as connection:
+        connection.execute("DELETE FROM conversation_store.conversation_message WHERE conversation_id = %s", [id])
+    (line,) = store.conversations.export(dialog_id=dialog)
+    (read,) = store.conversations.iter(dialog_id=dialog)
+    assert (json.loads(line)["message"], read.message) == (None, None)
+
+
 def test_a_newline_between_stored_values_is_a_blank(store: Any, dialog: str, db: str) -> None:
     id = store.conversations.save(dialog_id=dialog).id
     with psycopg.connect(db) as connection:
