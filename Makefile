@@ -34,8 +34,8 @@ types: $(READY) ## check types with mypy and pyright, both strict
 	$(BIN)/mypy
 	$(BIN)/pyright
 
-measure: $(READY) ## measure the figures of sql/README.md (some minutes; OF=lists, appends, reads, tokens, bulk, ragflow or search: one)
-	@exec $(BIN)/python $(if $(filter search ragflow,$(OF)),tests/measure_$(OF).py,tests/measure.py $(OF))
+measure: $(READY) ## measure the figures of sql/README.md (some minutes; OF=lists, reads, tokens, bulk, appends, ragflow or search: one)
+	@exec $(BIN)/python $(if $(filter appends search ragflow,$(OF)),tests/measure_$(OF).py,tests/measure.py $(OF))
 
 bench: $(READY) ## compare the store with what else calls PostgreSQL from Python (some minutes; SIZE=100000 conversations)
 	@PYTHONPATH=tests exec $(BIN)/python -m benchmarks --size $(or $(SIZE),100000) $(ARGS)

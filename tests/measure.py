@@ -1,12 +1,11 @@
 """Measure what sql/README.md says about cost: `make measure` prints its tables again, `make measure OF=tokens` one.
 
 lists    a tenant gets 60,000 conversations of four messages, 20,000 of them in one dialog
-appends  on copies of that, two messages of about 200 characters are appended 1,000 times, with and without each index
 reads    30 conversations of 40 messages, of about 200 KB each, and one of 1,000 messages are read in whole and in part
 tokens   one token is authenticated from 16 threads at once
 bulk     200,000 conversations of two messages are loaded, exported, imported and deleted
 
-`measure_search.py` is `make measure OF=search`, `measure_ragflow.py` is `make measure OF=ragflow`.
+`measure_appends.py` is `make measure OF=appends`, and so with `search` and `ragflow`.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from datetime import timedelta
 from typing import Any
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from conversation_store import ConversationStore, migrate
@@ -33,23 +31,9 @@ from conversation_store._sql_loader import sql_directory
 from conversation_store.jsonl import export_jsonl, import_jsonl
 from support.server import Server, database, server
 
-INDEXES = [
-    "conversation_message_search_idx",
-    "conversation_search_idx",
-    "conversation_dialog_id_tenant_id_create_date_id_idx",
-    "conversation_dialog_id_tenant_id_update_date_id_idx",
-    "conversation_tenant_id_dialog_id_idx",
-    "conversation_tenant_id_create_date_idx",
-    "conversation_tenant_id_user_id_create_date_id_idx",
-]
-TURN = [
-    {"role": "user", "content": "How do I reset the machine? 请问检索增强生成怎么用 " + "word another 上下文 " * 12},
-    {"role": "assistant", "content": "The answer is: " + "这是一个回答 with some English text " * 7},
-]
 
-
-def fill(conninfo: str) -> None:
-    """Fill a migrated database."""
+def fill(conninfo: str, number: int = 60_000) -> None:
+    """Fill a migrated database with so many conversations of four messages, a third of them in one dialog."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute(
             "INSERT INTO conversation_store.dialog (id, tenant_id)"
@@ -58,10 +42,11 @@ def fill(conninfo: str) -> None:
         connection.execute(
             "INSERT INTO conversation_store.conversation (id, tenant_id, dialog_id, name, user_id, source, create_date,"
             " update_date, message_count, round, tokens)"
-            " SELECT md5(i::text), 't', CASE WHEN i % 3 = 0 THEN 'large' ELSE 'd' || 1 + i % 100 END, 'name ' || i,"
-            " 'u' || i % 500, (ARRAY['web', 'api', NULL])[1 + i % 3], day, day, 4, 2, i % 1000"
+            " SELECT md5(i::text), 't', CASE WHEN i %% 3 = 0 THEN 'large' ELSE 'd' || 1 + i %% 100 END, 'name ' || i,"
+            " 'u' || i %% 500, (ARRAY['web', 'api', NULL])[1 + i %% 3], day, day, 4, 2, i %% 1000"
             " FROM (SELECT i, timestamptz '2024-01-01Z' + i * interval '8 minutes' AS day"
-            " FROM generate_series(1, 60000) AS i) AS x"
+            " FROM generate_series(1, %s) AS i) AS x",
+            [number],
         )
         connection.execute(
             "INSERT INTO conversation_store.conversation_message"
@@ -89,33 +74,6 @@ def milliseconds(call: Callable[[], object], times: int = 9) -> float:
         call()
         taken.append(1000 * (time.perf_counter() - started))
     return statistics.median(taken)
-
-
-def append(conninfo: str, without: str) -> tuple[float, float, float]:
-    """Return milliseconds and bytes of WAL for each of 1,000 appends, and of WAL for what they left to vacuum."""
-    with psycopg.connect(conninfo, autocommit=True) as connection:
-        for index in INDEXES if without == "all" else [without] if without else []:
-            connection.execute(sql.SQL("DROP INDEX conversation_store.{}").format(sql.Identifier(index)))
-        connection.execute("CHECKPOINT")
-
-        def position() -> Any:
-            return (connection.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn").fetchone() or [0])[0]
-
-        store = ConversationStore(connection=connection)
-        ids = [s.id for s in store.conversations.get_list("large", "t", items_per_page=1000, orderby="id").sessions]
-        for id in ids[:100]:
-            store.conversations.append_round(id, TURN, tenant_id="t")
-        started_at = position()
-        taken: list[float] = []
-        for id in ids:
-            started = time.perf_counter()
-            store.conversations.append_round(id, TURN, tenant_id="t")
-            taken.append(1000 * (time.perf_counter() - started))
-        written = position() - started_at
-        for index in INDEXES[:2]:
-            if without not in (index, "all"):
-                connection.execute("SELECT gin_clean_pending_list(%s::regclass)", [f"conversation_store.{index}"])
-        return statistics.median(taken), float(written) / len(ids), float(position() - started_at - written) / len(ids)
 
 
 def lists(conninfo: str) -> None:
@@ -182,15 +140,6 @@ def reads(conninfo: str) -> None:
         ]
         for title, call in cases:
             print(f"| {title} | {milliseconds(call, 99):.1f} |")
-
-
-def appends(on: Server, filled: str) -> None:
-    """Print what an append costs with all indexes, and without each."""
-    name = str(conninfo_to_dict(filled)["dbname"])
-    for without in ["", *INDEXES, "all"]:
-        with database(on, template=name) as copy:
-            took, wal, later = append(copy, without)
-        print(f"| {without or '(all are there)'} | {took:.2f} | {wal:,.0f} | {later:,.0f} |")
 
 
 def tokens(on: Server, conninfo: str) -> None:
@@ -296,12 +245,9 @@ def bulk(conninfo: str) -> None:
 def main(on: Server, of: list[str]) -> None:
     with database(on) as filled:
         migrate(filled)
-        if "lists" in of or "appends" in of:
-            fill(filled)
         if "lists" in of:
+            fill(filled)
             lists(filled)
-        if "appends" in of:
-            appends(on, filled)
     for title, measure in (
         ("reads", reads),
         ("tokens", lambda empty: tokens(on, empty)),
@@ -315,4 +261,4 @@ def main(on: Server, of: list[str]) -> None:
 
 if __name__ == "__main__":
     with server() as running:
-        main(running, sys.argv[1:] or ["lists", "appends", "reads", "tokens", "bulk"])
+        main(running, sys.argv[1:] or ["lists", "reads", "tokens", "bulk"])

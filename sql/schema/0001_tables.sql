@@ -153,5 +153,20 @@ CREATE TABLE conversation_store.api_token (
 -- Room on each page for the stamps of use, which change no indexed column.
 WITH (fillfactor = 80);
 
+-- What is long is compressed by lz4 where the server has it: in less than half of the time, for a tenth
+-- more of room.
+DO $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM pg_catalog.pg_settings AS s
+        WHERE s.name = 'default_toast_compression' AND 'lz4' = ANY(s.enumvals)
+    ) THEN
+        ALTER TABLE conversation_store.conversation ALTER COLUMN dsl SET COMPRESSION lz4;
+        ALTER TABLE conversation_store.conversation_message ALTER COLUMN body SET COMPRESSION lz4;
+        ALTER TABLE conversation_store.conversation_reference ALTER COLUMN body SET COMPRESSION lz4;
+    END IF;
+END
+$$;
+
 -- migrate:down
 -- None on purpose: dropping these tables would lose every conversation.

@@ -35,6 +35,19 @@ def test_dbmate_applies_the_same_files_and_records_them_in_the_same_table(databa
         assert len(connection.execute("SELECT 1 FROM conversation_store.schema_checksums").fetchall()) == len(NAMES)
 
 
+def test_what_is_long_is_compressed_by_lz4_where_the_server_has_it(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        row = connection.execute(
+            "SELECT 'lz4' = ANY(enumvals) FROM pg_settings WHERE name = 'default_toast_compression'"
+        ).fetchone()
+        columns = connection.execute(
+            "SELECT c.relname::text, a.attname::text FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid"
+            " WHERE c.relnamespace = 'conversation_store'::regnamespace AND a.attcompression = 'l' ORDER BY c.relname"
+        ).fetchall()
+    long = [("conversation", "dsl"), ("conversation_message", "body"), ("conversation_reference", "body")]
+    assert columns == (long if row == (True,) else [])
+
+
 def test_a_restored_dump_holds_the_same_and_is_searched_and_appended_to(
     server: Server, database: str, empty_database: str
 ) -> None:
