@@ -7,7 +7,7 @@ import signal
 from functools import partial
 from pathlib import Path
 
-from benchmarks.run import SETTINGS, run
+from benchmarks.run import run, settings
 from support.server import server
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     sizes = [size for size in (10_000, 100_000, 1_000_000) if size < given.size] + [given.size]
     tell = partial(print, flush=True)
     try:
-        with server(SETTINGS, on_disk=True) as running:
+        with server(settings(), on_disk=True) as running:
             for path in run(running, sizes, given.folder, seconds=given.seconds, only=given.only, tell=tell):
                 tell(str(path))
     except KeyboardInterrupt:

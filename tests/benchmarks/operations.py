@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import random
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from typing import Any
 
 from psycopg_pool import ConnectionPool
 
+from benchmarks.answers import days_of, exported, id_of, ids_of, page_of, tenant_of, written
 from benchmarks.data import APPENDED, WEEK, YEAR, Data
 from benchmarks.peers.aiosql_ import Aiosql
 from benchmarks.peers.asyncpg_ import Asyncpg
@@ -85,12 +85,12 @@ class Operations:
 
     def points(self) -> Iterable[Operation]:
         data = self.data
-        for title, peers, method, arguments, answer in (
-            ("get_by_id", {**self.sync, **self.asynchronous}, "get_by_id", data.conversation, id_of),
-            (CHECKS, self.checks, "get_by_id", data.conversation, id_of),
-            ("authenticate", {**self.sync, **self.asynchronous}, "authenticate", self._token, tenant_of),
-        ):
-            yield Operation(title, arguments, self._cases(peers, method, answer))
+        everybody = {**self.sync, **self.asynchronous}
+        cases = self._cases(everybody, "get_by_id", id_of)
+        yield Operation("get_by_id", data.conversation, [*cases, Case(PGBENCH, self._pgbench_get_by_id())])
+        yield Operation(CHECKS, data.conversation, self._cases(self.checks, "get_by_id", id_of))
+        cases = self._cases(everybody, "authenticate", tenant_of)
+        yield Operation("authenticate", self._token, [*cases, Case(PGBENCH, self._pgbench_authenticate(1))])
         yield Operation(
             "authenticate, 16 threads",
             self._token,
@@ -127,9 +127,10 @@ class Operations:
         for rounds, ids in self.data.appended.items():
             cases = self._cases(everybody, "append_round", lambda found: found > 0)
             yield Operation(f"append_round at {rounds} rounds", partial(self._turn, ids), cases, most=100)
+        append = self.sync[STORE].append_round
         both = [
-            Case(name, one_by_one(lambda *of, ids=ids: self._append(ids, *of)))
-            for name, ids in ((AT_4, self.data.appended[4]), (AT_400, self.data.appended[400]))
+            Case(name, of_seeds(append, partial(self._turn, self.data.appended[rounds])))
+            for name, rounds in ((AT_4, 4), (AT_400, 400))
         ]
         yield Operation("append_round, 4 and 400 rounds", lambda random: (random.random(),), both, most=100)
         threaded = [Case(name, by_threads(self.threads, peer.append_round)) for name, peer in self.threaded.items()]
@@ -189,9 +190,6 @@ class Operations:
         dialog, tenant = APPENDED
         return random.choice(ids), tenant, dialog, TURN
 
-    def _append(self, ids: list[str], seed: float) -> object:
-        return self.sync[STORE].append_round(*self._turn(ids, random.Random(seed)))
-
     def _scalars(self, random: random.Random) -> Arguments:
         return (*self.data.conversation(random), random.randrange(2))
 
@@ -217,6 +215,12 @@ class Operations:
             for name, cursor in ((FIRST_PAGE, None), (FAR_PAGE, cursor))
         ]
         return Operation("page by cursor", lambda _: (), cases)
+
+    def _pgbench_get_by_id(self) -> Any:
+        id, tenant = self.data.conversation(random.Random(1))
+        parts = {f"include_{part}": "true" for part in ("messages", "reference", "dsl")}
+        variables = {"id": id, "tenant_id": tenant, "dialog_id": None, **parts}
+        return pgbench(self.bindir, self.data.conninfo, "conversation/get_by_id", variables)
 
     def _pgbench_authenticate(self, clients: int) -> Any:
         digest = "\\x" + hashlib.sha256(b"token-0").hexdigest()
@@ -254,40 +258,3 @@ def answered(of: Operations, call: Callable[..., Any], form: Callable[[Any], obj
         return form(of.loop.run(found) if asyncio.iscoroutine(found) else found)
 
     return answer
-
-
-def value(row: Any, name: str) -> Any:
-    return row[name] if hasattr(row, "keys") else getattr(row, name)
-
-
-def id_of(row: Any) -> object:
-    return value(row, "id"), len(value(row, "message")), len(value(row, "reference"))
-
-
-def tenant_of(row: Any) -> object:
-    return value(row, "tenant_id"), value(row, "dialog_id")
-
-
-def ids_of(rows: Any) -> list[str]:
-    return [value(row, "id") for row in getattr(rows, "sessions", rows)]
-
-
-def page_of(page: Any) -> object:
-    total, rows = page
-    return total, ids_of(rows)
-
-
-def days_of(days: list[Any]) -> object:
-    rows = [tuple(value(day, name) for name in ("dt", "pv", "tokens")) for day in days]
-    return [(f"{dt:%Y-%m-%d}", int(pv), int(tokens)) for dt, pv, tokens in rows]
-
-
-def written(peer: Any, tenant: str) -> int:
-    return sum(map(len, peer.export(tenant)))
-
-
-def exported(peer: Any, arguments: Arguments) -> object:
-    """Return how many conversations there are, and a digest of their ids and entries in order."""
-    rows = [json.loads(line) for line in peer.export(*arguments)]
-    said = json.dumps([[row["id"], row["message"], row["reference"]] for row in rows])
-    return len(rows), hashlib.sha256(said.encode()).hexdigest()

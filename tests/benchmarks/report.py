@@ -35,7 +35,7 @@ quartiles. The answers of the peers were compared before. "By hand" is psycopg w
   else the machine does, and so tells more where the quartiles are far apart. Parallel workers of the server are not in it.
 - Threads of one Python process take turns at its interpreter lock: 16 of them measure that lock more than the server. pgbench
   with 16 clients is what the server gives.
-- pgbench authenticates one token, and appends to conversations chosen at random, as the threads do.
+- pgbench reads one conversation and authenticates one token again and again, and appends to conversations chosen at random.
 - The scan beside `stats` has no `count(DISTINCT user_id)`, which `stats` has.
 - The other side is on the same machine: a network would make every ratio to "by hand" smaller.
 """
@@ -86,7 +86,8 @@ def processor() -> str:
 
 
 def memory_gigabytes() -> float:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9 if hasattr(os, "sysconf") else float("nan")
+    """Return how much there is, and 8 where the system does not say."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9 if hasattr(os, "sysconf") else 8
 
 
 def write_json(path: Path, run: dict[str, Any], measured: dict[str, Measured], stands: list[Standing]) -> None:

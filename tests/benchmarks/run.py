@@ -15,19 +15,22 @@ from benchmarks.runner import Measured, measure
 from benchmarks.texts import ITEMS, Texts
 from support.server import Server, database
 
-# As one would set up a server of two processors and 8 GB; what is not here is PostgreSQL's default.
-SETTINGS = {
-    "fsync": "on",
-    "synchronous_commit": "on",
-    "full_page_writes": "on",
-    "shared_buffers": "2GB",
-    "effective_cache_size": "6GB",
-    "work_mem": "16MB",
-    "maintenance_work_mem": "1GB",
-    "max_wal_size": "8GB",
-    "checkpoint_timeout": "15min",
-    "random_page_cost": "1.1",
-}
+
+def settings() -> dict[str, str]:
+    """Return those of a server that has the machine for itself; what is not here is PostgreSQL's default."""
+    megabytes = int(1000 * report.memory_gigabytes())
+    return {
+        "fsync": "on",
+        "synchronous_commit": "on",
+        "full_page_writes": "on",
+        "shared_buffers": f"{min(megabytes // 4, 8_000)}MB",
+        "effective_cache_size": f"{megabytes * 3 // 4}MB",
+        "work_mem": "16MB",
+        "maintenance_work_mem": f"{min(megabytes // 16, 1_000)}MB",
+        "max_wal_size": "8GB",
+        "checkpoint_timeout": "15min",
+        "random_page_cost": "1.1",
+    }
 
 
 def run(
