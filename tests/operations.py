@@ -58,7 +58,9 @@ DIALOG = "dialog_pkey", "dialog_tenant_id_id_idx"
 LISTS = (
     "conversation.get_list",
     "conversation.get_list_by_create_date",
+    "conversation.get_list_by_create_date_asc",
     "conversation.get_list_by_update_date",
+    "conversation.get_list_by_update_date_asc",
     "conversation.get_list_by_keywords",
 )
 TOKENS = "api_token_tenant_id_dialog_id_idx"
@@ -100,8 +102,10 @@ FILES: Mapping[str, File] = {
     "conversation.get_import_dates": File(ImportedConversation, ["conversation_pkey"]),
     "conversation.get_list": File(Conversation, [COUNTED, BY_CREATION, BY_CHANGE, BY_USER, BY_EXPLORER, *PKEYS]),
     "conversation.get_list_by_create_date": File(Conversation, [COUNTED, BY_CREATION, *PKEYS[1:]]),
+    "conversation.get_list_by_create_date_asc": File(Conversation, [COUNTED, BY_CREATION, *PKEYS[1:]]),
     "conversation.get_list_by_keywords": File(Conversation, [*SEARCH, BY_CREATION, BY_CHANGE, *PKEYS]),
     "conversation.get_list_by_update_date": File(Conversation, [COUNTED, BY_CHANGE, *PKEYS[1:]]),
+    "conversation.get_list_by_update_date_asc": File(Conversation, [COUNTED, BY_CHANGE, *PKEYS[1:]]),
     "conversation.get_messages": File(ReadEntries, PKEYS),
     "conversation.get_names": File(ConversationName, [BY_EXPLORER]),
     "conversation.insert_many": File(None),

@@ -253,14 +253,16 @@ def test_one_file_is_one_row_of_pg_stat_statements_and_one_prepared_statement(da
             "SELECT statement FROM pg_prepared_statements WHERE statement LIKE '/*%'"
         ).fetchall()
     # The server may leave out the comment in front of a statement here; it keeps it for a prepared one.
-    assert len(statements) == 9
+    assert len(statements) == 11
     tags = [
         "/* conversation.append_message */",
         "/* conversation.append_round */",
         "/* conversation.get_list */",
         "/* conversation.get_list_by_create_date */",
+        "/* conversation.get_list_by_create_date_asc */",
         "/* conversation.get_list_by_keywords */",
         "/* conversation.get_list_by_update_date */",
+        "/* conversation.get_list_by_update_date_asc */",
         "/* conversation.save */",
         "/* conversation.stats */",
         "/* dialog.save */",

@@ -231,7 +231,7 @@ def test_a_change_of_fields_keeps_its_generic_plan(db: str, filled: None) -> Non
         assert counted_plans(connection, "conversation.update_by_id") == [(10, 5)]
 
 
-DATES: tuple[Any, ...] = "create_date", "update_date"
+DATE_ORDERS: list[tuple[Any, bool]] = list(product(("create_date", "update_date"), (True, False)))
 
 
 def test_a_list_by_date_keeps_its_generic_plan_whatever_is_asked_for(database: str) -> None:
@@ -248,15 +248,19 @@ def test_a_list_by_date_keeps_its_generic_plan_whatever_is_asked_for(database: s
         total_of: Any = total
         with psycopg.connect(database, autocommit=True) as connection:
             store = ConversationStore(connection=connection)
-            for orderby in DATES:
+            for orderby, desc in DATE_ORDERS:
                 cursor = None
                 for number in range(1, 12):
-                    store.conversations.get_list(dialog, "t", number, orderby=orderby, total=total_of, **parts)
+                    store.conversations.get_list(
+                        dialog, "t", number, orderby=orderby, desc=desc, total=total_of, **parts
+                    )
                 for _ in range(3):
                     cursor = store.conversations.list_after(
-                        dialog, "t", cursor=cursor, orderby=orderby, **parts
+                        dialog, "t", cursor=cursor, orderby=orderby, desc=desc, **parts
                     ).next_cursor
-                ((generic, custom),) = counted_plans(connection, f"conversation.get_list_by_{orderby}")
+                ((generic, custom),) = counted_plans(
+                    connection, f"conversation.get_list_by_{orderby}{'' if desc else '_asc'}"
+                )
                 # The first five are planned for their values, to know what that costs.
                 assert (generic > 0, custom) == (True, 5), (dialog, included, total)
 
@@ -276,23 +280,25 @@ def test_the_generic_plan_of_a_list_by_date_reads_the_page_alone(database: str, 
             " SELECT 'c' || i, 't' || i % 100, 'd' || i, now(), now() FROM generate_series(1, 2000) AS i"
         )
         connection.execute(prepare.encode() or b"SELECT")
-        for orderby in DATES:
+        for orderby, desc in DATE_ORDERS:
             cursor: str | None = None
             for _ in range(2):
-                plan = executed(connection, orderby, cursor)
+                plan = executed(connection, orderby, desc, cursor)
                 # The rows of the page and the entries that these do not have.
                 assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 500, plan
                 cursor = (
                     ConversationStore(connection=connection, max_items_per_page=4_000)
-                    .conversations.list_after("large", "t0", orderby=orderby, items_per_page=4_000)
+                    .conversations.list_after("large", "t0", orderby=orderby, desc=desc, items_per_page=4_000)
                     .next_cursor
                 )
 
 
-def executed(connection: psycopg.Connection[Any], orderby: Any, cursor: str | None) -> dict[str, Any]:
+def executed(connection: psycopg.Connection[Any], orderby: Any, desc: bool, cursor: str | None) -> dict[str, Any]:
     """Run the generic plan of a page of 29, and one row more, without a total, and return its root."""
     statement = statement_of(
-        lambda store: store.conversations.list_after("large", "t0", orderby=orderby, cursor=cursor, items_per_page=29)
+        lambda store: store.conversations.list_after(
+            "large", "t0", orderby=orderby, desc=desc, cursor=cursor, items_per_page=29
+        )
     )
     values = [to_text(value) for value in statement.query.bind(statement.params)]
     with connection.transaction():

@@ -6,7 +6,7 @@
 -- sort the dialog. The total without a filter is a range of conversation_tenant_id_dialog_id_idx.
 -- An id is looked up by conversation_pkey. One row with NULLs and the total when the page is
 -- empty. With a keyword, get_list_by_keywords.sql runs in its place, and without any filter
--- get_list_by_create_date.sql or get_list_by_update_date.sql for the newest first.
+-- get_list_by_create_date.sql, get_list_by_update_date.sql, or their twins for the oldest first.
 --
 -- list_after is this statement too: its page begins after a position, the sort key and the
 -- id of the last row before, where those of get_list begin at an offset. The position is a

@@ -1,9 +1,10 @@
 /* conversation.get_list_by_update_date */
 -- Return one page of a dialog's conversations, and how many match over all pages.
 --
--- What get_list and list_after run for the newest first by update_date, when there is no filter and no
--- keyword, planned once for a connection; get_list_by_create_date.sql is its twin. The page is a range
--- of conversation_dialog_id_tenant_id_update_date_id_idx, the total one of
+-- What get_list and list_after run for the newest first by update_date, when there is no filter and
+-- no keyword: a statement for this order alone, planned once for a connection, has half of the
+-- parts that one for several orders starts. The page is a range of
+-- conversation_dialog_id_tenant_id_update_date_id_idx, the total one of
 -- conversation_tenant_id_dialog_id_idx. One row with NULLs and the total when the page is empty.
 -- returns: many
 

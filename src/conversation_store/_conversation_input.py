@@ -44,9 +44,7 @@ def read_changes(
     if "id" in given and validate.identifier(f"{name}['id']", given["id"]) != id:
         raise InvalidArgument(f"{name}['id'] must be the id of the conversation or be left out")
     documents = {field: json.text(f"{name}[{field!r}]", given[field]) for field in DOCUMENTS if field in given}
-    scalars = {
-        field: SCALARS[field](f"{name}[{field!r}]", value) for field, value in given.items() if field in SCALARS
-    }
+    scalars = {field: SCALARS[field](f"{name}[{field!r}]", value) for field, value in given.items() if field in SCALARS}
     return tenancy.same(name, tenant, given), scalars, documents
 
 

@@ -112,7 +112,8 @@ class ConversationLists(Methods):
           everything beyond; or "none", and the count is -1.
 
         SQL: `sql/conversation/get_list.sql`, `sql/conversation/get_list_by_create_date.sql`,
-        `sql/conversation/get_list_by_update_date.sql`, `sql/conversation/get_list_by_keywords.sql`.
+        `sql/conversation/get_list_by_create_date_asc.sql`, `sql/conversation/get_list_by_update_date.sql`,
+        `sql/conversation/get_list_by_update_date_asc.sql`, `sql/conversation/get_list_by_keywords.sql`.
         """
         most = self._settings.max_items_per_page
         limit = validate.integer("items_per_page", items_per_page, minimum=0, maximum=most)
@@ -171,7 +172,8 @@ class ConversationLists(Methods):
         Filters, order and what is included are those of `get_list`; a cursor of other filters, or of another dialog or
         tenant, raises `InvalidArgument`. *items_per_page* may change, from 1 to the store's `max_items_per_page`.
         SQL: `sql/conversation/get_list.sql`, `sql/conversation/get_list_by_create_date.sql`,
-        `sql/conversation/get_list_by_update_date.sql`, `sql/conversation/get_list_by_keywords.sql`.
+        `sql/conversation/get_list_by_create_date_asc.sql`, `sql/conversation/get_list_by_update_date.sql`,
+        `sql/conversation/get_list_by_update_date_asc.sql`, `sql/conversation/get_list_by_keywords.sql`.
         """
         most = self._settings.max_items_per_page
         limit = validate.integer("items_per_page", items_per_page, minimum=1, maximum=most)

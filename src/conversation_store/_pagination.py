@@ -32,7 +32,11 @@ DateField: TypeAlias = Literal["create_date", "update_date"]
 Total: TypeAlias = Literal["exact", "capped", "none"]
 
 _GET_LIST = load("conversation.get_list")
-_GET_LIST_BY_DATE = {field: load(f"conversation.get_list_by_{field}") for field in ("create_date", "update_date")}
+_GET_LIST_BY_DATE = {
+    (field, desc): load(f"conversation.get_list_by_{field}{'' if desc else '_asc'}")
+    for field in ("create_date", "update_date")
+    for desc in (True, False)
+}
 _GET_LIST_BY_KEYWORDS = load("conversation.get_list_by_keywords")
 
 # A list by date reads the rows that it skips: beyond so many, a list is cheaper that has to be planned, but reads
@@ -158,10 +162,10 @@ def _listed(
 
 
 def _query(params: Mapping[str, Any]) -> Query:
-    """Return the file for a list: with a keyword, without any filter the newest first by a date, or any other."""
+    """Return the file for a list: with a keyword, by a date without any filter, or any other."""
     if params["keywords"] is not None:
         return _GET_LIST_BY_KEYWORDS
     filtered = any(params[name] is not None for name in ("id", "user_id", "exp_user_id", "from_date", "before_date"))
-    if filtered or not params["desc"] or params["offset"] > _NEAR:
+    if filtered or params["offset"] > _NEAR:
         return _GET_LIST
-    return _GET_LIST_BY_DATE.get(params["orderby"], _GET_LIST)
+    return _GET_LIST_BY_DATE.get((params["orderby"], params["desc"]), _GET_LIST)

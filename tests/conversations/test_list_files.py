@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversation_store import ConversationStore, _pagination
+from conversation_store._sql_loader import load
 
 NUMBER = 40
 ORDERS = ("create_date", "update_date", "create_time", "update_time")
@@ -96,7 +97,7 @@ def test_pages_after_a_cursor_and_their_cursors_are_equal(
             {"id": "", "user_id": "", "exp_user_id": None, "keywords": "", "from_date": "", "to_date": None},
             "get_list_by_create_date",
         ),
-        *(({"orderby": order, "desc": False}, "get_list") for order in ORDERS),
+        *(({"orderby": order, "desc": False}, f"get_list_by_{order[:6]}_date_asc") for order in ORDERS),
         *(({"orderby": order}, "get_list") for order in ("id", "name", "tokens", "duration", "round", "thumb_up")),
         *(({name: "x"}, "get_list") for name in ("id", "user_id", "exp_user_id")),
         *(({name: "2024-01-01"}, "get_list") for name in ("from_date", "to_date")),
@@ -110,3 +111,34 @@ def test_the_file_is_the_simplest_that_can_serve_a_list(
     for method in ("get_list", "list_after"):
         names = statements_of(lambda s, m=method: getattr(s.conversations, m)(dialog, tenant, **arguments))
         assert names == [f"conversation.{file}"]
+
+
+def test_a_page_that_is_far_by_its_offset_reads_index_entries_alone(
+    statements_of: Any, dialog: str, tenant: str
+) -> None:
+    for number, file in ((11, "get_list_by_create_date"), (12, "get_list")):
+        names = statements_of(lambda s, n=number: s.conversations.get_list(dialog, tenant, n, items_per_page=100))
+        assert names == [f"conversation.{file}"]
+
+
+def test_the_files_by_a_date_differ_in_their_order_alone() -> None:
+    first = load("conversation.get_list_by_create_date").text.decode()
+    for field in ("create_date", "update_date"):
+        newest = first.replace("create_date */", f"{field} */")
+        for old, new in (
+            ("first by create_date", f"first by {field}"),
+            ("create_date_id_idx", f"{field}_id_idx"),
+            ("(c.create_date, c.id)", f"(c.{field}, c.id)"),
+            ("ORDER BY c.create_date", f"ORDER BY c.{field}"),
+            ("ORDER BY s.create_date", f"ORDER BY s.{field}"),
+        ):
+            assert old in newest
+            newest = newest.replace(old, new)
+        assert load(f"conversation.get_list_by_{field}").text.decode() == newest
+        oldest = newest.replace(f"{field} */", f"{field}_asc */").replace(" DESC", "")
+        oldest = (
+            oldest.replace("the newest", "the oldest")
+            .replace("'infinity'", "'-infinity'")
+            .replace("id) < (", "id) > (")
+        )
+        assert load(f"conversation.get_list_by_{field}_asc").text.decode() == oldest

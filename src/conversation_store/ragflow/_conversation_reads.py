@@ -72,7 +72,8 @@ class ConversationReads(Service[API4Conversation]):
         - *from_date*, *to_date*: days or instants, both inclusive, a whole second to its end; in the configured zone.
 
         SQL: `sql/conversation/get_list.sql`, `sql/conversation/get_list_by_create_date.sql`,
-        `sql/conversation/get_list_by_update_date.sql`, `sql/conversation/get_list_by_keywords.sql`.
+        `sql/conversation/get_list_by_create_date_asc.sql`, `sql/conversation/get_list_by_update_date.sql`,
+        `sql/conversation/get_list_by_update_date_asc.sql`, `sql/conversation/get_list_by_keywords.sql`.
         """
         sought = _sought(keywords)
         current = settings()
