@@ -317,11 +317,11 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
     "tokens.delete_by_tenant_id": [Shape(lambda s: s.tokens.delete_by_tenant_id("x"))],
     "tenants.delete_by_id": [
         Shape(lambda s: s.tenants.delete_by_id("other7")),  # the locks of a transaction
-        Shape(lambda s: s.tenants.delete_by_id("other7"), [[3]]),
-        Shape(lambda s: s.tenants.delete_by_id("other7"), [[3], []]),  # of the tokens
+        Shape(lambda s: s.tenants.delete_by_id("other7"), [[(3,)]]),
+        Shape(lambda s: s.tenants.delete_by_id("other7"), [[(3,)], []]),  # of the tokens
         # Of half of all conversations the first are found by a scan.
-        Shape(lambda s: s.tenants.delete_by_id("owner", batch_size=30), [[3], []], "conversation_pkey", scans=True),
-        Shape(lambda s: s.tenants.delete_by_id("other7"), [[3], [], [DeletedBatch(deleted=0, found=0)]]),
+        Shape(lambda s: s.tenants.delete_by_id("owner", batch_size=30), [[(3,)], []], "conversation_pkey", scans=True),
+        Shape(lambda s: s.tenants.delete_by_id("other7"), [[(3,)], [], [DeletedBatch(deleted=0, found=0)]]),
     ],
 }
 
@@ -364,6 +364,6 @@ SHARED: Sequence[Cost] = (
         "tenants.delete_by_id, the dialogs",
         lambda s: s.tenants.delete_by_id("big", batch_size=30),
         400,
-        [[3], [], [DeletedBatch(deleted=0, found=0)]],
+        [[(3,)], [], [DeletedBatch(deleted=0, found=0)]],
     ),
 )
