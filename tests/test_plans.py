@@ -106,6 +106,17 @@ def test_a_keyword_that_no_index_serves_is_not_looked_for_by_index(plans: list[E
             assert not any(index in of.plan for index in SEARCH), of.plan
 
 
+def test_a_keyword_is_put_to_the_index_of_messages_as_four_conditions(plans: list[Explained]) -> None:
+    # Of one condition GIN reads all keys for each text that one of them has.
+    found = [
+        condition.count("@>")
+        for of in plans
+        for condition in re.findall(rf"Bitmap Index Scan on {SEARCH[0]} .*\n +Index Cond: (.*)", of.plan)
+    ]
+    assert found
+    assert set(found) == {4}
+
+
 def test_the_table_names_exactly_the_indexes_that_the_plans_use(plans: list[Explained], db: str) -> None:
     with psycopg.connect(db) as connection:
         rows = connection.execute("SELECT indexname FROM pg_indexes WHERE schemaname <> 'pg_catalog'").fetchall()

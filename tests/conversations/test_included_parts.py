@@ -30,6 +30,12 @@ READS: dict[str, Callable[..., Any]] = {
     "get_list, by id": lambda s, d, t, **parts: s.conversations.get_list(d, t, id=f"c{d}", **parts).sessions,
     "get_list, by keyword": lambda s, d, t, **parts: s.conversations.get_list(d, t, keywords=d, **parts).sessions,
     "list_after": lambda s, d, t, **parts: s.conversations.list_after(d, t, **parts).sessions,
+    **{
+        f"list_after, by {field}, desc={desc}": lambda s, d, t, field=field, desc=desc, **parts: (
+            s.conversations.list_after(d, t, orderby=field, desc=desc, **parts).sessions
+        )
+        for field, desc in (("create_date", False), ("update_date", True), ("update_date", False), ("name", True))
+    },
     "list_after, by keyword": lambda s, d, t, **parts: s.conversations.list_after(d, t, keywords=d, **parts).sessions,
 }
 each_read = pytest.mark.parametrize("read", READS.values(), ids=READS)
@@ -43,6 +49,7 @@ each_read = pytest.mark.parametrize("read", READS.values(), ids=READS)
         {"message": None, "reference": None, "dsl": None},
         {"message": {"a": 1}, "reference": "text", "dsl": "text"},
         {"message": [], "reference": {}, "dsl": []},
+        {"message": {}, "reference": [], "dsl": {}},
     ],
 )
 def test_a_row_has_what_is_included_and_not_read_for_the_rest(
