@@ -206,7 +206,8 @@ def fill(conninfo: str, size: int, texts: Texts, *, ragflow: bool, tell: Callabl
         connection.execute("DROP SCHEMA made CASCADE")
         connection.execute("VACUUM ANALYZE")
         connection.execute("CHECKPOINT")
-    assert check_schema(conninfo) == []
+    if problems := check_schema(conninfo):
+        raise AssertionError(f"the schema is not as it was: {problems}")
     return data
 
 
