@@ -17,7 +17,7 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool
 
 from conversation_store import AsyncConversationStore, ConversationStore, InvalidArgument, RoundConflict, migrate
-from conversation_store._connections import facts_of
+from conversation_store._connections import ask
 from conversation_store._deadlines import Limited
 from operations import OPERATIONS
 from support.both_apis import AsyncApi, SyncApi
@@ -307,7 +307,7 @@ def test_the_question_begins_no_transaction(db: str, tenant: str) -> None:
         assert store.conversations.count(tenant_id=tenant) == 0  # of which a pipeline asks nothing
     with psycopg.connect(db) as connection:
         with connection.lock:
-            Limited(connection, None).wait(facts_of(connection))
+            Limited(connection, None).wait(ask(connection))
         assert connection.info.transaction_status == TransactionStatus.IDLE
         store = ConversationStore(connection=connection)
         store.dialogs.save(id="d", tenant_id=tenant)

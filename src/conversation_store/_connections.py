@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Generic, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
+import psycopg
 from psycopg import AsyncConnection, Connection, capabilities, generators
 from psycopg.abc import PQGen
-from psycopg.pq import PipelineStatus, TransactionStatus
+from psycopg.pq import DiagnosticField, PipelineStatus, TransactionStatus
 
 from conversation_store import _validation as validate
 from conversation_store.errors import InvalidArgument, UnsupportedConnection
@@ -33,16 +34,15 @@ class Facts(NamedTuple):
 # Of one that was not asked yet: what was asked for in a transaction would take the snapshot of it.
 _UNKNOWN = Facts(may_prepare=False, is_read_committed=True)
 
+_CANCELLED = b"57014"
+
 _facts: WeakKeyDictionary[Any, Facts] = WeakKeyDictionary()
 
 
-def facts_of(connection: Connection[Any] | AsyncConnection[Any]) -> PQGen[Facts]:
-    """Return what is known of a connection, in steps for `Limited.wait`; its lock must be held.
+def facts_of(connection: Connection[Any] | AsyncConnection[Any]) -> Facts | None:
+    """Return what is known of a connection, or None where it is to be asked; its lock must be held until then.
 
-    A pooler that hands its servers from client to client makes one client run what another has prepared under the same
-    name. So it is asked once whether the server's process is the one that the connection was told of: a pooler stands
-    between where it is not. Never inside of a transaction or a pipeline: until it was asked outside, nothing is
-    prepared.
+    Never inside of a transaction or a pipeline: until it was asked outside, nothing is prepared.
     """
     pgconn = connection.pgconn
     if pgconn.parameter_status(b"client_encoding") != b"UTF8":
@@ -51,20 +51,33 @@ def facts_of(connection: Connection[Any] | AsyncConnection[Any]) -> PQGen[Facts]
             " encodings cannot hold every text; connect with client_encoding='UTF8'"
         )
     facts = _facts.get(connection)
-    if facts is None:
-        # Not psycopg's execute(), which would begin a transaction: to roll that back would undo what another thread or
-        # task has done in it meanwhile.
-        if pgconn.transaction_status != TransactionStatus.IDLE or pgconn.pipeline_status != PipelineStatus.OFF:
-            return _UNKNOWN
-        pgconn.send_query(
-            b"SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('default_transaction_isolation')"
-        )
-        results = yield from generators.execute(pgconn)
-        # Some poolers tell no process at all; one may answer with an error.
-        pid = connection.info.backend_pid
-        process, isolation = (results[0].get_value(0, column) for column in range(2))
-        facts = Facts(pid > 0 and process == str(pid).encode(), isolation in (b"read committed", None))
-        _facts[connection] = facts
+    if facts is None and (
+        pgconn.transaction_status != TransactionStatus.IDLE or pgconn.pipeline_status != PipelineStatus.OFF
+    ):
+        return _UNKNOWN
+    return facts
+
+
+def ask(connection: Connection[Any] | AsyncConnection[Any]) -> PQGen[Facts]:
+    """Ask a connection, for `Limited.wait`, and remember the answer.
+
+    A pooler that hands its servers from client to client makes one client run what another has prepared under the same
+    name. So it is asked once whether the server's process is the one that the connection was told of: a pooler stands
+    between where it is not.
+    """
+    # Not psycopg's execute(), which would begin a transaction: to roll that back would undo what another thread or task
+    # has done in it meanwhile.
+    connection.pgconn.send_query(
+        b"SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('default_transaction_isolation')"
+    )
+    (answer, *_) = yield from generators.execute(connection.pgconn)
+    if answer.error_field(DiagnosticField.SQLSTATE) == _CANCELLED:
+        raise psycopg.errors.error_from_result(answer)
+    # Some poolers tell no process at all; one may answer with an error.
+    pid = connection.info.backend_pid
+    process, isolation = (answer.get_value(0, column) for column in range(2))
+    facts = Facts(pid > 0 and process == str(pid).encode(), isolation in (b"read committed", None))
+    _facts[connection] = facts
     return facts
 
 

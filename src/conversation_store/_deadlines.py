@@ -12,7 +12,7 @@ import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from time import monotonic
 from typing import Any, TypeVar, cast
 
@@ -94,6 +94,8 @@ class _Limited(ABC):
                 raise _Expired
             yield self._cancel(_CANCEL if expired else _CANCEL_INTERRUPTED)
             result = yield self.wait_for(_until(steps, monotonic() + _END))
+            if self._is_active():  # the steps had ended before what they had sent
+                yield self.wait_for(_until(generators.execute(self.pgconn), monotonic() + _END))
         except BaseException as error:
             failed = error
         else:
@@ -159,6 +161,12 @@ class Limited(_Limited):
             reason = error
         return drive(self._end(steps, reason))
 
+    def settle(self, reason: BaseException) -> None:
+        """End what was sent and is not waited for: an interruption came in between."""
+        if self._is_active():
+            with suppress(type(reason)):
+                drive(self._end(generators.execute(self.pgconn), reason))
+
     def cursor(self, row: BaseRowFactory[Any] = tuple_row) -> Cursor[Any]:
         """Return a cursor of this package."""
         return Cursor(cast(Any, self), row_factory=row)
@@ -206,6 +214,12 @@ class AsyncLimited(_Limited):
         except BaseException as error:
             reason = error
         return await drive_async(self._end(steps, reason))
+
+    async def settle(self, reason: BaseException) -> None:
+        """End what was sent and is not waited for: an interruption came in between."""
+        if self._is_active():
+            with suppress(type(reason)):
+                await drive_async(self._end(generators.execute(self.pgconn), reason))
 
     def cursor(self, row: BaseRowFactory[Any] = tuple_row) -> AsyncCursor[Any]:
         """Return a cursor of this package."""

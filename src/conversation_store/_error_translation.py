@@ -78,7 +78,9 @@ def _translated(statement: Statement[Any], error: psycopg.Error) -> Exception | 
     return None
 
 
-def is_stale_plan(error: psycopg.errors.FeatureNotSupported) -> bool:
-    """Return whether a migration changed the result of a prepared statement."""
+def is_stale_plan(error: psycopg.Error) -> bool:
+    """Return whether a migration changed the result of a prepared statement, or the session was reset without it."""
+    if isinstance(error, psycopg.errors.InvalidSqlStatementName):
+        return True
     # The server may translate the message, but not the name of its function.
     return error.diag.source_function == "RevalidateCachedQuery"

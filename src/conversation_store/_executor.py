@@ -12,15 +12,15 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, Connection
-from psycopg.abc import PQGen
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 
-from conversation_store._connections import Taken, facts_of
+from conversation_store._connections import Taken, ask, facts_of
 from conversation_store._copy import copy, copy_async
 from conversation_store._deadlines import AsyncLimited, Limited
 from conversation_store._error_translation import is_stale_plan, translate
 from conversation_store._statement import Statement
-from conversation_store._wire import command, execute, forget_prepared, number_of_rows, rows_of, to_bytes
+from conversation_store._waiting import drive, drive_async
+from conversation_store._wire import Trips, command, execute, forget_prepared, number_of_rows, rows_of, to_bytes
 from conversation_store.errors import StalePlan
 
 T = TypeVar("T")
@@ -91,11 +91,14 @@ class Executor:
             try:
                 if statement.copied is None:
                     with connection.lock:
-                        limited.wait(call.steps(connection))
+                        drive(call.steps(connection), limited.wait)
                 else:
                     call.copied(copy(limited, statement.query.text, statement.copied))
             except BaseException as error:
                 call.failed = error
+            # Outside of the handler: what is raised here must not have the error of the server as its context.
+            if call.failed is not None:
+                limited.settle(call.failed)
                 if call.is_own and not connection.closed:
                     with suppress(psycopg.Error):  # the pool discards a connection that is in a transaction still
                         limited.rollback()
@@ -122,11 +125,14 @@ class AsyncExecutor:
             try:
                 if statement.copied is None:
                     async with connection.lock:
-                        await limited.wait(call.steps(connection))
+                        await drive_async(call.steps(connection), limited.wait)
                 else:
                     call.copied(await copy_async(limited, statement.query.text, statement.copied))
             except BaseException as error:
                 call.failed = error
+            # Outside of the handler: what is raised here must not have the error of the server as its context.
+            if call.failed is not None:
+                await limited.settle(call.failed)
                 if call.is_own and not connection.closed:
                     with suppress(psycopg.Error):  # the pool discards a connection that is in a transaction still
                         await limited.rollback()
@@ -157,12 +163,12 @@ class _Call(Generic[T]):
         # A load may take any time.
         self.timeout = executor.timeout if statement.copied is None else None
 
-    def steps(self, connection: Connection[Any] | AsyncConnection[Any]) -> PQGen[None]:
-        """Run the statement, as a generator for `Limited.wait`; the lock of the connection must be held."""
+    def steps(self, connection: Connection[Any] | AsyncConnection[Any]) -> Trips[None]:
+        """Run the statement; the lock of the connection must be held."""
         query, params, row, read, _ = self._statement
         values = list(map(to_bytes, query.bind(params)))
         pgconn = connection.pgconn
-        facts = yield from facts_of(connection)
+        facts = facts_of(connection) or (yield ask(connection))
         prepare = self._executor.prepare
         # To psycopg, None is often enough, and False never.
         often = None if (facts.may_prepare if prepare is None else prepare) else False
@@ -174,11 +180,13 @@ class _Call(Generic[T]):
             yield from command(connection, begin)
         try:
             result = yield from execute(connection, query.text, values, often)
-        except psycopg.errors.FeatureNotSupported as error:
-            if often is False or not is_stale_plan(error):
+        except (psycopg.errors.FeatureNotSupported, psycopg.errors.InvalidSqlStatementName) as error:
+            if often is False or pgconn.pipeline_status != PipelineStatus.OFF or not is_stale_plan(error):
                 raise
             if not was_idle:
-                raise StalePlan("a migration changed a table; roll back and run the transaction again") from error
+                raise StalePlan(
+                    "a migration changed a table, or the session was reset; roll back and run the transaction again"
+                ) from error
             # Nothing ran yet, so once more is safe. A transaction here is only the one that the statement opened.
             if pgconn.transaction_status != _IDLE:
                 yield from command(connection, b"ROLLBACK")

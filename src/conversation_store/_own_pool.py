@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 import psycopg
 from psycopg import AsyncConnection, Connection
@@ -82,7 +83,7 @@ class _Own(Pooled):
         self._timeout: float = sizes["timeout"]
         self._pool = self._make_pool()
         self._pid = os.getpid()
-        self._out: set[Any] = set()
+        self._out: set[ref[Any]] = set()
         self._drained = 0
         self._is_to_open = False
         _own_pools.add(self)
@@ -123,7 +124,7 @@ class _Own(Pooled):
                 except PoolTimeout:
                     yield from self._replaced(pool)
                     raise self._no_connection() from self._reason()
-            self._out.add(connection)
+            self._out.add(ref(connection))
             answering = False
             try:
                 answering = self._is_fresh(connection)
@@ -134,7 +135,7 @@ class _Own(Pooled):
                     return Taken(connection, pool, os.getpid())
             finally:
                 if not answering:
-                    self._out.discard(connection)
+                    self._out.discard(ref(connection))
                     yield connection.close()
                     yield self._put(connection, pool)
             # What has cut one connection has cut the others that are idle.
@@ -147,18 +148,23 @@ class _Own(Pooled):
         return monotonic() - connection.used < _IDLE and not _has_ended(connection.pgconn)
 
     def _is_clean(self, taken: Taken[Any]) -> bool:
-        self._out.discard(taken.connection)
+        self._out.discard(ref(taken.connection))
         taken.connection.used = monotonic()
         return super()._is_clean(taken)
 
     def _replaced(self, pool: Any) -> Generator[Any, Any, None]:
         """Replace a pool that has lost connections: an interruption at the wrong moment leaves one with nobody."""
         numbers = pool.get_stats()
-        lost = numbers["pool_size"] - numbers["pool_available"] - len(self._out)
+        lost = numbers["pool_size"] - numbers["pool_available"] - self._in_use()
         if lost > 0 and self._connector.error is None and pool is self._pool and not pool.closed:
             self._pool = self._make_pool()
             yield self._pool.open()
             yield pool.close(timeout=0)  # what is out of it is closed when it is returned
+
+    def _in_use(self) -> int:
+        """Return how many connections are in use; what an interruption has lost is gone."""
+        self._out.difference_update([taken for taken in list(self._out) if taken() is None])
+        return len(self._out)
 
     def _no_connection(self) -> PoolTimeout:
         said = "" if self._connector.error is None else f"; the last attempt to connect: {self._connector.error}"
@@ -185,6 +191,7 @@ class OwnPoolRoot(_Own, SyncPooled):
 
     def __init__(self, parameters: dict[str, Any], **sizes: Any) -> None:
         self._free = _tokens(sizes["max_size"])
+        self._recounting = threading.Lock()
         super().__init__(ConnectionPool, _Connector(_Connection.connect), parameters, **sizes)
 
     def open(self) -> None:
@@ -199,6 +206,7 @@ class OwnPoolRoot(_Own, SyncPooled):
     def renew(self) -> None:
         """Do as on asyncio; the threads of the parent have what they have."""
         super().renew()
+        self._recounting = threading.Lock()
         self._free = _tokens(self._pool.max_size)
 
     def take(self) -> Taken[Connection[Any]]:
@@ -210,19 +218,28 @@ class OwnPoolRoot(_Own, SyncPooled):
         try:
             free.get(timeout=self._timeout)
         except Empty:
-            raise self._no_connection() from None
+            if not self._recount():
+                raise self._no_connection() from None
         try:
             until, pool, given = monotonic() + self._timeout, self._pool, None
             if not self._is_to_open:
                 with suppress(PoolTimeout):
                     given = Taken(pool.getconn(self._timeout), pool, os.getpid())
                     if self._is_fresh(given.connection):
-                        self._out.add(given.connection)
+                        self._out.add(ref(given.connection))
                         return given
             return drive(self._taken(Limited, until, given))
         except BaseException:
             free.put(None)
             raise
+
+    def _recount(self) -> bool:
+        """Return whether an interruption at the wrong moment has lost a token, which is this thread's now."""
+        with self._recounting:
+            lost: int = self._pool.max_size - self._in_use() - self._free.qsize()
+            for _ in range(lost - 1):
+                self._free.put(None)
+        return lost > 0
 
     def give_back(self, taken: Taken[Connection[Any]]) -> None:
         """Give it back."""

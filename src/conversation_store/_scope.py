@@ -97,6 +97,7 @@ class SyncScope(Scope[Connection[Any]]):
 
     def take(self) -> Taken[Connection[Any]]:
         """Take the connection for one statement of one thread."""
+        check_not_forked(self._pid, "connection")  # a thread of the parent may have the lock, for ever
         self._changed.acquire()
         try:
             self._check()

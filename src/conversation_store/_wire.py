@@ -1,12 +1,13 @@
 """One statement over the wire: what a cursor of psycopg does, without what a cursor is for.
 
-All are steps for `Limited.wait`, sync and on asyncio, and the lock of the connection must be held. Beginning a
-transaction, and which statements are prepared, is left to psycopg: a caller's own statements share that with these.
+Each yields its round trips, for `Limited.wait` and `drive`, sync and on asyncio; the lock of the connection must be
+held. Beginning a transaction and which statements are prepared is left to psycopg: own statements of a caller share it.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import generators
@@ -14,9 +15,14 @@ from psycopg._preparing import Prepare
 from psycopg.abc import PQGen
 from psycopg.adapt import AdaptersMap, Transformer
 from psycopg.pq import ExecStatus, Format, PipelineStatus
-from psycopg.pq.abc import PGresult
+from psycopg.pq.abc import PGconn, PGresult
 
 from conversation_store._adapters import ADAPTERS, Cursor, to_text
+
+T = TypeVar("T")
+
+Trips: TypeAlias = Generator[PQGen[Any], Any, T]
+"""Steps each of which waits for the server once; who is interrupted in one sends nothing more."""
 
 _BINARY = Format.BINARY
 _RESULTS = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
@@ -39,12 +45,14 @@ class _Context:
     connection = None
 
 
-def execute(connection: Any, text: bytes, values: list[bytes | None], prepare: bool | None) -> PQGen[PGresult]:
+def execute(connection: Any, text: bytes, values: list[bytes | None], prepare: bool | None) -> Trips[PGresult]:
     """Run a statement and return its result; *prepare* is that of psycopg's `execute`."""
     pgconn, prepared = connection.pgconn, connection._prepared
     if pgconn.pipeline_status != _PIPELINE_OFF:
-        return (yield from _in_pipeline(connection, text, values))
-    yield from connection._start_query()
+        result: PGresult = yield _in_pipeline(connection, text, values)
+        return result
+    if not connection.autocommit:
+        yield connection._start_query()
     statement = _Text(text)
     state, name = prepared.get(statement, prepare)
     if state is _NO:
@@ -52,27 +60,27 @@ def execute(connection: Any, text: bytes, values: list[bytes | None], prepare: b
     else:
         if state is _SHOULD:
             pgconn.send_prepare(name, text)
-            _only((yield from generators.execute(pgconn)))
+            yield _answer(pgconn)
         pgconn.send_query_prepared(name, values, result_format=_BINARY)
     key = prepared.maybe_add_to_cache(statement, state, name)
-    results = yield from generators.execute(pgconn)
-    if key is not None:
-        prepared.validate(key, state, name, results)
-    result = _only(results)
-    yield from prepared.maintain_gen(connection)
+    if key is None:
+        result = yield _answer(pgconn)
+    else:
+        result = yield _answer(pgconn, lambda results: prepared.validate(key, state, name, results))
+        yield prepared.maintain_gen(connection)
     return result
 
 
-def forget_prepared(connection: Any) -> PQGen[None]:
+def forget_prepared(connection: Any) -> Trips[None]:
     """Close all prepared statements."""
     connection._prepared.clear()
-    yield from connection._prepared.maintain_gen(connection)
+    yield connection._prepared.maintain_gen(connection)
 
 
-def command(connection: Any, text: bytes) -> PQGen[None]:
+def command(connection: Any, text: bytes) -> Trips[None]:
     """Run a command of a transaction, which psycopg begins where the connection is not in autocommit."""
-    yield from connection._start_query()
-    yield from connection._exec_command(text)
+    yield connection._start_query()
+    yield connection._exec_command(text)
 
 
 def number_of_rows(result: PGresult) -> int:
@@ -107,11 +115,15 @@ def to_bytes(value: object) -> bytes | None:
     return text.encode()
 
 
-def _only(results: list[PGresult]) -> PGresult:
-    (result,) = results
-    if result.status not in _RESULTS:
-        raise psycopg.errors.error_from_result(result)
-    return result
+def _answer(pgconn: PGconn, look: Callable[[list[PGresult]], object] = lambda results: None) -> PQGen[PGresult]:
+    """Wait for the result; where the server has ended the session, its last words follow the error."""
+    results: list[PGresult] = yield from generators.execute(pgconn)
+    look(results)
+    if not results:
+        raise psycopg.InternalError("the server has sent no result")
+    if results[0].status not in _RESULTS:
+        raise psycopg.errors.error_from_result(results[0])
+    return results[0]
 
 
 def _in_pipeline(connection: Any, text: bytes, values: list[bytes | None]) -> PQGen[PGresult]:

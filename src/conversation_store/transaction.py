@@ -16,7 +16,7 @@ from psycopg import AsyncConnection, Connection
 from psycopg.pq import TransactionStatus
 
 from conversation_store import _validation as validate
-from conversation_store._connections import Facts, facts_of
+from conversation_store._connections import Facts, ask, facts_of
 from conversation_store._deadlines import AsyncLimited, Limited
 from conversation_store._executor import AsyncExecutor, Executor
 from conversation_store._scope import AsyncScope, SyncScope
@@ -34,7 +34,9 @@ def begin(executor: Executor, isolation: Isolation | None = None, read_only: boo
     with executor.source.enter() as (connection, parent):
         limited = Limited(connection, executor.timeout)
         with connection.lock:
-            facts = limited.wait(facts_of(connection))
+            facts = facts_of(connection)
+            if facts is None:
+                facts = limited.wait(ask(connection))
         before, after = _opening(connection, parent, isolation, read_only, facts)
         for text in before:
             _run(limited, text)
@@ -55,7 +57,9 @@ async def begin_async(
     async with executor.source.enter() as (connection, parent):
         limited = AsyncLimited(connection, executor.timeout)
         async with connection.lock:
-            facts = await limited.wait(facts_of(connection))
+            facts = facts_of(connection)
+            if facts is None:
+                facts = await limited.wait(ask(connection))
         before, after = _opening(connection, parent, isolation, read_only, facts)
         for text in before:
             await _run_async(limited, text)
