@@ -88,11 +88,11 @@ def test_the_last_words_of_a_server_do_not_hide_its_error(db: str, monkeypatch: 
             store.conversations.count()
 
 
-def test_a_token_of_the_pool_that_an_interruption_has_lost_comes_back(db: str) -> None:
+def test_a_turn_at_the_pool_that_an_interruption_has_lost_comes_back(db: str) -> None:
     with ConversationStore(db, min_size=1, max_size=1, timeout=0.2) as store:
         own = store._own  # pyright: ignore[reportPrivateUsage]
         assert isinstance(own, OwnPoolRoot)
-        own._free.get()  # pyright: ignore[reportPrivateUsage]
+        assert own._turns.take(0)  # pyright: ignore[reportPrivateUsage]
         for _ in range(3):
             assert isinstance(store.conversations.count(), int)
 
@@ -143,3 +143,35 @@ def test_a_session_that_was_reset_prepares_its_statements_again(
                 connection.pgconn.exec_(b"DISCARD ALL")
             else:
                 api.run(lambda: connection.execute("DISCARD ALL"))
+
+
+def test_threads_get_the_connections_of_a_pool_in_their_turn_and_wait_no_longer_than_its_timeout(db: str) -> None:
+    with ConversationStore(db, min_size=2, max_size=2, timeout=20) as store:
+        ends = [threading.Event() for _ in range(5)]
+        numbers = [0] * len(ends)
+
+        def call(n: int) -> None:
+            while not ends[n].is_set() and numbers[n] < 2_000:
+                store.conversations.count()
+                numbers[n] += 1
+                if min(numbers) >= 30:
+                    ends[n].set()
+
+        threads = [threading.Thread(target=call, args=(n,)) for n in range(len(ends))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert min(numbers) >= 30
+        assert max(numbers) < 300
+
+
+def test_a_call_waits_no_longer_for_its_turn_than_the_timeout(db: str) -> None:
+    with ConversationStore(db, min_size=1, max_size=1, timeout=0.3) as store:
+        own = store._own  # pyright: ignore[reportPrivateUsage]
+        assert isinstance(own, OwnPoolRoot)
+        held = own.take()
+        with pytest.raises(psycopg.OperationalError, match=r"couldn't get a connection after 0\.3 seconds"):
+            store.conversations.count()
+        own.give_back(held)
+        assert isinstance(store.conversations.count(), int)

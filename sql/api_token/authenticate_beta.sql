@@ -11,13 +11,13 @@
 
 SELECT
     (
-        -- What is read-only: a standby, a transaction of the caller, or all of this role.
-        current_setting('transaction_read_only') = 'off'
-        AND current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
-        AND (
+        (
             t.use_date IS NULL
             OR t.use_date <= statement_timestamp() - make_interval(secs => :stamp_every::double precision)
         )
+        -- What is read-only: a standby, a transaction of the caller, or all of this role.
+        AND current_setting('transaction_read_only') = 'off'
+        AND current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
     ) AS stamp_due,
     t.id,
     t.tenant_id,

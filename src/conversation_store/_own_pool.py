@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
 from weakref import WeakSet, ref
@@ -20,6 +19,7 @@ from conversation_store._connections import Taken
 from conversation_store._conninfo import explain_refusal
 from conversation_store._deadlines import AsyncLimited, Limited, answers
 from conversation_store._roots import AsyncPooled, Pooled, SyncPooled, keep_for_ever
+from conversation_store._turns import Turns
 from conversation_store._waiting import drive, drive_async
 
 _IDLE = 5.0  # seconds after which a connection is looked at; a round trip more
@@ -190,7 +190,7 @@ class OwnPoolRoot(_Own, SyncPooled):
     """The connections of a store's own pool."""
 
     def __init__(self, parameters: dict[str, Any], **sizes: Any) -> None:
-        self._free = _tokens(sizes["max_size"])
+        self._turns = Turns(sizes["max_size"])
         self._recounting = threading.Lock()
         super().__init__(ConnectionPool, _Connector(_Connection.connect), parameters, **sizes)
 
@@ -207,19 +207,16 @@ class OwnPoolRoot(_Own, SyncPooled):
         """Do as on asyncio; the threads of the parent have what they have."""
         super().renew()
         self._recounting = threading.Lock()
-        self._free = _tokens(self._pool.max_size)
+        self._turns = Turns(self._pool.max_size)
 
     def take(self) -> Taken[Connection[Any]]:
         """Take a connection for one statement."""
         self._check()
         # Waits here while all are in use: an interruption would leave the pool with somebody who waits no more, to whom
         # it would give the next one.
-        free = self._free
-        try:
-            free.get(timeout=self._timeout)
-        except Empty:
-            if not self._recount():
-                raise self._no_connection() from None
+        turns = self._turns
+        if not turns.take(self._timeout) and not self._recount():
+            raise self._no_connection()
         try:
             until, pool, given = monotonic() + self._timeout, self._pool, None
             if not self._is_to_open:
@@ -230,15 +227,14 @@ class OwnPoolRoot(_Own, SyncPooled):
                         return given
             return drive(self._taken(Limited, until, given))
         except BaseException:
-            free.put(None)
+            turns.give_back()
             raise
 
     def _recount(self) -> bool:
-        """Return whether an interruption at the wrong moment has lost a token, which is this thread's now."""
+        """Return whether an interruption at the wrong moment has lost a turn, which is this thread's now."""
         with self._recounting:
-            lost: int = self._pool.max_size - self._in_use() - self._free.qsize()
-            for _ in range(lost - 1):
-                self._free.put(None)
+            lost: int = self._pool.max_size - self._in_use() - self._turns.free()
+            self._turns.give_back(max(lost - 1, 0))
         return lost > 0
 
     def give_back(self, taken: Taken[Connection[Any]]) -> None:
@@ -247,15 +243,7 @@ class OwnPoolRoot(_Own, SyncPooled):
             super().give_back(taken)
         finally:
             if taken.pid == os.getpid():
-                self._free.put(None)
-
-
-def _tokens(number: int) -> SimpleQueue[None]:
-    """Return a queue with so many tokens. Not a semaphore, whose lock is one of Python's that threads wait for."""
-    tokens: SimpleQueue[None] = SimpleQueue()
-    for _ in range(number):
-        tokens.put(None)
-    return tokens
+                self._turns.give_back()
 
 
 class AsyncOwnPoolRoot(_Own, AsyncPooled):

@@ -7,7 +7,7 @@ held. Beginning a transaction and which statements are prepared is left to psyco
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 import psycopg
 from psycopg import generators
@@ -107,9 +107,12 @@ _readers: list[Any] = []
 
 def to_bytes(value: object) -> bytes | None:
     """Write a value as the text that PostgreSQL reads under the cast in the statement."""
-    text = value if isinstance(value, str) else to_text(value)
-    if text is None:
+    kind = type(value)
+    if value is None:
         return None
+    if kind is int or kind is float:
+        return repr(value).encode()
+    text = cast(str, value if kind is str else to_text(value))
     if "\0" in text:  # which would end it
         raise psycopg.DataError("text must not contain U+0000")
     return text.encode()
