@@ -57,17 +57,16 @@ def _until(steps: Generator[Any, Any, T], deadline: float) -> Generator[Any, Any
 class _Limited(ABC):
     """A connection of psycopg, for cursors and transactions: a view, since nothing is changed on a caller's connection.
 
-    What is not here is that of the connection. *timeout* is for each wait or, *together*, for all of them.
+    What is not here is that of the connection. *timeout* is for each wait or, after `begin_together`, for all of them.
     """
 
     connection: Any
     lock: Any
     pgconn: Any
 
-    def __init__(self, connection: Any, timeout: float | None, *, together: bool = False) -> None:
+    def __init__(self, connection: Any, timeout: float | None) -> None:
         own = vars(self)
-        own["connection"], own["_timeout"] = connection, timeout
-        own["_deadline"] = monotonic() + timeout if together and timeout is not None else None
+        own["connection"], own["_timeout"], own["_deadline"] = connection, timeout, None
         own["_pid"] = os.getpid()
         own["lock"], own["pgconn"] = connection.lock, connection.pgconn
 
@@ -76,6 +75,10 @@ class _Limited(ABC):
 
     def __setattr__(self, name: str, value: object) -> None:
         setattr(self.connection, name, value)
+
+    def begin_together(self) -> None:
+        """Let the time of all waits begin now."""
+        vars(self)["_deadline"] = None if self._timeout is None else monotonic() + self._timeout
 
     def _limited(self, steps: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
         if self._timeout is None:

@@ -87,10 +87,11 @@ class Executor:
         taken = self.source.take()
         try:
             connection, call = taken.connection, _Call(self, statement)
-            limited = Limited(connection, call.timeout, together=True)
+            limited = Limited(connection, call.timeout)
             try:
                 if statement.copied is None:
                     with connection.lock:
+                        limited.begin_together()
                         drive(call.steps(connection), limited.wait)
                 else:
                     call.copied(copy(limited, statement.query.text, statement.copied))
@@ -121,10 +122,11 @@ class AsyncExecutor:
         taken = await self.source.take()
         try:
             connection, call = taken.connection, _Call(self, statement)
-            limited = AsyncLimited(connection, call.timeout, together=True)
+            limited = AsyncLimited(connection, call.timeout)
             try:
                 if statement.copied is None:
                     async with connection.lock:
+                        limited.begin_together()
                         await drive_async(call.steps(connection), limited.wait)
                 else:
                     call.copied(await copy_async(limited, statement.query.text, statement.copied))

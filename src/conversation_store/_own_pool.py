@@ -214,14 +214,14 @@ class OwnPoolRoot(_Own, SyncPooled):
         self._check()
         # Waits here while all are in use: an interruption would leave the pool with somebody who waits no more, to whom
         # it would give the next one.
-        turns = self._turns
+        turns, until = self._turns, monotonic() + self._timeout
         if not turns.take(self._timeout) and not self._recount():
             raise self._no_connection()
         try:
-            until, pool, given = monotonic() + self._timeout, self._pool, None
+            pool, given = self._pool, None
             if not self._is_to_open:
                 with suppress(PoolTimeout):
-                    given = Taken(pool.getconn(self._timeout), pool, os.getpid())
+                    given = Taken(pool.getconn(max(until - monotonic(), 0.001)), pool, os.getpid())
                     if self._is_fresh(given.connection):
                         self._out.add(ref(given.connection))
                         return given
@@ -234,7 +234,8 @@ class OwnPoolRoot(_Own, SyncPooled):
         """Return whether an interruption at the wrong moment has lost a turn, which is this thread's now."""
         with self._recounting:
             lost: int = self._pool.max_size - self._in_use() - self._turns.free()
-            self._turns.give_back(max(lost - 1, 0))
+            for _ in range(lost - 1):
+                self._turns.give_back()
         return lost > 0
 
     def give_back(self, taken: Taken[Connection[Any]]) -> None:
@@ -243,7 +244,7 @@ class OwnPoolRoot(_Own, SyncPooled):
             super().give_back(taken)
         finally:
             if taken.pid == os.getpid():
-                self._turns.give_back()
+                self._turns.give_back(most=self._pool.max_size - len(self._out))
 
 
 class AsyncOwnPoolRoot(_Own, AsyncPooled):

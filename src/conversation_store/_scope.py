@@ -98,13 +98,14 @@ class SyncScope(Scope[Connection[Any]]):
     def take(self) -> Taken[Connection[Any]]:
         """Take the connection for one statement of one thread."""
         check_not_forked(self._pid, "connection")  # a thread of the parent may have the lock, for ever
+        taken = Taken(self.connection, None, self._pid)  # before the lock, which an interruption then may keep
         self._changed.acquire()
         try:
             self._check()
         except BaseException:
             self._changed.release()
             raise
-        return Taken(self.connection, None, self._pid)
+        return taken
 
     def give_back(self, taken: Taken[Connection[Any]]) -> None:
         """Let the statement of another thread run."""

@@ -6,6 +6,7 @@ may go on for ever when another thread is faster.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from threading import Lock
 
@@ -35,14 +36,13 @@ class Turns:
                 self.give_back()  # it came at the last moment
         return is_mine
 
-    def give_back(self, number: int = 1) -> None:
-        """Give back a turn, or several."""
+    def give_back(self, *, most: float = math.inf) -> None:
+        """Give back a turn; it is dropped where *most* turns are free."""
         with self._lock:
-            for _ in range(number):
-                if self._waiting:
-                    self._waiting.popleft().release()
-                else:
-                    self._number += 1
+            if self._waiting:
+                self._waiting.popleft().release()
+            elif self._number < most:
+                self._number += 1
 
     def free(self) -> int:
         """Return how many turns nobody has."""
