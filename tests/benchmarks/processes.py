@@ -52,7 +52,7 @@ def imports(times: int) -> Measured:
     for n in range(times + 1):
         for peer, program in IMPORTS.items():
             started = time.perf_counter()
-            subprocess.run([sys.executable, "-c", program], check=True)
+            subprocess.run([sys.executable, "-c", program], check=True, env=environment())
             if n:  # the first writes .pyc files
                 measured.samples[peer].append(Sample(time.perf_counter() - started))
     return measured
@@ -62,7 +62,7 @@ def memory(conninfo: str, times: int) -> Measured:
     """Measure the resident memory of a process that has called a few times, in megabytes."""
     measured = Measured(MEMORY, 1, {peer: [] for peer in OPENED})
     indent = "\n    "
-    for _ in range(times):
+    for n in range(times + 1):
         for peer, program in OPENED.items():
             inside = program + "    " + indent.join(RESIDENT.strip().splitlines()) + "\n"
             done = subprocess.run(
@@ -70,10 +70,16 @@ def memory(conninfo: str, times: int) -> Measured:
                 capture_output=True,
                 text=True,
                 check=True,
-                env=dict(os.environ),
+                env=environment(),
             )
-            measured.samples[peer].append(Sample(int(done.stdout) / 1e6))
+            if n:
+                measured.samples[peer].append(Sample(int(done.stdout) / 1e6))
     return measured
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a process that keeps what it has compiled, as an installed package has it."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def backend_seconds(conninfo: str) -> Callable[[], float | None]:
