@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from inspect import Parameter, signature
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -83,7 +84,9 @@ def old(request: pytest.FixtureRequest, server: Server) -> Generator[OldDatabase
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_steps_move_a_database(old: OldDatabase, server: Server, empty_database: str) -> None:
+def test_the_commands_of_the_steps_move_a_database(
+    old: OldDatabase, server: Server, empty_database: str, tmp_path: Path
+) -> None:
     environment = {
         **os.environ,
         "PATH": os.pathsep.join([sysconfig.get_path("scripts"), str(server.bindir), os.environ["PATH"]]),
@@ -106,7 +109,8 @@ def test_the_commands_of_the_steps_move_a_database(old: OldDatabase, server: Ser
     outside = 'set -e; pip() { :; }; docker() { :; }; export RAGFLOW_TIME_ZONE="Asia/Shanghai"\n'
 
     def run(script: str) -> str:
-        done = subprocess.run(["bash", "-c", outside + script], capture_output=True, text=True, env=environment)
+        command = ["bash", "-c", outside + script]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
