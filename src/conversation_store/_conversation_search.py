@@ -75,13 +75,14 @@ class ConversationSearch(Methods):
             "exp_user_id": validate.optional_filter("exp_user_id", exp_user_id, maximum=validate.MAX_USER_ID),
             **bounds,
         }
-        position = cursors.read("create_date", filters, cursor)
+        fingerprint = cursors.fingerprint("create_date", filters)
+        position = cursors.read("create_date", fingerprint, cursor)
 
         def read(hits: list[Hit], _: int) -> SearchPage:
             if len(hits) <= number:
                 return SearchPage(hits, None)
             last = hits[number - 1].conversation
-            return SearchPage(hits[:number], cursors.after("create_date", filters, last.create_date, last.id))
+            return SearchPage(hits[:number], cursors.after(fingerprint, last.create_date, last.id))
 
         params: dict[str, object] = {
             **filters,

@@ -117,14 +117,15 @@ def page(
 def page_after(filters: ListFilters, cursor: object, *, items_per_page: int, parts: Parts) -> Statement[CursorPage]:
     """Describe the page after a cursor: one row more is read, to know whether there is a next page."""
     order, params = filters.order(), filters.params()
+    fingerprint = cursors.fingerprint(order, params)
 
     def read(_: int | None, sessions: list[Conversation]) -> CursorPage:
         if len(sessions) <= items_per_page:
             return CursorPage(sessions, None)
         last = sessions[items_per_page - 1]
-        return CursorPage(sessions[:items_per_page], cursors.after(order, params, getattr(last, order), last.id))
+        return CursorPage(sessions[:items_per_page], cursors.after(fingerprint, getattr(last, order), last.id))
 
-    position = cursors.read(order, params, cursor)
+    position = cursors.read(order, fingerprint, cursor)
     return _listed(order, params, read, limit=items_per_page + 1, parts=parts, after=position)
 
 

@@ -278,7 +278,7 @@ class _ApiTokens(Methods):
 
     def _found_and_stamped(self, query: Query, stamp_every: timedelta, **key: object) -> Steps[ApiToken | None]:
         """Describe how a token is looked for by its key, and its use is stamped where that is due."""
-        seconds = validate.seconds("stamp_every", stamp_every)
+        seconds = 60.0 if stamp_every is _MINUTE else validate.seconds("stamp_every", stamp_every)
         find = optional(query, FoundToken.of_columns, **key, tenant_id=self._bound, stamp_every=seconds)
         return Steps(steps.find_and_stamp(find, seconds))
 

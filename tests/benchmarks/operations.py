@@ -30,6 +30,7 @@ ASYNC_STORE, ASYNC_FLOOR, ASYNCPG = "store, asyncio", "psycopg by hand, asyncio"
 CHECKS = "get_by_id, the checks of a connection"
 FIRST_PAGE, FAR_PAGE = "store, page 1", "store, page 3,000"  # or the last but one, where there are fewer
 AT_4, AT_400 = "store, 4 rounds", "store, 400 rounds"
+PLAIN_JSON = "psycopg by hand, json of Python"
 AIOSQL, SQLALCHEMY = "aiosql", "SQLAlchemy Core"
 TURN = [
     {"role": "user", "content": "How often do I have to descale it? 除垢要多久做一次？"},
@@ -77,8 +78,10 @@ class Operations:
             "store on a caller's pool": opened(Store(None, pool=pool)),
             FLOOR: self.sync[FLOOR],
         }
+        self.plain_json = opened(Floor(of, configure=None))
         self.second_pages: dict[tuple[str, str], Arguments] = {}
         self.by_size = {f"{one.size:,}": (one, opened(Store(one.conninfo))) for one in sizes}
+        self.floors_by_size = {f"{one.size:,}": (one, opened(Floor(one.conninfo))) for one in sizes}
 
     def all(self) -> list[Operation]:
         return [*self.points(), *self.lists(), *self.writes(), *self.scans(), *self.growth()]
@@ -151,22 +154,28 @@ class Operations:
         for name, dates in (("year", YEAR), ("week", WEEK)):
             cases = self._cases(some, "stats", days_of)
             yield Operation(f"stats of a {name}", partial(self._dates, tenant, dates), cases)
-        both = {name: self.sync[name] for name in (STORE, FLOOR)}
+        both = {name: self.sync[name] for name in (STORE, FLOOR)} | {PLAIN_JSON: self.plain_json}
         cases = [Case(name, one_by_one(partial(written, peer)), partial(exported, peer)) for name, peer in both.items()]
         yield Operation("export of a tenant", lambda _: (self.data.exported,), cases)
 
     def growth(self) -> Iterable[Operation]:
         """The same operations in databases of several sizes; of each size its own arguments, from the same chooser."""
-        for title, method, arguments in (
-            ("get_by_id", "get_by_id", Data.conversation),
-            ("authenticate", "authenticate", lambda data, random: (data.token(random),)),
-            ("get_list, total exact", "first_page", Data.dialog),
-            ('get_list, total="none"', "page_without_total", Data.dialog),
-            ("keyword in a dialog of 100", "keyword", lambda data, random: (*data.dialog(random), data.common)),
+        for title, method, arguments, peers in (
+            ("get_by_id", "get_by_id", Data.conversation, self.by_size),
+            ("authenticate", "authenticate", lambda data, random: (data.token(random),), self.by_size),
+            ("get_list, total exact", "first_page", Data.dialog, self.by_size),
+            ("get_list, total exact, by hand", "first_page", Data.dialog, self.floors_by_size),
+            ('get_list, total="none"', "page_without_total", Data.dialog, self.by_size),
+            (
+                "keyword in a dialog of 100",
+                "keyword",
+                lambda data, random: (*data.dialog(random), data.common),
+                self.by_size,
+            ),
         ):
             cases: list[Case] = []
-            for size, (data, store) in self.by_size.items():
-                cases.append(Case(size, of_seeds(getattr(store, method), partial(arguments, data))))
+            for size, (data, peer) in peers.items():
+                cases.append(Case(size, of_seeds(getattr(peer, method), partial(arguments, data))))
             yield Operation(f"{title}, by size", lambda random: (random.random(),), cases)
 
     def _cases(self, peers: dict[str, Any], method: str, form: Callable[[Any], object]) -> list[Case]:

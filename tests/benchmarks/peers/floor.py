@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -37,7 +37,9 @@ async def configure_async(connection: AsyncConnection) -> None:
 class Floor:
     """Statements by hand on a pool of connections in autocommit."""
 
-    def __init__(self, conninfo: str, size: int = 1) -> None:
+    def __init__(
+        self, conninfo: str, size: int = 1, configure: Callable[[Connection], None] | None = configure
+    ) -> None:
         self.pool = ConnectionPool(
             conninfo, min_size=size, max_size=size, kwargs=AUTOCOMMIT, configure=configure, open=True
         )
