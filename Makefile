@@ -40,7 +40,7 @@ measure: $(READY) ## measure the figures of sql/README.md (some minutes; OF=list
 bench: $(READY) ## compare the store with what else calls PostgreSQL from Python (some minutes; SIZE=100000 conversations)
 	@PYTHONPATH=tests exec $(BIN)/python -m benchmarks --size $(or $(SIZE),100000) $(ARGS)
 
-bench-full: $(READY) ## the same with 1,000,000 conversations (half an hour, 15 GB of disk; SIZE=: more or less)
+bench-full: $(READY) ## the same with 1,000,000 conversations (a quarter of an hour, 15 GB of disk; SIZE=: more or less)
 	@PYTHONPATH=tests exec $(BIN)/python -m benchmarks --size $(or $(SIZE),1000000) $(ARGS)
 
 format: $(READY) ## lay out Python and SQL

@@ -125,17 +125,17 @@ def plot_peers(measured: dict[str, Measured]) -> Figure:
 
 
 def plot_growth(measured: dict[str, Measured]) -> Figure:
-    """What a call takes in databases of several sizes."""
+    """What a call of the store takes in databases of several sizes."""
     shown = [one for one in measured.values() if one.title.endswith(", by size")]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8, 4))
         axes: Any = figure.subplots()
     lowest = 0.0
-    for n, one in enumerate(sorted(shown, key=lambda one: median_ms(list(one.samples.values())[-1]))):
-        sizes = [int(size.replace(",", "")) for size in one.samples]
-        medians = [median_ms(samples) for samples in one.samples.values()]
+    for n, one in enumerate(sorted(shown, key=lambda one: median_ms(list(by_size(one).values())[-1]))):
+        samples_of = by_size(one)
+        sizes, medians = list(samples_of), [median_ms(samples) for samples in samples_of.values()]
         axes.plot(sizes, medians, "-o", markersize=5, color=f"C{n}")
-        for size, samples in zip(sizes, one.samples.values(), strict=True):
+        for size, samples in samples_of.items():
             _, *ends = quartiles([1000 * sample.took for sample in samples])
             axes.plot([size, size], ends, color=f"C{n}", linewidth=2, alpha=0.5)
         lowest = max(medians[-1], 1.4 * lowest)  # names that would lie over each other move up
@@ -151,10 +151,16 @@ def plot_growth(measured: dict[str, Measured]) -> Figure:
     axes.set_yscale("log")
     axes.set_xlabel("conversations in the database")
     axes.set_ylabel("ms a call: median and quartiles")
-    every = sorted({int(size.replace(",", "")) for one in shown for size in one.samples})
+    every = sorted({size for one in shown for size in by_size(one)})
     _plain(axes.xaxis, every, "{:,.0f}")
     _plain(axes.yaxis, [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100])
     return figure
+
+
+def by_size(measured: Measured) -> dict[int, list[Sample]]:
+    """Return the samples of the store by the size of the database."""
+    digits = {peer: peer.replace(",", "") for peer in measured.samples}
+    return {int(size): measured.samples[peer] for peer, size in digits.items() if size.isdigit()}
 
 
 def median_ms(samples: list[Sample]) -> float:

@@ -29,13 +29,15 @@ PACKAGES = ["psycopg", "psycopg-pool", "asyncpg", "aiosql", "SQLAlchemy", "peewe
 NOTES = """\
 Each round runs every peer of an operation for a short slice, in an order that changes, with the same arguments. What a peer took
 in a round is the median of its calls, and a ratio is that of a round; shown are the median of all rounds and, in brackets, their
-quartiles. The answers of the peers were compared before. "By hand" is psycopg with statements for exactly that call, a pool of psycopg_pool, and dataclasses built by position.
+quartiles. The answers of the peers were compared before. "By hand" is psycopg with statements for exactly that call, a pool of
+psycopg_pool, and dataclasses built by position.
 
 - "Of processor time" is the same ratio of what client and server computed, without what they waited for. It hardly depends on what
   else the machine does, and so tells more where the quartiles are far apart. Parallel workers of the server are not in it.
 - Threads of one Python process take turns at its interpreter lock: 16 of them measure that lock more than the server. pgbench
   with 16 clients is what the server gives.
 - pgbench reads one conversation and authenticates one token again and again, and appends to conversations chosen at random.
+- "By size" chooses dialogs and conversations at random, for each peer others: in a large database they are in no cache of the processor.
 - The scan beside `stats` has no `count(DISTINCT user_id)`, which `stats` has.
 - The other side is on the same machine: a network would make every ratio to "by hand" smaller.
 """
