@@ -88,12 +88,15 @@ def test_the_server_returns_the_columns_of_the_row_class(name: str, db: str) -> 
     if row is None:
         assert QUERIES[name].returns == "count"
         return
-    if not dataclasses.is_dataclass(row):  # one value
+    names = getattr(row, "_fields", None) or (
+        [field.name for field in dataclasses.fields(row)] if dataclasses.is_dataclass(row) else None
+    )
+    if names is None:  # one value
         assert [PYTHON_TYPES[kind] for _, kind, _ in columns] == [row]
         return
     for before in BEFORE.get(name.partition("_by_")[0], ()):
         assert columns.pop(0)[:2] == before
-    assert [column for column, _, _ in columns] == [f.name for f in dataclasses.fields(row)]
+    assert [column for column, _, _ in columns] == list(names)
     hints = typing.get_type_hints(row)
     for column, kind, not_null in columns:
         hint = hints[column]

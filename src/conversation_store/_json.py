@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from json.encoder import encode_basestring
 from typing import Any, TypeVar
 
@@ -72,6 +71,8 @@ def _with_a_stack(call: Callable[[], T]) -> T:
         return call()
     except RecursionError:
         pass
+    from concurrent.futures import ThreadPoolExecutor  # seldom needed, and slow to import
+
     with ThreadPoolExecutor(1) as executor:
         return executor.submit(call).result()
 

@@ -11,24 +11,16 @@ from conversation_store._sql_lexer import Part, split
 from conversation_store._sql_loader import sql_directory
 from conversation_store.errors import MigrationError
 
-_UP = re.compile(
-    r"^-- migrate:up(?P<option>(?: +transaction:(?:true|false))?) *\n(?P<up>.*?)^-- migrate:down\b",
-    re.DOTALL | re.MULTILINE,
-)
+# Text, compiled where it is used: a service that migrates nothing need not wait for that.
+_UP = r"(?ms)^-- migrate:up(?P<option>(?: +transaction:(?:true|false))?) *\n(?P<up>.*?)^-- migrate:down\b"
 
 # In the outline of a statement, in any case of letters.
-_TRANSACTION = re.compile(r"(begin|start|commit|end|rollback|abort)\b", re.IGNORECASE)
-_CONCURRENTLY = re.compile(
-    r"(create (unique )?index concurrently if not exists|drop index concurrently if exists) \w", re.IGNORECASE
-)
-_CREATED_INDEX = re.compile(
-    r"create (?:unique )?index (?:concurrently )?(?:if not exists )?(\w+) on (?:only )?(\w+\.\w+)", re.IGNORECASE
-)
-_DROPPED_INDEX = re.compile(r"drop index (?:concurrently )?(?:if exists )?conversation_store\.(\w+)", re.IGNORECASE)
-_TABLE = re.compile(r"(?:create|alter) table (?:if (?:not )?exists )?(?:only )?(\w+\.\w+)", re.IGNORECASE)
-_CONSTRAINT = re.compile(
-    r"(?:(drop|rename|validate|alter) )?constraint (?:if exists )?(\w+)(?: to (\w+))?", re.IGNORECASE
-)
+_TRANSACTION = r"(?i)(begin|start|commit|end|rollback|abort)\b"
+_CONCURRENTLY = r"(?i)(create (unique )?index concurrently if not exists|drop index concurrently if exists) \w"
+_CREATED_INDEX = r"(?i)create (?:unique )?index (?:concurrently )?(?:if not exists )?(\w+) on (?:only )?(\w+\.\w+)"
+_DROPPED_INDEX = r"(?i)drop index (?:concurrently )?(?:if exists )?conversation_store\.(\w+)"
+_TABLE = r"(?i)(?:create|alter) table (?:if (?:not )?exists )?(?:only )?(\w+\.\w+)"
+_CONSTRAINT = r"(?i)(?:(drop|rename|validate|alter) )?constraint (?:if exists )?(\w+)(?: to (\w+))?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +56,7 @@ def parse(file_name: str, content: bytes) -> Migration:
     """Return the migration of a file; raises `MigrationError` that names the file and what it needs."""
     name = file_name.removesuffix(".sql")
     text = content.decode()
-    up = _UP.search(text)
+    up = re.search(_UP, text)
     problem: str | None = None
     parts: list[Part] = []
     if up is None:
@@ -80,9 +72,9 @@ def parse(file_name: str, content: bytes) -> Migration:
             problem = str(error)
     outlines = [part.outline for part in parts]
     in_transaction = up is None or "false" not in up["option"]
-    if any(_TRANSACTION.match(outline) for outline in outlines):
+    if any(re.match(_TRANSACTION, outline) for outline in outlines):
         problem = "must not begin or end a transaction; each file is one"
-    elif not in_transaction and [bool(_CONCURRENTLY.match(outline)) for outline in outlines] != [True]:
+    elif not in_transaction and [bool(re.match(_CONCURRENTLY, outline)) for outline in outlines] != [True]:
         # What blocks nobody, may run again after an interruption, and is one statement, as dbmate needs it.
         problem = (
             "with transaction:false it must have one statement, CREATE INDEX CONCURRENTLY IF NOT EXISTS or DROP INDEX"
@@ -112,12 +104,12 @@ def _names(outlines: list[str]) -> tuple[dict[str, str], set[str]]:
             dropped.add(name)
 
     for outline in outlines:
-        if index := _CREATED_INDEX.match(outline):
+        if index := re.match(_CREATED_INDEX, outline):
             created[index[1]] = f"index {index[1]} on {index[2]}"
-        elif index := _DROPPED_INDEX.match(outline):
+        elif index := re.match(_DROPPED_INDEX, outline):
             drop(index[1])
-        elif table := _TABLE.match(outline):
-            for action, name, new_name in _CONSTRAINT.findall(outline):
+        elif table := re.match(_TABLE, outline):
+            for action, name, new_name in re.findall(_CONSTRAINT, outline):
                 if action.lower() in ("drop", "rename"):
                     drop(name)
                 if action == "" or new_name:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from conversation_store import _cursors as cursors
 from conversation_store import _dates as dates
@@ -57,8 +56,7 @@ _ORDERS: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListFilters:
+class ListFilters(NamedTuple):
     """Which conversations a list has, and in which order, as a caller gave it."""
 
     dialog_id: object

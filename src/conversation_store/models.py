@@ -310,31 +310,27 @@ class FoundToken(NamedTuple):
         return cls(stamp_due, ApiToken(*columns))
 
 
-@dataclass(slots=True)
-class FoundTenant:
+class FoundTenant(NamedTuple):
     """A tenant that has an id."""
 
     id: str
     tenant_id: str
 
 
-@dataclass(slots=True)
-class Tenant:
+class Tenant(NamedTuple):
     """A tenant that has dialogs."""
 
     tenant_id: str
 
 
-@dataclass(slots=True)
-class ConversationDialog:
+class ConversationDialog(NamedTuple):
     """The dialog of a conversation."""
 
     id: str
     dialog_id: str
 
 
-@dataclass(slots=True)
-class ConversationKey:
+class ConversationKey(NamedTuple):
     """Where a conversation stands in a walk over all of them."""
 
     id: str
@@ -342,8 +338,7 @@ class ConversationKey:
     create_date: datetime
 
 
-@dataclass(slots=True)
-class ReadEntries:
+class ReadEntries(NamedTuple):
     """Messages and references, each a pair of its position and its body, None for what was not asked for.
 
     Of both, whether there are more beyond the page.
@@ -355,24 +350,21 @@ class ReadEntries:
     more_reference: bool
 
 
-@dataclass(slots=True)
-class UpdatedConversation:
+class UpdatedConversation(NamedTuple):
     """Whether there is a conversation to change."""
 
     id: str
     found: bool
 
 
-@dataclass(slots=True)
-class ChangedConversation:
+class ChangedConversation(NamedTuple):
     """The revision that a change found, and whether it changed anything."""
 
     current_revision: int
     changed: bool
 
 
-@dataclass(slots=True)
-class AppendedRound:
+class AppendedRound(NamedTuple):
     """What an append found, and the round after it, or None where it changed nothing."""
 
     current_round: int
@@ -381,24 +373,23 @@ class AppendedRound:
     new_round: int | None
 
 
-@dataclass(slots=True)
-class EarlierTurn:
+class EarlierTurn(NamedTuple):
     """The round of a turn that was appended before, and whether it had the same content."""
 
     round: int
     same_content: bool
 
 
-@dataclass(slots=True)
-class DeletedBatch:
+class DeletedBatch(NamedTuple):
     """How many rows a deletion found and how many it deleted: another one may have been faster."""
 
     deleted: int
     found: int
 
 
-@dataclass(slots=True)
-class DeletedOldBatch(DeletedBatch):
+class DeletedOldBatch(NamedTuple):
     """The same of old conversations, and the dialog that the next batch begins with."""
 
+    deleted: int
+    found: int
     last_dialog_id: str | None
