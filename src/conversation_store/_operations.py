@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from functools import cached_property, wraps
 from traceback import clear_frames
@@ -85,7 +86,7 @@ def _async_executor(repository: AsyncRepository) -> AsyncExecutor:
     return repository._executor  # pyright: ignore[reportPrivateUsage]
 
 
-class _Method(Generic[P, S, A]):
+class _Method(ABC, Generic[P, S, A]):
     """A method with one body, which is sync or on asyncio as its owner is.
 
     Its annotations are read when it is first asked for: those of all methods would be a good part of the import.
@@ -114,9 +115,9 @@ class _Method(Generic[P, S, A]):
         return cast("Callable[..., T]", signed)
 
     @staticmethod
+    @abstractmethod
     def _returns(described: Any) -> tuple[Any, Any]:
         """Return what the method returns, sync and on asyncio, by the annotation of its body."""
-        raise NotImplementedError
 
     @overload
     def __get__(self, repository: Repository, owner: type) -> Callable[P, S]: ...

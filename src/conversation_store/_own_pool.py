@@ -147,10 +147,10 @@ class _Own(Pooled):
         """Return whether a connection was in use just now, and the server has not closed it since."""
         return monotonic() - connection.used < _IDLE and not _has_ended(connection.pgconn)
 
-    def _is_clean(self, taken: Taken[Any]) -> bool:
+    def _take_back(self, taken: Taken[Any]) -> bool:
         self._out.discard(ref(taken.connection))
         taken.connection.used = monotonic()
-        return super()._is_clean(taken)
+        return super()._take_back(taken)
 
     def _replaced(self, pool: Any) -> Generator[Any, Any, None]:
         """Replace a pool that has lost connections: an interruption at the wrong moment leaves one with nobody."""

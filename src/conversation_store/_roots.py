@@ -83,8 +83,8 @@ class Pooled:
         _check_outside(self)
         check_not_forked(self._pid, "pool")
 
-    def _is_clean(self, taken: Taken[Any]) -> bool:
-        """Return whether a connection goes back to its pool as it is, as nearly always."""
+    def _take_back(self, taken: Taken[Any]) -> bool:
+        """Take a connection back, and return whether it goes to its pool as it is, as nearly always."""
         connection = taken.connection
         return (
             taken.pid == os.getpid()
@@ -93,7 +93,7 @@ class Pooled:
         )
 
     def _given_back(self, taken: Taken[Any]) -> Generator[Any, Any, None]:
-        """Return a connection that is not clean, in steps for `drive`."""
+        """Return a connection that does not go to its pool as it is, in steps for `drive`."""
         if taken.pid != os.getpid():  # not in a child of the process that has taken it
             keep_for_ever(taken.connection)
             return
@@ -116,7 +116,7 @@ class SyncPooled(Pooled):
 
     def give_back(self, taken: Taken[Connection[Any]]) -> None:
         """Give it back."""
-        if self._is_clean(taken):
+        if self._take_back(taken):
             taken.pool.putconn(taken.connection)
         else:
             drive(self._given_back(taken))
@@ -143,7 +143,7 @@ class AsyncPooled(Pooled):
 
     async def give_back(self, taken: Taken[AsyncConnection[Any]]) -> None:
         """Give it back."""
-        if self._is_clean(taken):
+        if self._take_back(taken):
             await self._put(taken.connection, taken.pool)
         else:
             await drive_async(self._given_back(taken))
