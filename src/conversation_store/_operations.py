@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
-from functools import cached_property, wraps
+from functools import wraps
 from traceback import clear_frames
 from types import MethodType
 from typing import (
@@ -24,6 +24,7 @@ from typing import (
 
 from conversation_store._executor import AsyncExecutor, Executor
 from conversation_store._json_writer import JsonWriter
+from conversation_store._once import once
 from conversation_store._statement import Described, Statement, Steps
 from conversation_store._waiting import drive, drive_async, each, each_async
 from conversation_store.transaction import begin, begin_async, keeps_locks
@@ -97,11 +98,11 @@ class _Method(ABC, Generic[P, S, A]):
         self.__doc__ = describe.__doc__
         self._plain_sync, self._plain_on_asyncio = sync, on_asyncio
 
-    @cached_property
+    @once
     def _sync(self) -> Callable[..., S]:
         return self._signed(self._plain_sync, 0)
 
-    @cached_property
+    @once
     def _on_asyncio(self) -> Callable[..., A]:
         return self._signed(self._plain_on_asyncio, 1)
 

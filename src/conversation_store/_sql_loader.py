@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Literal, TypeAlias, cast, get_args
 
+from conversation_store._once import once
 from conversation_store._sql_lexer import block_end, token_at
 from conversation_store.errors import QueryError
 
@@ -39,16 +40,16 @@ class Query:
     plan: Plan
     all_tenants: bool  # whether it reads rows of all tenants
 
-    @cached_property
+    @once
     def _compiled(self) -> tuple[str, dict[str, int]]:
         return _compile(self.path, self.source)
 
-    @cached_property
+    @once
     def text(self) -> bytes:
         """The statement as the server gets it; raises `QueryError` naming path and line."""
         return self._compiled[0].encode()
 
-    @cached_property
+    @once
     def parameters(self) -> tuple[str, ...]:
         """The names of the parameters, in the order of their numbers."""
         return tuple(self._compiled[1])

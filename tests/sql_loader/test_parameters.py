@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+import threading
+from dataclasses import FrozenInstanceError, replace
+from typing import Any
 
 import pytest
 
-from conversation_store._sql_loader import Query, compile_text
+from conversation_store import _sql_loader
+from conversation_store._sql_loader import Query, compile_text, load
 from conversation_store.errors import QueryError, StoreError
 from support.query_file import BODY_LINE, HEADER, NAME, PATH
 
@@ -144,3 +147,27 @@ def test_a_query_cannot_be_changed(query: Query) -> None:
 
 def test_an_error_of_a_query_is_an_error_of_the_store() -> None:
     assert issubclass(QueryError, StoreError)
+
+
+def test_a_statement_is_compiled_without_waiting_for_a_thread_that_a_child_does_not_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded = load("dialog.get_by_id")
+    query = replace(loaded, name="dialog.not_compiled_yet")
+    began, end = threading.Event(), threading.Event()
+    compile_now = vars(_sql_loader)["_compile"]
+
+    def slowly(path: str, text: str) -> Any:
+        if threading.current_thread() is thread:
+            began.set()
+            end.wait(30)
+        return compile_now(path, text)
+
+    monkeypatch.setattr(_sql_loader, "_compile", slowly)
+    thread = threading.Thread(target=lambda: query.text)
+    thread.start()
+    assert began.wait(30)
+    assert query.text == loaded.text
+    assert thread.is_alive()
+    end.set()
+    thread.join()
