@@ -1,113 +1,31 @@
-"""The command `conversation-store`, installed with the extra [cli]."""
+"""The commands that move conversations in and out: `import`, `export` and `import-ragflow`."""
 
 from __future__ import annotations
 
-import logging
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO
 
-try:
-    import click
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-    from rich.table import Table
-except ImportError:  # pragma: no cover
-    raise SystemExit("this command needs the extra: pip install 'conversation-store[cli]'") from None
+import click
+from rich.console import Console
+from rich.table import Table
 
-import psycopg
-
-from conversation_store._conninfo import check_conninfo, explain_refusal, with_defaults
-from conversation_store.errors import AmbiguousId, StoreError
+from conversation_store.cli._shared import database_errors, database_option, progress, shown_bars, store_of
 from conversation_store.jsonl import RejectedLine, export_jsonl, import_jsonl
-from conversation_store.migrations import check_schema
-from conversation_store.migrations import migrate as apply_migrations
 from conversation_store.ragflow import Report, Totals
 from conversation_store.ragflow import import_ragflow as move_from_ragflow
 from conversation_store.ragflow._sources import source_of
-from conversation_store.store import ConversationStore
-
-AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
 
 # The exit code where the command did its work, but some lines or rows were rejected or repaired.
 _NOT_AS_IT_WAS = 3
 
 
-class _ToStandardError(logging.Handler):
-    """Shows what the package logs as a line for people."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write one record."""
-        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        click.echo(f"{level}{record.getMessage()}", err=True)
-
-
-def _database(*, of_all: bool = False) -> Callable[[AnyCallable], AnyCallable]:
-    """Add the option that names the database, before a command or after it."""
-
-    def inherited(context: click.Context, _: click.Parameter, value: str | None) -> str:
-        database: str = value or context.obj or ""
-        context.obj = database
-        return database
-
-    return click.option(
-        "--database",
-        metavar="URL",
-        envvar="DATABASE_URL" if of_all else None,
-        show_envvar=True,
-        callback=inherited,
-        expose_value=not of_all,
-        help="The database, as a postgresql:// URL or libpq's key=value text; by default what PGHOST, PGDATABASE,"
-        " PGSERVICE, PGPASSWORD, ~/.pgpass and the like say, as with psql.",
-    )
-
-
-@click.group()
-@_database(of_all=True)
-@click.version_option(package_name="conversation-store")
-def main() -> None:
-    """Keep API tokens and conversations in PostgreSQL."""
-    # As Ctrl-C, so that what was begun is undone.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    logger = logging.getLogger("conversation_store")
-    logger.addHandler(_ToStandardError())
-    logger.setLevel(logging.INFO)
-
-
-@main.command()
-@click.option(
-    "--check", is_flag=True, help="Change nothing: say what is missing, changed or invalid, exit with 1 then."
-)
-@click.option(
-    "--lock-wait",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0),
-    default=300,
-    show_default=True,
-    help="For how long it is tried again where others hold locks.",
-)
-@_database()
-def migrate(database: str, check: bool, lock_wait: float) -> None:
-    """Bring the schema up to date, and print the names of the migrations applied now."""
-    with _database_errors(database):
-        if check:
-            found = check_schema(database)
-            click.echo("\n".join(found) or "ok")
-            raise SystemExit(1 if found else 0)
-        names = apply_migrations(database, lock_wait=lock_wait)
-    for name in names:
-        click.echo(name)
-    if not names:
-        click.echo("nothing to do: every migration was applied already", err=True)
-
-
-@main.command("import")
+@click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option(
     "--rejected",
@@ -118,14 +36,14 @@ def migrate(database: str, check: bool, lock_wait: float) -> None:
 @click.option(
     "--tenant", metavar="TENANT", help="Only for this tenant: create its missing dialogs, reject other tenants' lines."
 )
-@_database()
+@database_option()
 def import_file(database: str, file: Path, rejected: Path | None, tenant: str | None) -> None:
     """Import lines of JSON from FILE, or from standard input where it is -.
 
     All in one transaction. A bad line is reported with its number; it stops the import, with nothing imported, unless
     --rejected is given. Exits with 3 when lines were rejected.
     """
-    with _database_errors(database), _rejected_lines(rejected) as write, _opened(file) as lines:
+    with database_errors(database), _rejected_lines(rejected) as write, _opened(file) as lines:
         size = None if lines is sys.stdin.buffer else os.fstat(lines.fileno()).st_size or None
 
         def report(line: RejectedLine) -> None:
@@ -133,7 +51,7 @@ def import_file(database: str, file: Path, rejected: Path | None, tenant: str | 
             if write is not None:
                 write(line.line)
 
-        with _store(database) as store, _progress("importing", size, counted=False) as advance:
+        with store_of(database) as store, progress("importing", size, counted=False) as advance:
             done = import_jsonl(
                 store, lines, tenant_id=tenant, on_rejected=None if write is None else report, on_progress=advance
             )
@@ -145,24 +63,24 @@ def import_file(database: str, file: Path, rejected: Path | None, tenant: str | 
         raise SystemExit(_NOT_AS_IT_WAS)
 
 
-@main.command()
+@click.command()
 @click.option(
     "--output", "-o", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Not to standard output."
 )
 @click.option("--tenant", metavar="TENANT", help="Only what belongs to this tenant.")
 @click.option("--dialog", metavar="DIALOG", help="Only this dialog.")
-@_database()
+@database_option()
 def export(database: str, output: Path | None, tenant: str | None, dialog: str | None) -> None:
     """Export dialogs and conversations as lines of JSON, all of one moment; tokens are not exported.
 
     FILE appears when it is complete.
     """
     dialogs = conversations = 0
-    with _database_errors(database), _store(database) as store:
+    with database_errors(database), store_of(database) as store:
         expected = store.conversations.count(tenant_id=tenant, dialog_id=dialog)
         with (
             _written(output) as write,
-            _progress("exporting", expected, counted=True) as advance,
+            progress("exporting", expected, counted=True) as advance,
             store.transaction(isolation="repeatable read", read_only=True) as tx,
         ):
             for line, held in export_jsonl(tx, tenant_id=tenant, dialog_id=dialog):
@@ -173,7 +91,7 @@ def export(database: str, output: Path | None, tenant: str | None, dialog: str |
     click.echo(f"exported {conversations} conversations and {dialogs} dialogs", err=True)
 
 
-@main.command("import-ragflow")
+@click.command("import-ragflow")
 @click.option(
     "--from",
     "source",
@@ -190,7 +108,7 @@ def export(database: str, output: Path | None, tenant: str | None, dialog: str |
     is_flag=True,
     help="Take rows again that were changed there since they were imported, unless they were changed here too.",
 )
-@_database()
+@database_option()
 def import_ragflow(database: str, source: str, time_zone: str, check: bool, update: bool) -> None:
     """Copy dialogs, agents, API tokens and API conversations from a RAGFlow database.
 
@@ -205,7 +123,7 @@ def import_ragflow(database: str, source: str, time_zone: str, check: bool, upda
         # An id there may have line ends and what moves the cursor of a terminal.
         click.echo(line if line.isprintable() else repr(line)[1:-1], err=True)
 
-    with _database_errors(database), _bars() as bar:
+    with database_errors(database), shown_bars() as bar:
 
         def progress(table: str, done: int, about: int | None) -> None:
             if table not in bars:
@@ -236,41 +154,7 @@ def import_ragflow(database: str, source: str, time_zone: str, check: bool, upda
         raise SystemExit(_NOT_AS_IT_WAS)
 
 
-# -- what the commands share ------------------------------------------------------------------
-
-
-@contextmanager
-def _database_errors(database: str) -> Generator[None]:
-    """Check how the database is named, and turn what goes wrong into one line."""
-    try:
-        check_conninfo("--database", database)
-        yield
-    except BrokenPipeError:
-        # The reader has closed the pipe; Python would fail again when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1) from None
-    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
-        raise click.ClickException(
-            f"{error.diag.message_primary}; has `conversation-store migrate` been run?"
-        ) from error
-    except AmbiguousId as error:
-        raise click.ClickException(f"{str(error).partition(':')[0]}: give --tenant") from error
-    except psycopg.OperationalError as error:
-        hint = (
-            "" if database else "\ngive --database URL, or set DATABASE_URL or libpq's PGHOST, PGDATABASE and the like"
-        )
-        explain_refusal(error)
-        notes = dict.fromkeys(f"\n{note}" for note in getattr(error, "__notes__", ()))
-        raise click.ClickException(str(error).strip() + "".join(notes) + hint) from error
-    except (StoreError, psycopg.Error, ValueError, OSError) as error:
-        raise click.ClickException(str(error).strip()) from error
-
-
-@contextmanager
-def _store(database: str) -> Generator[ConversationStore]:
-    """Give a store on a connection of its own, which fails at once where there is no server."""
-    with psycopg.connect(**with_defaults(database), autocommit=True, client_encoding="UTF8") as connection:
-        yield ConversationStore(connection=connection)
+# -- files -----------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -349,40 +233,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-@contextmanager
-def _progress(title: str, total: int | None, *, counted: bool) -> Generator[Callable[[int], None]]:
-    """Show a bar on a terminal, and give a function that moves it along."""
-    number = MofNCompleteColumn() if counted else TaskProgressColumn()
-    with _shown(number) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda done: progress.advance(task, done)
-
-
-@contextmanager
-def _bars() -> Generator[Callable[[str], Callable[[int, int | None], None]]]:
-    """Show any number of bars on a terminal: give a function that makes one, and returns what sets it."""
-    with _shown(MofNCompleteColumn()) as progress:
-
-        def bar(title: str) -> Callable[[int, int | None], None]:
-            task = progress.add_task(title, total=None)
-            return lambda done, about: progress.update(task, completed=done, total=about and max(about, done))
-
-        yield bar
-
-
-def _shown(number: MofNCompleteColumn | TaskProgressColumn) -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        number,
-        TimeElapsedColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
-
-
-if __name__ == "__main__":
-    main()
