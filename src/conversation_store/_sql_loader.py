@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Literal, TypeAlias, cast, get_args
+from typing import Literal, NamedTuple, TypeAlias, cast, get_args
 
 from conversation_store._once import once
 from conversation_store._sql_lexer import block_end, token_at
@@ -18,12 +18,18 @@ from conversation_store.errors import QueryError
 Returns: TypeAlias = Literal["one", "optional", "many", "count"]
 Plan: TypeAlias = Literal["auto", "custom"]
 
-# The values of each directive, as regular expressions. A statement that reads the rows of all tenants gives the reason.
+# The values of each directive, as regular expressions. A statement that reads rows of all tenants, or a whole table,
+# gives the reason.
+_NAME = "[a-z_][a-z0-9_]*"
+_NAMES = f"{_NAME}(?:(?:, | or ){_NAME})*"
 _DIRECTIVES: Mapping[str, tuple[str, ...]] = {
     "returns": get_args(Returns),
     "plan": ("custom",),
     "tenants": ("all, since .+",),
+    "index": (_NAMES,),
+    "scans": (f"{_NAMES}, since .+",),
 }
+_SHOWN = {"index": "names joined by ', ' or ' or ', or none", "scans": "tables, since …"}
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,7 @@ def _read(source: bytes, path: str, name: str) -> Query:
     for character, meaning in (("\0", "U+0000"), ("\r", "a carriage return"), ("\ufeff", "a byte order mark")):
         if character in text:
             raise _error(path, text, text.index(character), f"contains {meaning}")
-    directives = _header(path, text, name)
+    directives = read_header(path, text, name).directives
     return Query(
         name,
         path,
@@ -140,34 +146,52 @@ def _error(path: str, text: str, position: int, message: str) -> QueryError:
     return QueryError(f"{path}:{_line(text, position)}: {message}")
 
 
-def _header(path: str, text: str, name: str) -> dict[str, str]:
-    """Return the directives among the comments that open a file."""
+class Header(NamedTuple):
+    """The comments that open a file: the lines of its prose, its directives, and the number of the line below."""
+
+    prose: list[str]
+    directives: dict[str, str]
+    end: int
+
+
+def read_header(path: str, text: str, name: str) -> Header:
+    """Return the comments that open a file; raises `QueryError` for directives that are unknown, wrong or missing.
+
+    A directive goes on in the lines right behind it that are indented.
+    """
     lines = text.split("\n")
     if lines[0] != f"/* {name} */":
         raise QueryError(f"{path}:1: the first line must be /* {name} */")
-    directives: dict[str, str] = {}
-    has_prose = False
+    prose: list[str] = []
+    given: dict[str, tuple[int, str]] = {}
+    number, open_directive = 1, ""
     for number, line in enumerate(lines[1:], start=2):
         if line.strip() and not line.startswith("--"):
             break
+        if open_directive and (more := re.fullmatch("-- {2,}(.+)", line)):
+            begun, value = given[open_directive]
+            given[open_directive] = begun, f"{value} {more[1]}"
+            continue
         directive = re.fullmatch(r"-- ([a-z_]+): (.*)", line)
+        open_directive = directive[1] if directive else ""
         if directive is None:
-            has_prose = has_prose or line.strip(" -") != ""
+            prose.append(line.removeprefix("--").removeprefix(" "))
             continue
         word, value = directive.groups()
         if word not in _DIRECTIVES:
             raise QueryError(f"{path}:{number}: unknown directive {word}; it must be one of {', '.join(_DIRECTIVES)}")
-        if word in directives:
+        if word in given:
             raise QueryError(f"{path}:{number}: {word} is given twice")
+        given[word] = number, value
+    for word, (begun, value) in given.items():
         if not any(re.fullmatch(pattern, value) for pattern in _DIRECTIVES[word]):
-            allowed = ", ".join(_DIRECTIVES[word]).replace(".+", "…")
-            raise QueryError(f"{path}:{number}: {word} must be one of {allowed}, not {value!r}")
-        directives[word] = value
-    if not has_prose:
+            allowed = _SHOWN.get(word) or ", ".join(_DIRECTIVES[word]).replace(".+", "…")
+            raise QueryError(f"{path}:{begun}: {word} must be one of {allowed}, not {value!r}")
+    if not any(line.strip(" -") for line in prose):
         raise QueryError(f"{path}:1: a comment below the name must say what the statement does")
-    if "returns" not in directives:
+    if "returns" not in given:
         raise QueryError(f"{path}:1: needs '-- returns: ' and one of {', '.join(_DIRECTIVES['returns'])}")
-    return directives
+    return Header(prose, {word: value for word, (_, value) in given.items()}, number)
 
 
 # Between brackets, a colon behind one of these can only be that of a slice.

@@ -78,6 +78,13 @@ HEADER_ERRORS = {
     ),
     "a value with a blank": ("/* thing.get */\n-- A.\n-- returns: one \n", 3, "returns must be one of"),
     "a wrong value of plan": (f"{HEADER}-- plan: auto\n", 4, "plan must be one of custom, not 'auto'"),
+    "a wrong value of index": (
+        f"{HEADER}-- index: a;b\n",
+        4,
+        "index must be one of names joined by ', ' or ' or ', or",
+    ),
+    "scans without a reason": (f"{HEADER}-- scans: thing\n", 4, "scans must be one of tables, since …, not 'thing'"),
+    "a wrong value that goes on": (f"{HEADER}-- index: a,\n--   b c\n", 4, "index must be one of names"),
 }
 
 

@@ -1,0 +1,277 @@
+"""The catalogue of query files: what each says of itself in its header and its text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import NamedTuple
+
+from conversation_store._sql_lexer import block_end, token_at
+from conversation_store._sql_loader import Query, compile_text, read_header, sql_directory
+from conversation_store.errors import QueryError
+
+# Folders that have no statements for PostgreSQL: the migrations, and the statements for MySQL.
+_OTHERS = frozenset({"schema", "ragflow_mysql"})
+
+
+class Parameter(NamedTuple):
+    """A parameter of a file, as the text uses it."""
+
+    name: str
+    type: str  # as it is cast first; empty where it never is
+    optional: bool  # whether the statement says what NULL means
+    choices: tuple[str, ...]  # the literals that it is compared with, in order
+
+    @property
+    def of_position(self) -> bool:
+        """Whether it is a part of the position that a later page begins after, or ends before."""
+        return self.name in ("after", "before") or self.name.startswith("after_")
+
+
+class Scans(NamedTuple):
+    """The tables that a statement reads as a whole, and why it may."""
+
+    tables: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class QueryFile:
+    """A query file: its statement, and what its comments and its parameters say."""
+
+    query: Query
+    purpose: str  # the first sentence of the comment, without its full stop
+    prose: str  # what follows it
+    directives: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """The tag of its first line, as `conversation.get_list`."""
+        return self.query.name
+
+    @property
+    def path(self) -> str:
+        """The path, as messages show it."""
+        return self.query.path
+
+    @property
+    def table(self) -> str:
+        """The folder, which is named after the table."""
+        return self.name.partition(".")[0]
+
+    @property
+    def method(self) -> str:
+        """The name in the folder, which is that of the method."""
+        return self.name.partition(".")[2]
+
+    @property
+    def of_ragflow(self) -> bool:
+        """Whether it is one of ours that runs on a RAGFlow database."""
+        return self.table == "ragflow" and self.path.startswith("sql/ragflow/")
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether it is a COPY, which has no plan and cannot be prepared."""
+        return self._words[:1] == ["copy"]
+
+    @cached_property
+    def is_write(self) -> bool:
+        """Whether it changes rows."""
+        pairs = zip([""] * 2 + self._words, ["", *self._words], self._words, strict=False)
+        return self.is_copy or any(
+            (word in ("into", "from") and before in ("insert", "delete", "merge"))
+            or (word == "update" and before not in ("for", "key", "do"))
+            for _, before, word in pairs
+        )
+
+    @property
+    def indexes(self) -> tuple[tuple[str, ...], ...] | None:
+        """The indexes that serve it, each with those that may serve in its place; None where the header is silent."""
+        given = self.directives.get("index")
+        if given is None:
+            return None
+        return () if given == "none" else tuple(tuple(group.split(" or ")) for group in given.split(", "))
+
+    @property
+    def scans(self) -> Scans:
+        """The tables that it may read as a whole."""
+        tables, _, reason = self.directives.get("scans", "").partition(", since ")
+        return Scans(tuple(tables.split(", ")) if tables else (), reason)
+
+    @property
+    def body(self) -> str:
+        """The statement without the comments that open the file."""
+        header = read_header(self.path, self.query.source, self.name)
+        return self.query.source.split("\n", header.end - 1)[-1]
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The parameters, in the order of their numbers."""
+        found = [_parameter(name, self._tokens) for name in self.query.parameters]
+        # A page begins after a row or at the beginning: what is known of one part of a position is true of all of it.
+        if any(each.of_position and each.optional for each in found):
+            found = [each._replace(optional=True) if each.of_position else each for each in found]
+        return tuple(found)
+
+    @cached_property
+    def _tokens(self) -> list[str]:
+        return list(_tokens(self.query.source))
+
+    @property
+    def _words(self) -> list[str]:
+        return [token.lower() for token in self._tokens if token[0].isalpha()]
+
+
+def files(folder: Path | None = None) -> list[QueryFile]:
+    """Return every query file of a folder, or our own, in order of the names; raises the first `QueryError`."""
+    found, errors = scan(folder)
+    if errors:
+        raise errors[0]
+    return found
+
+
+def scan(folder: Path | None = None) -> tuple[list[QueryFile], list[QueryError]]:
+    """Return the query files of a folder, or our own, and what is wrong with the others.
+
+    A file is named after its folder and itself: `orders/get.sql` is `orders.get`. Migrations in a folder `schema` are
+    no query files. A path of one file is that file.
+    """
+    found: list[QueryFile] = []
+    errors: list[QueryError] = []
+    root: Traversable = sql_directory() if folder is None else folder
+    shown = "sql" if folder is None else str(folder)
+    # The name of a file right inside of a relative path such as "." is that of the folder all the same.
+    parent = "sql" if folder is None else (folder.resolve().parent if folder.is_file() else folder.resolve()).name
+    for path, table, file in sorted(_walk(root, shown, parent), key=lambda each: each[0]):
+        try:
+            found.append(read(file.read_bytes(), path, f"{table}.{file.name.removesuffix('.sql')}"))
+        except QueryError as error:
+            errors.append(error)
+    return found, errors
+
+
+def read(source: bytes, path: str, name: str) -> QueryFile:
+    """Return what the bytes of a query file say; raises `QueryError` naming path and line."""
+    query = compile_text(source, path, name)
+    header = read_header(path, query.source, name)
+    text = "\n".join(header.prose).strip()
+    purpose, _, rest = text.partition("\n\n")
+    return QueryFile(query, " ".join(purpose.split()).removesuffix("."), rest.strip(), header.directives)
+
+
+def _walk(entry: Traversable, path: str, parent: str) -> Iterator[tuple[str, str, Traversable]]:
+    """Yield the SQL files below a folder, each with its path and the name of its folder."""
+    if entry.is_file():
+        if entry.name.endswith(".sql"):
+            yield path, parent, entry
+        return
+    for each in entry.iterdir():
+        if each.is_file():
+            yield from _walk(each, f"{path}/{each.name}", parent)
+        elif each.name not in _OTHERS and not each.name.startswith("."):
+            yield from _walk(each, f"{path}/{each.name}", each.name)
+
+
+# -- the text --------------------------------------------------------------------------------
+
+
+def _tokens(text: str) -> Iterator[str]:
+    """Yield the tokens of a text but for white space and comments."""
+    position = 0
+    while position < len(text):
+        match = token_at(text, position)
+        if match.lastgroup == "block":
+            position = block_end(text, position) or len(text)
+            continue
+        position = match.end()
+        if match.lastgroup != "blank":
+            yield match[0]
+
+
+def _parameter(name: str, tokens: list[str]) -> Parameter:
+    """Return what the text says of a parameter wherever it stands."""
+    first_type, optional = "", False
+    choices: dict[str, None] = {}
+    for at, token in enumerate(tokens):
+        if token != f":{name}":
+            continue
+        end, cast_to = _casts(tokens, at + 1)
+        first_type = first_type or cast_to
+        following = [each.lower() for each in tokens[end : end + 4]]
+        optional = optional or _may_be_null(tokens, at, following) or _has_default(tokens, at, following)
+        if following[:1] == ["="] and _is_text(tokens[end + 1]):
+            choices[_unquoted(tokens[end + 1])] = None
+        elif following[:2] == ["in", "("]:
+            choices.update(dict.fromkeys(_literals_until(tokens, end + 2, ")")))
+        elif tokens[at - 1].lower() == "case" and following[:1] == ["when"]:
+            choices.update(dict.fromkeys(_branches(tokens, end)))
+    return Parameter(name, first_type, optional, tuple(choices))
+
+
+def _casts(tokens: list[str], at: int) -> tuple[int, str]:
+    """Return where the casts that begin here end, and the first type."""
+    first = ""
+    while tokens[at] == "::":
+        at, words = at + 1, [tokens[at + 1]]
+        at += 1
+        while tokens[at] in ("[", "]", "."):
+            words[-1] += tokens[at] if tokens[at] != "." else f".{tokens[at + 1]}"
+            at += 1 if tokens[at] != "." else 2
+        for more in ("precision", "varying", "with time zone", "without time zone"):
+            parts = more.split()
+            if [each.lower() for each in tokens[at : at + len(parts)]] == parts:
+                words.append(more)
+                at += len(parts)
+        first = first or " ".join(words).lower()
+    return at, first
+
+
+def _may_be_null(tokens: list[str], at: int, following: list[str]) -> bool:
+    """Return whether the text asks here whether the parameter is NULL, and not only to force a custom plan."""
+    if following[:2] == ["is", "null"]:
+        return True
+    if following[:3] != ["is", "not", "null"]:
+        return False
+    end = next((n for n in range(at, len(tokens)) if tokens[n] == ")"), at)
+    return "force_custom_plan" not in tokens[at:end]
+
+
+def _has_default(tokens: list[str], at: int, following: list[str]) -> bool:
+    """Return whether the parameter is an operand of coalesce that another one stands behind."""
+    if following[:1] != [","]:
+        return False
+    depth = 0
+    for n in range(at - 1, 0, -1):
+        depth += (tokens[n] == ")") - (tokens[n] == "(")
+        if depth < 0:
+            return tokens[n - 1].lower() == "coalesce"
+    return False
+
+
+def _branches(tokens: list[str], at: int) -> Iterator[str]:
+    """Yield the literals that the branches of a CASE compare with, from its first WHEN."""
+    depth = 0
+    for n in range(at, len(tokens)):
+        word = tokens[n].lower()
+        depth += (word == "case") - (word == "end")
+        if depth < 0:
+            return
+        if depth == 0 and word == "when" and _is_text(tokens[n + 1]):
+            yield _unquoted(tokens[n + 1])
+
+
+def _literals_until(tokens: list[str], at: int, end: str) -> Iterator[str]:
+    for token in tokens[at : tokens.index(end, at)]:
+        if _is_text(token):
+            yield _unquoted(token)
+
+
+def _is_text(token: str) -> bool:
+    return token.startswith("'")
+
+
+def _unquoted(token: str) -> str:
+    return token[1:-1].replace("''", "'")
