@@ -28,7 +28,7 @@ check: lint types test ## lint, check types, and run the tests
 lint: $(READY) ## check the style of Python and SQL
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/sqlfluff lint --disable-progress-bar sql
+	$(BIN)/sqlfluff lint --disable-progress-bar sql src
 
 types: $(READY) ## check types with mypy and pyright, both strict
 	$(BIN)/mypy
@@ -46,7 +46,7 @@ bench-full: $(READY) ## the same with 1,000,000 conversations (a quarter of an h
 format: $(READY) ## lay out Python and SQL
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
-	$(BIN)/sqlfluff fix --disable-progress-bar sql
+	$(BIN)/sqlfluff fix --disable-progress-bar sql src
 
 clean: ## remove .venv and what the tools have left
 	rm -rf $(VENV) .venv-matrix build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

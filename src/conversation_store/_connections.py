@@ -36,6 +36,9 @@ _UNKNOWN = Facts(may_prepare=False, is_read_committed=True)
 
 _CANCELLED = b"57014"
 
+QUESTION = b"SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('default_transaction_isolation')"
+"""What each new connection is asked, which is no operation of a store and so in no file."""
+
 _facts: WeakKeyDictionary[Any, Facts] = WeakKeyDictionary()
 
 
@@ -67,9 +70,7 @@ def ask(connection: Connection[Any] | AsyncConnection[Any]) -> PQGen[Facts]:
     """
     # Not psycopg's execute(), which would begin a transaction: to roll that back would undo what another thread or task
     # has done in it meanwhile.
-    connection.pgconn.send_query(
-        b"SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('default_transaction_isolation')"
-    )
+    connection.pgconn.send_query(QUESTION)
     (answer, *_) = yield from generators.execute(connection.pgconn)
     if answer.error_field(DiagnosticField.SQLSTATE) == _CANCELLED:
         raise psycopg.errors.error_from_result(answer)

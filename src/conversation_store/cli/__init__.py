@@ -11,6 +11,7 @@ try:
     from conversation_store.cli._migrate import migrate
     from conversation_store.cli._moves import export, import_file, import_ragflow
     from conversation_store.cli._shared import database_option
+    from conversation_store.cli._top import top
 except ModuleNotFoundError as error:  # pragma: no cover
     if (error.name or "").partition(".")[0] not in ("click", "rich"):
         raise
@@ -38,5 +39,5 @@ def main() -> None:
     logger.setLevel(logging.INFO)
 
 
-for command in (migrate, import_file, export, import_ragflow):
+for command in (migrate, import_file, export, import_ragflow, top):
     main.add_command(command)
