@@ -6,6 +6,7 @@
 -- :stamp_every seconds old, and the transaction can write and is read committed: another one
 -- could not write over a stamp that is newer than its snapshot. Served by api_token_token_digest_key.
 -- returns: optional
+-- not_null: stamp_due, since :stamp_every is a number, and both settings are there
 -- tenants: all, since the tenant is not known before the token is
 
 SELECT

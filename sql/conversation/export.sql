@@ -5,6 +5,7 @@
 -- and nobody parses it. The client writes the id, the dates and the duration before them: how the
 -- server writes dates and floats in JSON is for settings of the session to say.
 -- returns: many
+-- not_null: line, since it is a row as JSON, one for each row of the page
 -- plan: custom
 
 WITH page AS MATERIALIZED (

@@ -13,6 +13,9 @@
 -- row value in the order of the index, so that a page costs the same wherever it is. Of a
 -- name its first 200 characters are the key, so that a position is never long.
 -- returns: many
+-- not_null: id, tenant_id, dialog_id, user_id, tokens, duration, round, thumb_up, create_date,
+--   update_date, revision, since a row without an id stands for an empty page, of which the total
+--   alone is read
 -- plan: custom
 
 WITH matching AS NOT MATERIALIZED (

@@ -14,6 +14,9 @@
 --
 -- One row with NULLs and the total when the page is empty.
 -- returns: many
+-- not_null: id, tenant_id, dialog_id, user_id, tokens, duration, round, thumb_up, create_date,
+--   update_date, revision, since a row without an id stands for an empty page, of which the total
+--   alone is read
 -- plan: custom
 
 -- What is known before anything is read.

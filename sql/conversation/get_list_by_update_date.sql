@@ -7,6 +7,9 @@
 -- conversation_dialog_id_tenant_id_update_date_id_idx, the total one of
 -- conversation_tenant_id_dialog_id_idx. One row with NULLs and the total when the page is empty.
 -- returns: many
+-- not_null: id, tenant_id, dialog_id, user_id, tokens, duration, round, thumb_up, create_date,
+--   update_date, revision, since a row without an id stands for an empty page, of which the total
+--   alone is read
 
 -- What is asked for, in a row of its own: the planner does not see its values, so that the
 -- generic plan looks no dearer to it than one for actual values, and is the one that is kept.

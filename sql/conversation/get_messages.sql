@@ -9,6 +9,7 @@
 -- entry is at position 1. The references are a list of their own, by the same bounds. The
 -- subqueries hide the flags from the planner, see get_by_id.sql.
 -- returns: optional
+-- not_null: more_message, more_reference, since :limit is given, and every bound is a number
 
 SELECT
     CASE

@@ -9,6 +9,8 @@
 -- by conversation_dialog_id_tenant_id_create_date_id_idx, of one user by
 -- conversation_tenant_id_user_id_create_date_id_idx.
 -- returns: many
+-- not_null: position, since each part of the page has one, and latest.position is 0 where there
+--   is none
 -- plan: custom
 
 -- What is known before anything is read.

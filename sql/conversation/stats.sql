@@ -5,6 +5,7 @@
 -- alone. The series is of dates, so that the days of 23 and 25 hours are right; a day
 -- that begins before :from_date or ends after :before_date is cut there.
 -- returns: many
+-- not_null: dt, since it is a day of the series
 
 SELECT
     d.day::date AS dt,

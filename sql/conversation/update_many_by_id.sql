@@ -7,6 +7,7 @@
 -- whether there is such a conversation. Rows are locked in order of the ids, then their
 -- entries. Served by conversation_pkey.
 -- returns: many
+-- not_null: id, since each object of :updates has one
 -- plan: custom
 
 WITH given AS MATERIALIZED (

@@ -3,6 +3,7 @@
 --
 -- Served by conversation_turn_pkey.
 -- returns: optional
+-- not_null: same_content, since :digest is given
 
 SELECT
     t.round,

@@ -6,6 +6,7 @@
 -- rows are stored. A pooler may hand the server to another client afterwards, which must not
 -- find this.
 -- returns: one
+-- not_null: time_zone, extra_float_digits, since set_config returns what was set
 
 SELECT
     set_config('TimeZone', :time_zone::text, TRUE) AS time_zone,

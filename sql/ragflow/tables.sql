@@ -3,6 +3,7 @@
 --
 -- Run on the database to move from. The number is the planner's, -1 where it has none.
 -- returns: many
+-- not_null: name, since it is one of :names, which has no NULL in it
 
 SELECT
     t.name,

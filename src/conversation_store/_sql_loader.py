@@ -28,8 +28,14 @@ _DIRECTIVES: Mapping[str, tuple[str, ...]] = {
     "tenants": ("all, since .+",),
     "index": (_NAMES,),
     "scans": (f"{_NAMES}, since .+",),
+    # Result columns that Python never sees as NULL, although the statement could make them so.
+    "not_null": (f"{_NAME}(?:, {_NAME})*, since .+",),
 }
-_SHOWN = {"index": "names joined by ', ' or ' or ', or none", "scans": "tables, since …"}
+_SHOWN = {
+    "index": "names joined by ', ' or ' or ', or none",
+    "scans": "tables, since …",
+    "not_null": "columns, since …",
+}
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,10 @@ class Query:
     def parameters(self) -> tuple[str, ...]:
         """The names of the parameters, in the order of their numbers."""
         return tuple(self._compiled[1])
+
+    def position_of(self, parameter: str) -> int:
+        """Return where a parameter is used first in the source."""
+        return self._compiled[1][parameter]
 
     def bind(self, params: Mapping[str, object]) -> tuple[object, ...]:
         """Return the values in the order of the statement; raises `QueryError` for missing and unknown names."""
@@ -143,7 +153,14 @@ def _line(text: str, position: int) -> int:
 
 
 def _error(path: str, text: str, position: int, message: str) -> QueryError:
-    return QueryError(f"{path}:{_line(text, position)}: {message}")
+    error = QueryError(f"{path}:{_line(text, position)}: {message}")
+    error.text, error.position = text, position
+    return error
+
+
+def _error_in_line(path: str, text: str, number: int, message: str) -> QueryError:
+    begin = sum(len(line) + 1 for line in text.split("\n")[: number - 1])
+    return _error(path, text, begin, message)
 
 
 class Header(NamedTuple):
@@ -161,7 +178,7 @@ def read_header(path: str, text: str, name: str) -> Header:
     """
     lines = text.split("\n")
     if lines[0] != f"/* {name} */":
-        raise QueryError(f"{path}:1: the first line must be /* {name} */")
+        raise _error_in_line(path, text, 1, f"the first line must be /* {name} */")
     prose: list[str] = []
     given: dict[str, tuple[int, str]] = {}
     number, open_directive = 1, ""
@@ -179,18 +196,20 @@ def read_header(path: str, text: str, name: str) -> Header:
             continue
         word, value = directive.groups()
         if word not in _DIRECTIVES:
-            raise QueryError(f"{path}:{number}: unknown directive {word}; it must be one of {', '.join(_DIRECTIVES)}")
+            allowed = ", ".join(_DIRECTIVES)
+            raise _error_in_line(path, text, number, f"unknown directive {word}; it must be one of {allowed}")
         if word in given:
-            raise QueryError(f"{path}:{number}: {word} is given twice")
+            raise _error_in_line(path, text, number, f"{word} is given twice")
         given[word] = number, value
     for word, (begun, value) in given.items():
         if not any(re.fullmatch(pattern, value) for pattern in _DIRECTIVES[word]):
             allowed = _SHOWN.get(word) or ", ".join(_DIRECTIVES[word]).replace(".+", "…")
-            raise QueryError(f"{path}:{begun}: {word} must be one of {allowed}, not {value!r}")
+            raise _error_in_line(path, text, begun, f"{word} must be one of {allowed}, not {value!r}")
     if not any(line.strip(" -") for line in prose):
-        raise QueryError(f"{path}:1: a comment below the name must say what the statement does")
+        raise _error_in_line(path, text, 1, "a comment below the name must say what the statement does")
     if "returns" not in given:
-        raise QueryError(f"{path}:1: needs '-- returns: ' and one of {', '.join(_DIRECTIVES['returns'])}")
+        allowed = ", ".join(_DIRECTIVES["returns"])
+        raise _error_in_line(path, text, 1, f"needs '-- returns: ' and one of {allowed}")
     return Header(prose, {word: value for word, (_, value) in given.items()}, number)
 
 

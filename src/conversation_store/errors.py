@@ -167,4 +167,10 @@ class SourceError(StoreError):
 
 
 class QueryError(StoreError):
-    """A query file is not valid; the message names the file and the line."""
+    """A query file is not valid; the message names the file and the line.
+
+    `text` is what stands in the file, and `position` an offset in it, where they are known.
+    """
+
+    text: str | None = None
+    position: int | None = None

@@ -102,6 +102,12 @@ class QueryFile:
         return Scans(tuple(tables.split(", ")) if tables else (), reason)
 
     @property
+    def not_null(self) -> tuple[str, ...]:
+        """The result columns that Python never sees as NULL, although the statement could make them so."""
+        columns = self.directives.get("not_null", "").partition(", since ")[0]
+        return tuple(columns.split(", ")) if columns else ()
+
+    @property
     def body(self) -> str:
         """The statement without the comments that open the file."""
         header = read_header(self.path, self.query.source, self.name)
