@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from conversation_store._sql_lexer import block_end, token_at
 from conversation_store._sql_loader import Query, compile_text, read_header, sql_directory
@@ -17,6 +17,10 @@ from conversation_store.errors import QueryError
 _OTHERS = frozenset({"schema", "ragflow_mysql"})
 
 
+Choice: TypeAlias = tuple[str, str]
+"""A parameter and the literal that it is compared with."""
+
+
 class Parameter(NamedTuple):
     """A parameter of a file, as the text uses it."""
 
@@ -24,6 +28,7 @@ class Parameter(NamedTuple):
     type: str  # as it is cast first; empty where it never is
     optional: bool  # whether the statement says what NULL means
     choices: tuple[str, ...]  # the literals that it is compared with, in order
+    read_as: Mapping[Choice | None, str]  # as what it is read in the end, in the branch of a choice or outside of any
 
     @property
     def of_position(self) -> bool:
@@ -123,6 +128,16 @@ class QueryFile:
         return tuple(found)
 
     @cached_property
+    def ordering(self) -> tuple[str, ...]:
+        """The names of the parameters that decide on the order of the rows."""
+        tokens = self._tokens
+        found: dict[str, None] = {}
+        for at in range(1, len(tokens)):
+            if tokens[at].lower() == "by" and tokens[at - 1].lower() == "order":
+                found.update(dict.fromkeys(token[1:] for token in _clause(tokens, at + 1)))
+        return tuple(name for name in self.query.parameters if name in found)
+
+    @cached_property
     def _tokens(self) -> list[str]:
         return list(_tokens(self.query.source))
 
@@ -201,28 +216,38 @@ def _parameter(name: str, tokens: list[str]) -> Parameter:
     """Return what the text says of a parameter wherever it stands."""
     first_type, optional = "", False
     choices: dict[str, None] = {}
+    read_as: dict[Choice | None, str] = {}
+    chosen: Choice | None = None  # in whose branch a token stands
     for at, token in enumerate(tokens):
+        if token.lower() in ("when", "else", "end"):
+            chosen = None
+        if not token.startswith(":") or token in ("::", ":=", ":"):
+            continue
+        end, types = _casts(tokens, at + 1)
+        if tokens[end] == "=" and _is_text(tokens[end + 1]):
+            chosen = token[1:], _unquoted(tokens[end + 1])
         if token != f":{name}":
             continue
-        end, cast_to = _casts(tokens, at + 1)
-        first_type = first_type or cast_to
+        if types:
+            first_type = first_type or types[0]
+            read_as.setdefault(chosen, types[-1])
         following = [each.lower() for each in tokens[end : end + 4]]
         optional = optional or _may_be_null(tokens, at, following) or _has_default(tokens, at, following)
-        if following[:1] == ["="] and _is_text(tokens[end + 1]):
-            choices[_unquoted(tokens[end + 1])] = None
+        if chosen is not None and chosen[0] == name:
+            choices[chosen[1]] = None
         elif following[:2] == ["in", "("]:
             choices.update(dict.fromkeys(_literals_until(tokens, end + 2, ")")))
         elif tokens[at - 1].lower() == "case" and following[:1] == ["when"]:
             choices.update(dict.fromkeys(_branches(tokens, end)))
-    return Parameter(name, first_type, optional, tuple(choices))
+    return Parameter(name, first_type, optional, tuple(choices), read_as)
 
 
-def _casts(tokens: list[str], at: int) -> tuple[int, str]:
-    """Return where the casts that begin here end, and the first type."""
-    first = ""
+def _casts(tokens: list[str], at: int) -> tuple[int, list[str]]:
+    """Return where the casts that begin here end, and their types."""
+    types: list[str] = []
     while tokens[at] == "::":
-        at, words = at + 1, [tokens[at + 1]]
-        at += 1
+        words = [tokens[at + 1]]
+        at += 2
         while tokens[at] in ("[", "]", "."):
             words[-1] += tokens[at] if tokens[at] != "." else f".{tokens[at + 1]}"
             at += 1 if tokens[at] != "." else 2
@@ -231,8 +256,8 @@ def _casts(tokens: list[str], at: int) -> tuple[int, str]:
             if [each.lower() for each in tokens[at : at + len(parts)]] == parts:
                 words.append(more)
                 at += len(parts)
-        first = first or " ".join(words).lower()
-    return at, first
+        types.append(" ".join(words).lower())
+    return at, types
 
 
 def _may_be_null(tokens: list[str], at: int, following: list[str]) -> bool:
@@ -255,6 +280,16 @@ def _has_default(tokens: list[str], at: int, following: list[str]) -> bool:
         if depth < 0:
             return tokens[n - 1].lower() == "coalesce"
     return False
+
+
+def _clause(tokens: list[str], at: int) -> Iterator[str]:
+    """Yield the tokens up to what ends an ORDER BY."""
+    depth = 0
+    for token in tokens[at:]:
+        depth += (token in ("(", "[")) - (token in (")", "]"))
+        if depth < 0 or token == ";" or (depth == 0 and token.lower() in ("limit", "offset", "fetch", "for", "rows")):
+            return
+        yield token
 
 
 def _branches(tokens: list[str], at: int) -> Iterator[str]:
