@@ -6,7 +6,7 @@ import os
 import signal
 import uuid
 from collections.abc import Generator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import psycopg
@@ -18,9 +18,10 @@ from pytest_postgresql.executors import NoopExecutor
 from conversation_store import migrate
 from support import ragflow_layout
 from support.both_apis import AsyncApi, SyncApi
+from support.citus import CITUS_URL, citus_database, distributed_database
 from support.mysql import MySql, mysql_server
 from support.pooler import pooler
-from support.server import Server, random_name
+from support.server import Server, callers_server, random_name
 from support.server import database as new_database
 from support.server import server as running_server
 
@@ -32,7 +33,10 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def server() -> Generator[Server]:
-    """Give the server of the session."""
+    """Give the server of the session: the coordinator that CITUS_URL names, or a plain one."""
+    if CITUS_URL:
+        yield callers_server(CITUS_URL)
+        return
     with running_server({"shared_preload_libraries": "pg_stat_statements"}) as running:
         yield running
 
@@ -53,10 +57,17 @@ def mysql() -> Generator[MySql]:
         yield running
 
 
+def migrated_database(server: Server, template: NoopExecutor) -> AbstractContextManager[str]:
+    """Give a database with our schema: a clone of the template, or one on each node of a Citus cluster."""
+    if CITUS_URL:
+        return distributed_database(CITUS_URL)
+    return new_database(server, template=template.template_dbname)
+
+
 @pytest.fixture(scope="session")
 def db(server: Server, postgresql_noproc: NoopExecutor) -> Generator[str]:
     """Give a migrated database that the session's tests share; they use ids of their own."""
-    with new_database(server, template=postgresql_noproc.template_dbname) as conninfo:
+    with migrated_database(server, postgresql_noproc) as conninfo:
         # The tables that sql/ragflow reads, for the tests that prepare and explain every file.
         ragflow_layout.create(conninfo)
         yield conninfo
@@ -65,14 +76,14 @@ def db(server: Server, postgresql_noproc: NoopExecutor) -> Generator[str]:
 @pytest.fixture
 def database(server: Server, postgresql_noproc: NoopExecutor) -> Generator[str]:
     """Give a migrated database to one test."""
-    with new_database(server, template=postgresql_noproc.template_dbname) as conninfo:
+    with migrated_database(server, postgresql_noproc) as conninfo:
         yield conninfo
 
 
 @pytest.fixture
 def empty_database(server: Server) -> Generator[str]:
     """Give an empty database to one test."""
-    with new_database(server) as conninfo:
+    with citus_database(CITUS_URL) if CITUS_URL else new_database(server) as conninfo:
         yield conninfo
 
 

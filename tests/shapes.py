@@ -287,8 +287,12 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
     "tokens.issue": [
         Shape(lambda s: s.tokens.issue(tenant_id="t")),
         Shape(lambda s: s.tokens.issue(tenant_id="owner7"), [[]], "api_token_token_digest_key"),
+        Shape(lambda s: s.tokens.issue(tenant_id="owner", dialog_id="d1"), [[], []], r"dialog_\w+"),
     ],
-    "tokens.save": [Shape(lambda s: s.tokens.save(tenant_id="t", token="x" * 16))],
+    "tokens.save": [
+        Shape(lambda s: s.tokens.save(tenant_id="t", token="x" * 16)),
+        Shape(lambda s: s.tokens.save(tenant_id="owner", token="x" * 16, dialog_id="d1"), [[]], r"dialog_\w+"),
+    ],
     "tokens.authenticate": [
         Shape(lambda s: s.tokens.authenticate("x")),
         Shape(lambda s: s.tokens.authenticate("x"), [[a_token()]]),
@@ -304,7 +308,10 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
         Shape(lambda s: s.tokens.query(token="x"), shows="api_token_token_digest_key"),
         Shape(lambda s: s.tokens.query(beta="plan7", tenant_id="owner7"), shows="api_token_beta_key"),
     ],
-    "tokens.update_by_id": [Shape(lambda s: s.tokens.update_by_id(1, {}, tenant_id="t"))],
+    "tokens.update_by_id": [
+        Shape(lambda s: s.tokens.update_by_id(1, {}, tenant_id="t")),
+        Shape(lambda s: s.tokens.update_by_id(1, {"dialog_id": "d1"}, tenant_id="owner"), [[]], r"dialog_\w+"),
+    ],
     "tokens.fill_beta": [Shape(lambda s: s.tokens.fill_beta(1, tenant_id="t"))],
     "tokens.rotate": [
         Shape(lambda s: s.tokens.rotate(1, tenant_id="t")),

@@ -2,9 +2,8 @@
 -- Give a token the fields and the date of its change that it has where it is imported from.
 --
 -- For an import that takes it again: only where it was neither changed nor used since the
--- import has found it. A dialog that is not the tenant's is the foreign key's error, a beta
--- that is in use the unique key's. Served by api_token_pkey; locks that row, behind the dialog
--- that it is given.
+-- import has found it, and the tenant has the dialog. A beta that is in use is the unique key's
+-- error. Served by api_token_pkey; locks that row, behind the dialog that it is given.
 -- returns: count
 
 WITH held AS (
@@ -12,7 +11,7 @@ WITH held AS (
     SELECT d.id
     FROM conversation_store.dialog AS d
     WHERE d.tenant_id = :tenant_id::text
-        AND d.id = :dialog_id::text
+        AND d.id = coalesce(:dialog_id::text, '')
     FOR KEY SHARE
 )
 
@@ -25,5 +24,5 @@ SET
 WHERE t.id = :id::bigint
     AND t.tenant_id = :tenant_id::text
     AND t.update_date = :found_update_date::timestamptz
-    -- Always true: it makes the server lock the dialog before this row.
-    AND (SELECT count(*) FROM held) >= 0;
+    -- It makes the server lock the dialog before this row, too.
+    AND (:dialog_id::text IS NULL OR (SELECT count(*) FROM held) > 0);

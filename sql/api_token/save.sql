@@ -2,9 +2,20 @@
 -- Store a secret by its digest.
 --
 -- Of a digest that is there already, under whatever tenant, nothing is stored and no row
--- returned, after a wait for a transaction that stores it. A beta that is there already is the
--- unique key's error, a dialog that is not the tenant's the foreign key's.
+-- returned, after a wait for a transaction that stores it. No row too for a dialog that the tenant
+-- does not have, which is not left to the foreign key: there is none where the dialogs are on
+-- other machines. A beta that is there already is the unique key's error. Locks the dialog.
 -- returns: optional
+
+WITH held AS (
+    -- Of no dialog '', which is the id of none: where a condition can never hold, as = NULL, Citus
+    -- takes that of the whole statement for false.
+    SELECT d.id
+    FROM conversation_store.dialog AS d
+    WHERE d.tenant_id = :tenant_id::text
+        AND d.id = coalesce(:dialog_id::text, '')
+    FOR KEY SHARE
+)
 
 INSERT INTO conversation_store.api_token AS t (
     tenant_id,
@@ -17,7 +28,7 @@ INSERT INTO conversation_store.api_token AS t (
     update_date,
     expire_date
 )
-VALUES (
+SELECT
     :tenant_id::text,
     :token_digest::bytea,
     :hint::text,
@@ -27,7 +38,8 @@ VALUES (
     coalesce(:create_date::timestamptz, now()),
     coalesce(:update_date::timestamptz, :create_date::timestamptz, now()),
     :expire_date::timestamptz
-)
+WHERE :dialog_id::text IS NULL
+    OR (SELECT count(*) FROM held) > 0
 -- No error: a caller's transaction goes on.
 ON CONFLICT ON CONSTRAINT api_token_token_digest_key DO NOTHING
 RETURNING

@@ -1,18 +1,18 @@
 /* api_token.update_by_id */
 -- Change the given fields of a tenant's token.
 --
--- :changes holds them, NULL included. A dialog that is not the tenant's is the foreign key's
--- error, a beta that is in use the unique key's. Served by api_token_pkey; locks that row,
--- behind the dialog that it is given.
+-- :changes holds them, NULL included. Nothing changes where it names a dialog that the tenant does
+-- not have; a beta that is in use is the unique key's error. Served by api_token_pkey; locks that
+-- row, behind the dialog that it is given.
 -- returns: count
 
 WITH held AS (
     -- A dialog that is deleted takes its tokens along: it is locked before the token, as there.
-    -- NULL, and so none, where the dialog is left as it is or taken away.
+    -- '', and so none, where the dialog is left as it is or taken away, see save.sql.
     SELECT d.id
     FROM conversation_store.dialog AS d
     WHERE d.tenant_id = :tenant_id::text
-        AND d.id = :changes::jsonb ->> 'dialog_id'
+        AND d.id = coalesce(:changes::jsonb ->> 'dialog_id', '')
     FOR KEY SHARE
 )
 
@@ -33,5 +33,5 @@ SET
     update_date = statement_timestamp()
 WHERE t.id = :id::bigint
     AND t.tenant_id = :tenant_id::text
-    -- Always true: it makes the server lock the dialog before this row.
-    AND (SELECT count(*) FROM held) >= 0;
+    -- It makes the server lock the dialog before this row, too.
+    AND (:changes::jsonb ->> 'dialog_id' IS NULL OR (SELECT count(*) FROM held) > 0);

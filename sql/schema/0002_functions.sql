@@ -11,13 +11,12 @@
 -- value is given.
 CREATE FUNCTION conversation_store.entry_count(value json) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE json_typeof(value)
-        WHEN 'array' THEN json_array_length(value)
-        WHEN 'object' THEN CASE WHEN value::text ~ '^\s*\{\s*\}' THEN -2 ELSE -1 END
-        WHEN 'null' THEN -2
-        WHEN 'string' THEN -3
-        WHEN 'number' THEN -3
-        WHEN 'boolean' THEN -3
+    -- Not CASE json_typeof(value) WHEN: Citus sends that form of it to a shard as something else.
+    SELECT CASE
+        WHEN json_typeof(value) = 'array' THEN json_array_length(value)
+        WHEN json_typeof(value) = 'object' THEN CASE WHEN value::text ~ '^\s*\{\s*\}' THEN -2 ELSE -1 END
+        WHEN json_typeof(value) = 'null' THEN -2
+        WHEN value IS NOT NULL THEN -3
     END
 $$;
 

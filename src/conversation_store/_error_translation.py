@@ -34,6 +34,8 @@ _NO_SCHEMA = (
     psycopg.errors.UndefinedColumn,
     psycopg.errors.UndefinedFunction,
 )
+# The name of a constraint, behind which that of a shard may have its number.
+_IN_MESSAGE = re.compile(r"\b([a-z_]+_(?:pkey|key|fkey|check))(?:_\d+)?\b")
 # The values of a key in the detail of an error. The server may translate the detail, but not this.
 _KEY = re.compile(r"=\((.*)\)", re.DOTALL)
 # The functions of the server that look up a time zone: in the text of a timestamp, and for AT TIME ZONE.
@@ -54,7 +56,7 @@ def translate(statement: Statement[Any], error: BaseException) -> Exception | No
 
 
 def _translated(statement: Statement[Any], error: psycopg.Error) -> Exception | None:
-    constraint = error.diag.constraint_name or ""
+    constraint = _constraint(error)
     found = _KEY.search(error.diag.message_detail or "")
     key = found[1] if found else ""
     if statement.query.name.startswith("dialog.delete") and constraint == "conversation_tenant_id_dialog_id_fkey":
@@ -64,7 +66,7 @@ def _translated(statement: Statement[Any], error: psycopg.Error) -> Exception | 
     overflows = isinstance(error, psycopg.errors.NumericValueOutOfRange) or constraint == "conversation_duration_check"
     if statement.query.name.startswith("conversation.append_") and overflows:
         return CounterOverflow("tokens, duration or round would leave its range; nothing was changed")
-    if error.diag.schema_name == "conversation_store" and constraint in _CONSTRAINTS:
+    if constraint in _CONSTRAINTS:
         kind, message, parameter = _CONSTRAINTS[constraint]
         value = statement.params.get(parameter or "")
         # The key is an id and its tenant, each of which may hold a comma.
@@ -76,6 +78,17 @@ def _translated(statement: Statement[Any], error: psycopg.Error) -> Exception | 
     if isinstance(error, psycopg.errors.InvalidParameterValue) and error.diag.source_function in _ZONE_CHECKS:
         return InvalidArgument("time_zone must be an IANA time zone that the server knows, such as 'Europe/Paris'")
     return None
+
+
+def _constraint(error: psycopg.Error) -> str:
+    """Return the name of the constraint of ours that was violated; none: an empty text."""
+    if error.diag.schema_name == "conversation_store":
+        return error.diag.constraint_name or ""
+    # An error of a shard has the name in its message alone, and after a COPY not even its own SQLSTATE.
+    if error.diag.schema_name is None and isinstance(error, (psycopg.IntegrityError, psycopg.InternalError)):
+        found = _IN_MESSAGE.search(error.diag.message_primary or "")
+        return found[1] if found else ""
+    return ""
 
 
 def is_stale_plan(error: psycopg.Error) -> bool:

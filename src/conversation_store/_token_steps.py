@@ -8,9 +8,10 @@ from typing import Any
 from conversation_store._sql_loader import load
 from conversation_store._statement import Statement, limited, optional, then
 from conversation_store._token_secrets import Secret
-from conversation_store.errors import AlreadyExists, TokenNotFound
-from conversation_store.models import ApiToken, FoundToken, IssuedToken
+from conversation_store.errors import AlreadyExists, DialogNotFound, TokenNotFound
+from conversation_store.models import ApiToken, Dialog, FoundToken, IssuedToken
 
+_GET_DIALOG = load("dialog.get_by_id")
 _QUERY = load("api_token.query")
 _STAMP_USE = load("api_token.stamp_use")
 
@@ -24,9 +25,26 @@ def issue(
         # The secret is stored already: by this very call, whose answer was lost, or by another one.
         asked = (None, save.params["dialog_id"], save.params["source"])
         same: ApiToken | None = yield _with_secret(tenant_id, secret)
-        if same is not None and (same.predecessor_id, same.dialog_id, same.source) == asked:
-            token = same
-    return IssuedToken(stored(token), secret.text)
+        if same is None or (same.predecessor_id, same.dialog_id, same.source) != asked:
+            raise (yield from _not_stored(save))
+        token = same
+    return IssuedToken(token, secret.text)
+
+
+def store(save: Statement[ApiToken | None]) -> Generator[Statement[Any], Any, ApiToken]:
+    """Store a secret."""
+    token: ApiToken | None = yield save
+    if token is None:
+        raise (yield from _not_stored(save))
+    return token
+
+
+def change(update: Statement[int], dialog_id: object) -> Generator[Statement[Any], Any, int]:
+    """Change a token, to which a dialog may be given."""
+    changed: int = yield update
+    if not changed:
+        yield from _check_dialog(update.params["tenant_id"], dialog_id)
+    return changed
 
 
 def rotate(
@@ -57,18 +75,25 @@ def find_and_stamp(
     return stamped or token
 
 
-def stored(token: ApiToken | None) -> ApiToken:
-    """Return the token that was stored; none is `AlreadyExists`."""
-    if token is None:
-        raise AlreadyExists("this token is stored already")
-    return token
-
-
 def found(id: object, token: ApiToken | None) -> ApiToken:
     """Return the token that was found; none is `TokenNotFound`."""
     if token is None:
         raise _not_found(id)
     return token
+
+
+def _not_stored(save: Statement[ApiToken | None]) -> Generator[Statement[Any], Any, AlreadyExists]:
+    """Return why a secret was not stored; raises `DialogNotFound`."""
+    yield from _check_dialog(save.params["tenant_id"], save.params["dialog_id"])
+    return AlreadyExists("this token is stored already")
+
+
+def _check_dialog(tenant_id: object, dialog_id: object) -> Generator[Statement[Any], Any, None]:
+    """Raise `DialogNotFound` where a tenant does not have a dialog; None is no dialog."""
+    if dialog_id is None:
+        return
+    if (yield optional(_GET_DIALOG, Dialog, id=dialog_id, tenant_id=tenant_id)) is None:
+        raise DialogNotFound(f"the tenant has no dialog with this dialog_id: {dialog_id!r}")
 
 
 def _not_found(id: object) -> TokenNotFound:

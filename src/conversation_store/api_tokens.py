@@ -78,7 +78,7 @@ class _ApiTokens(Methods):
         made it before: repeated with it, also after a lost answer, the call returns the same token, whatever its
         *expire_date*. Raises `DialogNotFound` when the tenant has no such dialog, and `AlreadyExists` when the secret
         is that of another tenant, dialog or source, or of a rotation.
-        SQL: `sql/api_token/save.sql`, `sql/api_token/query.sql`.
+        SQL: `sql/api_token/save.sql`, `sql/api_token/query.sql`, `sql/dialog/get_by_id.sql`.
         """
         secret = token_secrets.new_or(token)
         owner = tenancy.needed(self._bound, tenant_id)
@@ -97,7 +97,7 @@ class _ApiTokens(Methods):
         create_date: Moment | None = None,
         update_date: Moment | None = None,
         allow_weak: bool = False,
-    ) -> Statement[ApiToken]:
+    ) -> Steps[ApiToken]:
         """Store a secret by its digest: one that was issued elsewhere.
 
         - *token*: the secret, of at least 16 characters unless *allow_weak*: whoever guesses it is the tenant
@@ -106,11 +106,12 @@ class _ApiTokens(Methods):
         - *expire_date*, *create_date*, *update_date*: as for `issue`
 
         Raises `AlreadyExists` when the token or the beta is stored already, under whatever tenant, and `DialogNotFound`
-        when the tenant has no such dialog. SQL: `sql/api_token/save.sql`.
+        when the tenant has no such dialog. SQL: `sql/api_token/save.sql`, `sql/dialog/get_by_id.sql`.
         """
         secret = token_secrets.existing(token, allow_weak=validate.boolean("allow_weak", allow_weak))
         owner = tenancy.needed(self._bound, tenant_id)
-        return then(_save(owner, secret, dialog_id, source, beta, expire_date, create_date, update_date), steps.stored)
+        save = _save(owner, secret, dialog_id, source, beta, expire_date, create_date, update_date)
+        return Steps(steps.store(save))
 
     @operation
     def authenticate(self, token: str, *, stamp_every: timedelta = _MINUTE) -> Steps[ApiToken | None]:
@@ -178,14 +179,16 @@ class _ApiTokens(Methods):
         )
 
     @operation
-    def update_by_id(self, id: int, token: Mapping[str, object], *, tenant_id: Id | None = None) -> Statement[int]:
+    def update_by_id(self, id: int, token: Mapping[str, object], *, tenant_id: Id | None = None) -> Steps[int]:
         """Change the given fields of a tenant's token: `dialog_id`, `source` and `beta`; return 1 or 0.
 
         Raises `AlreadyExists` when the beta is in use, and `DialogNotFound` when the tenant has no such dialog; other
-        keys raise `InvalidArgument`. SQL: `sql/api_token/update_by_id.sql`.
+        keys raise `InvalidArgument`. SQL: `sql/api_token/update_by_id.sql`, `sql/dialog/get_by_id.sql`.
         """
         changes = checked_changes(token)
-        return count(_UPDATE_BY_ID, **self._one_of(tenant_id, id), changes=json.dumps(changes, ensure_ascii=False))
+        one = self._one_of(tenant_id, id)
+        update = count(_UPDATE_BY_ID, **one, changes=json.dumps(changes, ensure_ascii=False))
+        return Steps(steps.change(update, changes.get("dialog_id")))
 
     @operation
     def fill_beta(self, id: int, *, tenant_id: Id | None = None) -> Statement[ApiToken]:

@@ -15,6 +15,7 @@ from psycopg import AsyncConnection, Connection
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from conversation_store import AsyncConversationStore, ConversationStore
+from support.citus import CITUS_URL
 
 T = TypeVar("T")
 
@@ -187,15 +188,21 @@ def commit_when_waited_for(
 
 def wait_for(db: str, writer: psycopg.Connection[Any], number: int = 1) -> None:
     """Return when as many calls wait for the locks of a transaction, or for one that waits for them."""
-    waiting = """
-        WITH RECURSIVE waiting AS (
-            SELECT %s::integer AS pid
+    # Of a distributed table the lock is on another machine.
+    blocked_by = (
+        "SELECT waiting_gpid %% 10000000000 AS pid, blocking_gpid %% 10000000000 AS blocker FROM citus_lock_waits"
+        if CITUS_URL
+        else "SELECT pid, unnest(pg_blocking_pids(pid)) AS blocker FROM pg_stat_activity"
+    )
+    waiting = f"""
+        WITH RECURSIVE waits AS MATERIALIZED ({blocked_by}), waiting AS (
+            SELECT %s::bigint AS pid
             UNION
-            SELECT a.pid FROM pg_stat_activity AS a JOIN waiting AS w ON w.pid = ANY(pg_blocking_pids(a.pid))
+            SELECT b.pid FROM waits AS b JOIN waiting AS w ON w.pid = b.blocker
         )
         SELECT count(*) > %s FROM waiting
     """
     with psycopg.connect(db, autocommit=True) as connection:
         deadline = time.monotonic() + 10
-        while connection.execute(waiting, [writer.info.backend_pid, number]).fetchone() != (True,):
+        while connection.execute(waiting.encode(), [writer.info.backend_pid, number]).fetchone() != (True,):
             assert time.monotonic() < deadline, "no call waits for the writer's locks"

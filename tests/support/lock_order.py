@@ -22,13 +22,14 @@ def locks_in_order_of_ids(
     low, high = f"{dialog}-1", f"{dialog}-2"
     days = {high: "2024-01-01", low: "2024-01-02"}
     store.conversations.insert_many({"id": id, "dialog_id": dialog, "create_date": day} for id, day in days.items())
-    lock = "SELECT id FROM conversation_store.conversation WHERE id = %s FOR UPDATE NOWAIT"
+    lock = "SELECT id FROM conversation_store.conversation WHERE id = %s AND tenant_id = %s FOR UPDATE NOWAIT"
+    tenant = store.conversations.get_by_id(low).tenant_id
     free = False
 
     def lock_high(other: psycopg.Connection[Any]) -> None:
         nonlocal free
         try:
-            free = other.execute(lock, [high]).fetchone() is not None
+            free = other.execute(lock, [high, tenant]).fetchone() is not None
         except psycopg.errors.LockNotAvailable:
             other.rollback()
 
@@ -38,7 +39,7 @@ def locks_in_order_of_ids(
             db,
             waiting,
             lambda s: call(s, [high, low]),
-            first=lambda other: other.execute(lock, [low]),
+            first=lambda other: other.execute(lock, [low, tenant]),
             then=lock_high,
         )
     if isinstance(result, Exception):

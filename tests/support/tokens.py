@@ -67,7 +67,7 @@ def end(connection: psycopg.Connection[Any], id: int, column: DateColumn) -> Non
 
 def drop_dialog_key(database: str) -> None:
     """Drop the foreign key by which tokens are deleted with their dialog."""
-    drop = "ALTER TABLE conversation_store.api_token DROP CONSTRAINT api_token_tenant_id_dialog_id_fkey"
+    drop = "ALTER TABLE conversation_store.api_token DROP CONSTRAINT IF EXISTS api_token_tenant_id_dialog_id_fkey"
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(drop)
 

@@ -17,7 +17,10 @@ from support.tokens import lock
 
 # Calls on a token that is bound to a dialog, and another dialog; and what they come to when both dialogs go.
 CALLS: dict[str, tuple[Callable[[Any, str, int, str], Any], object]] = {
-    "update_by_id": (lambda s, tenant, id, other: s.tokens.update_by_id(id, {"dialog_id": other}, tenant_id=tenant), 0),
+    "update_by_id": (
+        lambda s, tenant, id, other: s.tokens.update_by_id(id, {"dialog_id": other}, tenant_id=tenant),
+        DialogNotFound,
+    ),
     "rotate": (lambda s, tenant, id, other: s.tokens.rotate(id, tenant_id=tenant), TokenNotFound),
     "issue": (lambda s, tenant, id, other: s.tokens.issue(tenant_id=tenant, dialog_id=other), DialogNotFound),
 }

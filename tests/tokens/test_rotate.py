@@ -157,14 +157,14 @@ def test_a_call_that_waits_for_the_deletion_of_the_dialog_raises_token_not_found
     api: SyncApi | AsyncApi, db: str, store: Any, tenant: str, dialog: str
 ) -> None:
     old = store.tokens.issue(tenant_id=tenant, dialog_id=dialog)
-    lock_dialog = "SELECT FROM conversation_store.dialog WHERE id = %s FOR UPDATE"
+    lock_dialog = "SELECT FROM conversation_store.dialog WHERE id = %s AND tenant_id = %s FOR UPDATE"
     result = call_behind(
         api,
         db,
         store,
         lambda s: s.tokens.rotate(old.id, tenant_id=tenant),
-        first=lambda writer: writer.execute(lock_dialog, [dialog]),
-        then=lambda writer: ConversationStore(connection=writer).dialogs.delete_by_id(dialog),
+        first=lambda writer: writer.execute(lock_dialog, [dialog, tenant]),
+        then=lambda writer: ConversationStore(connection=writer).dialogs.delete_by_id(dialog, tenant_id=tenant),
     )
     assert isinstance(result, TokenNotFound)
     assert store.tokens.query(tenant_id=tenant) == []

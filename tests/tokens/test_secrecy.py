@@ -227,7 +227,7 @@ def test_no_error_of_a_lost_connection_shows_the_secret(api: SyncApi | AsyncApi,
     token = new_token()
     with api.connect(db, autocommit=True) as connection, api.store(connection=connection) as store:
         with psycopg.connect(db, autocommit=True) as other:
-            other.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.info.backend_pid])
+            other.execute("SELECT pg_terminate_backend(%s::integer, 5000::bigint)", [connection.info.backend_pid])
         with pytest.raises(psycopg.OperationalError) as caught:
             CALLS[call][0](store, token)
     assert token not in shown_by(caught.value)

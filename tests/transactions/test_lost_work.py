@@ -36,7 +36,7 @@ def store_on(api: SyncApi | AsyncApi, db: str, way: str) -> Generator[tuple[Any,
 def end_backend(db: str, pid: int) -> None:
     """End a process of the server, and wait until it has gone."""
     with psycopg.connect(db, autocommit=True) as admin:
-        assert admin.execute("SELECT pg_terminate_backend(%s, 30000)", [pid]).fetchone() == (True,)
+        assert admin.execute("SELECT pg_terminate_backend(%s::integer, 30000::bigint)", [pid]).fetchone() == (True,)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -1,0 +1,35 @@
+-- The steps past one machine: the tables of dialogs and conversations distributed over the workers of
+-- a Citus cluster, by tenant. For the coordinator, after `conversation-store migrate` on it:
+--
+--     psql -v ON_ERROR_STOP=1 -f sql/citus.sql
+--
+-- On an empty store and on a filled one; a step on a filled table locks it against writers while it
+-- copies the rows to the shards. Run again, after an interruption too, it does what is left to do.
+-- README.md says what to expect, in "Past one machine".
+
+-- A local table of the coordinator, in which a token is looked for before its tenant is known; it has no
+-- foreign key to a distributed table. The statements do what this key does: they lock the dialog before
+-- they bind a token to it, and delete its tokens with it.
+ALTER TABLE conversation_store.api_token DROP CONSTRAINT IF EXISTS api_token_tenant_id_dialog_id_fkey;
+
+-- A tenant's rows of all of these tables are on one worker: a statement goes to that one.
+SELECT create_distributed_table(t.name, 'tenant_id', colocate_with => 'none')
+FROM (VALUES (1, 'conversation_store.dialog')) AS t (position, name)
+WHERE NOT EXISTS (
+    SELECT FROM pg_dist_partition AS p
+    WHERE p.logicalrelid = t.name::regclass
+);
+
+SELECT create_distributed_table(t.name, 'tenant_id', colocate_with => 'conversation_store.dialog')
+FROM (
+    VALUES
+    (1, 'conversation_store.conversation'),
+    (2, 'conversation_store.conversation_message'),
+    (3, 'conversation_store.conversation_reference'),
+    (4, 'conversation_store.conversation_turn')
+) AS t (position, name)
+WHERE NOT EXISTS (
+    SELECT FROM pg_dist_partition AS p
+    WHERE p.logicalrelid = t.name::regclass
+)
+ORDER BY t.position;
