@@ -10,6 +10,7 @@ try:
 
     from conversation_store.cli._migrate import migrate
     from conversation_store.cli._moves import export, import_file, import_ragflow
+    from conversation_store.cli._review import review
     from conversation_store.cli._shared import database_option
     from conversation_store.cli._top import top
 except ModuleNotFoundError as error:  # pragma: no cover
@@ -39,5 +40,12 @@ def main() -> None:
     logger.setLevel(logging.INFO)
 
 
-for command in (migrate, import_file, export, import_ragflow, top):
+for command in (
+    migrate,
+    import_file,
+    export,
+    import_ragflow,
+    review,
+    top,
+):
     main.add_command(command)

@@ -1,0 +1,170 @@
+"""The page of `conversation-store review`: what is in it, and that nothing of what it shows can act in it."""
+
+from __future__ import annotations
+
+import html
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from conversation_store.dba.files import files
+from conversation_store.dba.own_contracts import FILES
+from conversation_store.dba.review import review
+from support.commands import call
+
+
+class Page(HTMLParser):
+    """The ids and links of a page, its text, and the elements that it has."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attrs:
+            self.attributes.add(name)
+            if name == "id":
+                self.ids.append(value or "")
+            if name == "href":
+                self.links.append(value or "")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def source(db: str) -> str:
+    return review(db)
+
+
+@pytest.fixture(scope="module")
+def page(source: str) -> Page:
+    return Page(source)
+
+
+def test_every_file_is_there_as_it_stands(page: Page) -> None:
+    for file in files():
+        assert f"file-{file.name}" in page.ids
+        assert file.query.source in page.text, file.path
+        assert file.purpose in page.text
+
+
+def test_every_method_and_index_is_there(page: Page, db: str) -> None:
+    methods = {name for contract in FILES.values() for name in contract.methods}
+    with psycopg.connect(db) as connection:
+        rows = connection.execute("SELECT indexname FROM pg_indexes WHERE schemaname = 'conversation_store'").fetchall()
+    assert len(rows) > 15
+    for anchor in [*(f"method-{name}" for name in methods), *(f"index-conversation_store.{name}" for (name,) in rows)]:
+        assert anchor in page.ids
+
+
+def test_every_link_leads_to_a_place_in_the_page_and_no_id_is_there_twice(page: Page) -> None:
+    assert len(page.ids) == len(set(page.ids))
+    assert {link.removeprefix("#") for link in page.links} - {"data:,"} <= set(page.ids)
+    assert all(link.startswith(("#", "data:,")) for link in page.links)
+
+
+def test_nothing_is_loaded_and_no_attribute_is_a_script_or_a_style(page: Page, source: str) -> None:
+    assert page.tags.isdisjoint({"img", "iframe", "object", "embed", "form", "base"})
+    assert not {name for name in page.attributes if name.startswith("on")} | (page.attributes & {"src", "style"})
+    assert source.count("<script>") == source.count("<style>") == 1
+    assert "default-src 'none'" in source
+    assert "unsafe" not in source
+    assert not re.search(r"url\(|@import|https?://", source)
+
+
+def test_the_same_input_gives_the_same_bytes(db: str, source: str) -> None:
+    assert review(db) == source
+
+
+def test_the_columns_say_what_may_be_null(source: str) -> None:
+    part = source[source.index('id="file-conversation.get_list"') : source.index('id="line-conversation.get_list-1"')]
+    cells = re.findall(
+        r'<code>(\w+)</code></th><td><code class="type">([\w ]+)</code></td><td class="muted">(.*?)<', part
+    )
+    assert ("total", "bigint", "may be") in cells
+    assert ("id", "text", "never") in cells
+    assert ("create_date", "timestamp with time zone", "never") in cells
+
+
+# -- a folder of a service ---------------------------------------------------------------------------
+
+HOSTILE = "</script><script>alert(1)</script><!--<img src=x onerror=alert(1)>\"'&amp;"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Give a folder whose names and texts would be elements, were they not escaped."""
+    folder = tmp_path / "<b>'sql'&"
+    table = folder / "<i>orders"
+    table.mkdir(parents=True)
+    (table / 'get"x.sql').write_text(
+        f'/* <i>orders.get"x */\n-- Get an order {HOSTILE}.\n-- returns: many\n\n'
+        f'SELECT o."<u>", :id::text AS "id", \'{HOSTILE.replace(chr(39), "")}\' AS x -- {HOSTILE}\n'
+        'FROM "odd <s>" AS o\nORDER BY 1;\n'
+    )
+    return folder
+
+
+def test_names_and_texts_of_a_service_are_escaped(folder: Path, empty_database: str) -> None:
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute(
+            'CREATE TABLE "odd <s>" ("<u>" text DEFAULT \'<script>\', CONSTRAINT "<k>" PRIMARY KEY ("<u>"))'
+        )
+        connection.execute("COMMENT ON TABLE \"odd <s>\" IS '<script>alert(1)</script>'")
+    source = review(empty_database, folder)
+    page = Page(source)
+    assert source.count("<script>") == 1
+    assert page.tags.isdisjoint({"img", "i", "s", "u", "k"})
+    assert html.unescape(HOSTILE) in html.unescape(page.text)
+    assert "file-%3Ci%3Eorders.get%22x" in page.ids
+    assert "table-public.odd%20%3Cs%3E" in page.ids
+    assert {link.removeprefix("#") for link in page.links} - {"data:,"} <= set(page.ids)
+
+
+def test_a_statement_that_the_server_refuses_is_there_with_the_reason(tmp_path: Path, empty_database: str) -> None:
+    (tmp_path / "thing").mkdir()
+    (tmp_path / "thing" / "get.sql").write_text(
+        "/* thing.get */\n-- Get.\n-- returns: many\n\nSELECT 1 FROM nowhere;\n"
+    )
+    assert "relation &#34;nowhere&#34; does not exist" in review(empty_database, tmp_path)
+
+
+# -- the command -------------------------------------------------------------------------------------
+
+
+def test_the_command_writes_the_page(db: str, tmp_path: Path, source: str) -> None:
+    done = call("review", "-o", tmp_path / "review.html", database=db)
+    assert (done.code, done.stdout) == (0, "")
+    assert (tmp_path / "review.html").read_text("utf-8") == source
+    assert call("review", "-o", "-", database=db).stdout == source
+
+
+def test_the_page_has_nothing_of_the_connection(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("CREATE ROLE review_role LOGIN PASSWORD 'review-secret' SUPERUSER")
+        connection.commit()
+        try:
+            address = make_conninfo(database, user="review_role", password="review-secret")
+            source = review(address)
+        finally:
+            connection.execute("DROP ROLE review_role")
+    assert not re.search("review-secret|review_role", source)
+    assert str(conninfo_to_dict(database)["dbname"]) not in source
+
+
+def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    done = call("review", "-o", tmp_path / "review.html", database="postgresql://127.0.0.1:1/x")
+    assert done.code == 1
+    assert done.stderr.startswith("Error: ")
+    assert not (tmp_path / "review.html").exists()
