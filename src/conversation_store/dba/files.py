@@ -167,6 +167,8 @@ def scan(folder: Path | None = None) -> tuple[list[QueryFile], list[QueryError]]
     # The name of a file right inside of a relative path such as "." is that of the folder all the same.
     parent = "sql" if folder is None else (folder.resolve().parent if folder.is_file() else folder.resolve()).name
     for path, table, file in sorted(_walk(root, shown, parent), key=lambda each: each[0]):
+        if folder is None and table == parent:
+            continue  # steps for a DBA, such as citus.sql
         try:
             found.append(read(file.read_bytes(), path, f"{table}.{file.name.removesuffix('.sql')}"))
         except QueryError as error:
