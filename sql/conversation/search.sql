@@ -12,6 +12,8 @@
 -- not_null: position, since each part of the page has one, and latest.position is 0 where there
 --   is none
 -- plan: custom
+-- lint: L06, since each id comes from one group of hits, and is looked up once
+-- lint: L09, since search_keys narrows by an index, and the folded text decides
 
 -- What is known before anything is read.
 WITH asked AS MATERIALIZED (

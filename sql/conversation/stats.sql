@@ -6,6 +6,7 @@
 -- that begins before :from_date or ends after :before_date is cut there.
 -- returns: many
 -- not_null: dt, since it is a day of the series
+-- lint: L06, since the days of a series differ
 
 SELECT
     d.day::date AS dt,

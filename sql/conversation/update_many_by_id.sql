@@ -9,6 +9,7 @@
 -- returns: many
 -- not_null: id, since each object of :updates has one
 -- plan: custom
+-- lint: L06, since each id is given once
 
 WITH given AS MATERIALIZED (
     SELECT

@@ -4,6 +4,7 @@
 -- Run on the database to move from. Of a token under two tenants the older comes first,
 -- and so keeps it. The position is the three sort keys of the last row before.
 -- returns: many
+-- lint: L13, since the table is one of RAGFlow
 
 SELECT
     s.tenant_id::text AS tenant_id,

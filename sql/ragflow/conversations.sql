@@ -3,6 +3,7 @@
 --
 -- Run on the database to move from. Its dates are the wall clock of its server.
 -- returns: many
+-- lint: L13, since the table is one of RAGFlow
 
 SELECT
     s.id::text AS id,

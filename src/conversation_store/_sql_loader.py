@@ -18,8 +18,8 @@ from conversation_store.errors import QueryError
 Returns: TypeAlias = Literal["one", "optional", "many", "count"]
 Plan: TypeAlias = Literal["auto", "custom"]
 
-# The values of each directive, as regular expressions. A statement that reads rows of all tenants, or a whole table,
-# gives the reason.
+# The values of each directive, as regular expressions. A statement that reads rows of all tenants, or a whole table, or
+# that a rule of `lint` is not for, gives the reason.
 _NAME = "[a-z_][a-z0-9_]*"
 _NAMES = f"{_NAME}(?:(?:, | or ){_NAME})*"
 _DIRECTIVES: Mapping[str, tuple[str, ...]] = {
@@ -30,12 +30,16 @@ _DIRECTIVES: Mapping[str, tuple[str, ...]] = {
     "scans": (f"{_NAMES}, since .+",),
     # Result columns that Python never sees as NULL, although the statement could make them so.
     "not_null": (f"{_NAME}(?:, {_NAME})*, since .+",),
+    "lint": (r"L\d\d, since .+(?:\nL\d\d, since .+)*",),
 }
 _SHOWN = {
     "index": "names joined by ', ' or ' or ', or none",
     "scans": "tables, since …",
     "not_null": "columns, since …",
+    "lint": "the code of a rule, as L05, since …",
 }
+# What may be given several times: its values are lines of one.
+_REPEATED = frozenset({"lint"})
 
 
 @dataclass(frozen=True)
@@ -198,9 +202,9 @@ def read_header(path: str, text: str, name: str) -> Header:
         if word not in _DIRECTIVES:
             allowed = ", ".join(_DIRECTIVES)
             raise _error_in_line(path, text, number, f"unknown directive {word}; it must be one of {allowed}")
-        if word in given:
+        if word in given and word not in _REPEATED:
             raise _error_in_line(path, text, number, f"{word} is given twice")
-        given[word] = number, value
+        given[word] = (given[word][0], f"{given[word][1]}\n{value}") if word in given else (number, value)
     for word, (begun, value) in given.items():
         if not any(re.fullmatch(pattern, value) for pattern in _DIRECTIVES[word]):
             allowed = _SHOWN.get(word) or ", ".join(_DIRECTIVES[word]).replace(".+", "…")

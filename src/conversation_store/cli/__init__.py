@@ -8,6 +8,7 @@ import signal
 try:
     import click
 
+    from conversation_store.cli._lint import lint
     from conversation_store.cli._migrate import migrate
     from conversation_store.cli._moves import export, import_file, import_ragflow
     from conversation_store.cli._review import review
@@ -45,6 +46,7 @@ for command in (
     import_file,
     export,
     import_ragflow,
+    lint,
     review,
     top,
 ):
