@@ -29,6 +29,8 @@ lint: $(READY) ## check the style of Python and SQL
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/sqlfluff lint --disable-progress-bar sql src
+	$(BIN)/squawk --config .squawk.toml sql/schema/*.sql
+	$(BIN)/conversation-store lint
 
 types: $(READY) ## check types with mypy and pyright, both strict
 	$(BIN)/mypy
