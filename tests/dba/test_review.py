@@ -14,7 +14,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from conversation_store.dba.files import files
 from conversation_store.dba.own_contracts import FILES
 from conversation_store.dba.review import review
-from support.commands import call
+from conversation_store.dba.shapes import shapes
+from support.commands import call, run
 
 
 class Page(HTMLParser):
@@ -43,13 +44,8 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def source(db: str) -> str:
-    return review(db)
-
-
-@pytest.fixture(scope="module")
-def page(source: str) -> Page:
-    return Page(source)
+def page(review_page: str) -> Page:
+    return Page(review_page)
 
 
 def test_every_file_is_there_as_it_stands(page: Page) -> None:
@@ -74,27 +70,66 @@ def test_every_link_leads_to_a_place_in_the_page_and_no_id_is_there_twice(page: 
     assert all(link.startswith(("#", "data:,")) for link in page.links)
 
 
-def test_nothing_is_loaded_and_no_attribute_is_a_script_or_a_style(page: Page, source: str) -> None:
+def test_nothing_is_loaded_and_no_attribute_is_a_script_or_a_style(page: Page, review_page: str) -> None:
     assert page.tags.isdisjoint({"img", "iframe", "object", "embed", "form", "base"})
     assert not {name for name in page.attributes if name.startswith("on")} | (page.attributes & {"src", "style"})
-    assert source.count("<script>") == source.count("<style>") == 1
-    assert "default-src 'none'" in source
-    assert "unsafe" not in source
-    assert not re.search(r"url\(|@import|https?://", source)
+    assert review_page.count("<script>") == review_page.count("<style>") == 1
+    assert "default-src 'none'" in review_page
+    assert "unsafe" not in review_page
+    assert not re.search(r"url\(|@import|https?://", review_page)
 
 
-def test_the_same_input_gives_the_same_bytes(db: str, source: str) -> None:
-    assert review(db) == source
+def test_the_same_input_gives_the_same_bytes(db: str) -> None:
+    assert review(db, plans=False) == review(db, plans=False)
 
 
-def test_the_columns_say_what_may_be_null(source: str) -> None:
-    part = source[source.index('id="file-conversation.get_list"') : source.index('id="line-conversation.get_list-1"')]
+def part_of(source: str, name: str) -> str:
+    """Return what the page says of a statement."""
+    start = source.index(f'id="file-{name}"')
+    return source[start : source.find('<details class="statement"', start)]
+
+
+def test_the_columns_say_what_may_be_null(review_page: str) -> None:
     cells = re.findall(
-        r'<code>(\w+)</code></th><td><code class="type">([\w ]+)</code></td><td class="muted">(.*?)<', part
+        r'<code>(\w+)</code></th><td><code class="type">([\w ]+)</code></td><td class="muted">(.*?)<',
+        part_of(review_page, "conversation.get_list"),
     )
     assert ("total", "bigint", "may be") in cells
     assert ("id", "text", "never") in cells
     assert ("create_date", "timestamp with time zone", "never") in cells
+
+
+def test_the_parameters_have_types_and_values(review_page: str) -> None:
+    part = Page(part_of(review_page, "conversation.get_list")).text
+    assert ":orderbytextid, name, create_date" in part
+    assert ":user_idtextmay be NULL" in part
+
+
+def test_conditions_on_the_tenant_are_marked(review_page: str) -> None:
+    for file in files():
+        if not (file.query.all_tenants or file.of_ragflow or file.is_copy):
+            text = file.query.source
+            marked = re.findall('<span class="gs">(.*?)</span>', part_of(review_page, file.name))
+            inserted = "INSERT INTO" in text and ":tenant_id::text" in text
+            assert marked or inserted, file.path
+            assert set(marked) <= {found for found in marked if "tenant_id" in found}
+
+
+@pytest.mark.slow
+def test_every_shape_has_a_plan_whose_indexes_are_named(review_page: str) -> None:
+    for file in files():
+        part = part_of(review_page, file.name)
+        listed = re.findall(r"<li>([^<]*)</li>", part[part.rfind('<div class="plans">') :])
+        if file.of_ragflow or file.is_copy:
+            continue
+        assert sorted(map(html.unescape, listed)) == sorted(shape.label for shape in shapes(file)), file.path
+        assert part.count('<ul class="tree">') == int(re.findall(r"<h5>(\d+) plans?", part)[0])
+    by_key = part_of(review_page, "conversation.get_by_id")
+    assert "Index Scan using <" in by_key.replace("</b>", "")
+    assert "Index Cond: " in by_key
+    assert '<a href="#index-conversation_store.conversation_pkey">' in by_key
+    assert "generic plan" in by_key
+    assert "generic plan" not in part_of(review_page, "conversation.get_list").partition('<div class="plans">')[2]
 
 
 # -- a folder of a service ---------------------------------------------------------------------------
@@ -143,11 +178,38 @@ def test_a_statement_that_the_server_refuses_is_there_with_the_reason(tmp_path: 
 # -- the command -------------------------------------------------------------------------------------
 
 
-def test_the_command_writes_the_page(db: str, tmp_path: Path, source: str) -> None:
-    done = call("review", "-o", tmp_path / "review.html", database=db)
+def test_the_command_writes_the_page(db: str, tmp_path: Path) -> None:
+    done = call("review", "--no-plans", "-o", tmp_path / "review.html", database=db)
     assert (done.code, done.stdout) == (0, "")
-    assert (tmp_path / "review.html").read_text("utf-8") == source
-    assert call("review", "-o", "-", database=db).stdout == source
+    page = (tmp_path / "review.html").read_text("utf-8")
+    assert page == review(db, plans=False)
+    assert call("review", "--no-plans", "-o", "-", database=db).stdout == page
+
+
+@pytest.mark.slow
+def test_the_command_plans_and_shows_nothing_on_a_pipe(folder: Path, empty_database: str, tmp_path: Path) -> None:
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute('CREATE TABLE "odd <s>" ("<u>" text)')
+    done = run("review", folder, "-o", "-", database=empty_database)
+    assert (done.code, done.stderr) == (0, "")
+    assert "1 plan of 1 shape" in done.stdout
+
+
+def test_a_service_names_its_methods_by_contracts(
+    tmp_path: Path, empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sql" / "thing").mkdir(parents=True)
+    (tmp_path / "sql" / "thing" / "get.sql").write_text(
+        "/* thing.get */\n-- Get.\n-- returns: many\n\nSELECT 1 AS n ORDER BY n;\n"
+    )
+    (tmp_path / "contracts_of_a_service.py").write_text(
+        "from conversation_store.dba.contract import Contract\nALL = {'thing.get': Contract(int, methods=('things.get',))}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    options = "--contracts", "contracts_of_a_service:ALL", "-o", "-"
+    page = Page(call("review", tmp_path / "sql", *options, database=empty_database).stdout)
+    assert "method-things.get" in page.ids
+    assert call("review", *options, database=empty_database).code == 2
 
 
 def test_the_page_has_nothing_of_the_connection(database: str) -> None:
@@ -156,7 +218,7 @@ def test_the_page_has_nothing_of_the_connection(database: str) -> None:
         connection.commit()
         try:
             address = make_conninfo(database, user="review_role", password="review-secret")
-            source = review(address)
+            source = review(address, plans=False)
         finally:
             connection.execute("DROP ROLE review_role")
     assert not re.search("review-secret|review_role", source)

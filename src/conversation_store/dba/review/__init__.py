@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
@@ -18,49 +19,77 @@ from conversation_store._sql_loader import sql_directory
 from conversation_store.dba.contract import Contract
 from conversation_store.dba.files import QueryFile, files
 from conversation_store.dba.own_contracts import FILES
-from conversation_store.dba.reading import connected
+from conversation_store.dba.reading import bounded, connected
 from conversation_store.dba.review._diagram import HEADER
 from conversation_store.dba.review._highlight import sql
 from conversation_store.dba.review._model import Review, Statement, columns_of, tables_of
+from conversation_store.dba.review._plans import FEW_ROWS, plans_of
 from conversation_store.dba.review._schema import Schema, read_schema, schemas_in
 from conversation_store.dba.server import Server
 
 
-def review(conninfo: str, folder: Path | None = None, contracts: Mapping[str, Contract] | None = None) -> str:
+def review(
+    conninfo: str,
+    folder: Path | None = None,
+    contracts: Mapping[str, Contract] | None = None,
+    *,
+    plans: bool = True,
+    track: Callable[[Sequence[QueryFile]], Iterable[QueryFile]] = iter,
+) -> str:
     """Return the page for our own statements, or those of a folder.
 
     - *conninfo*: the server that tells the types, the plans and the tables. Nothing is changed there.
     - *contracts*: what Python expects of the statements of the folder, by their names.
+    - *plans*: whether the shapes are planned, which takes most of the time.
+    - *track*: yields the files, one when the one before is done.
 
     The same statements, on a server with the same tables and statistics, give the same page.
     """
     found = files(folder)
     known = contracts or (FILES if folder is None else {})
     with connected(conninfo) as connection:
-        connection.execute("SET default_transaction_read_only = on")
-        if folder is None:
-            connection.execute("SET search_path = ''")  # ours name the schema of everything
+        row = connection.execute("SELECT current_setting('search_path')").fetchone() or ("",)
+        with bounded(connection, seconds=60):
+            if folder is not None:  # ours name the schema of everything
+                connection.execute("SELECT set_config('search_path', %s, TRUE)", row)
+            named = schemas_in(connection, (file.query.source for file in found if not file.of_ragflow))
+            schema = read_schema(connection, named)
+            scans_avoided = max((table.rows for table in schema.tables), default=0) < FEW_ROWS
+            if scans_avoided:
+                connection.execute("SET LOCAL enable_seqscan = off")
+            server = Server(connection)
+            statements: list[Statement] = []
+            for file in track(found):
+                statement = _described(server, file, known.get(file.name, Contract()), schema)
+                statements.append(
+                    _planned(connection, statement) if plans and statement.columns is not None else statement
+                )
         version = f"{connection.info.server_version // 10000}"
-        schema = read_schema(connection, schemas_in(connection, (f.query.source for f in found if not f.of_ragflow)))
-        server = Server(connection)
-        statements = [_statement(server, file, known.get(file.name, Contract()), schema) for file in found]
     migrations: list[tuple[str, str]] = []
     if folder is None:
         entries = sorted((sql_directory() / "schema").iterdir(), key=lambda entry: entry.name)
         migrations = [(f"sql/schema/{entry.name}", entry.read_text("utf-8")) for entry in entries]
     title = "conversation-store" if folder is None else folder.resolve().name
-    return render(Review(title, version, statements, schema, migrations))
+    return render(Review(title, version, statements, schema, migrations, scans_avoided))
 
 
-def _statement(server: Server, file: QueryFile, contract: Contract, schema: Schema) -> Statement:
+def _described(server: Server, file: QueryFile, contract: Contract, schema: Schema) -> Statement:
+    """Return a statement with its tables and columns; these are None where the server does not prepare it."""
     tables = tables_of(file, schema)
     if file.is_copy:
-        return Statement(file, contract, tables, note="COPY has no plan")
+        return Statement(file, contract, tables, None, ["COPY has no plan"])
     try:
-        columns = columns_of(server, file, contract)
+        return Statement(file, contract, tables, columns_of(server, file, contract))
     except psycopg.Error as error:
-        return Statement(file, contract, tables, note=f"this server does not prepare it: {error.diag.message_primary}")
-    return Statement(file, contract, tables, columns)
+        refusal = f"this server does not prepare it: {error.diag.message_primary}"
+        return Statement(file, contract, tables, None, [refusal])
+
+
+def _planned(connection: psycopg.Connection[Any], statement: Statement) -> Statement:
+    """Return a statement with the plans of its shapes."""
+    planned = plans_of(connection, statement.file)
+    notes = [f"some shapes could not be planned: {reason}" for reason in planned.refused]
+    return replace(statement, plans=planned.plans, shapes=planned.shapes, notes=notes)
 
 
 def render(page: Review) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from typing import Any
@@ -13,6 +13,7 @@ from conversation_store.dba.contract import Contract, bare
 from conversation_store.dba.files import QueryFile
 from conversation_store.dba.review._diagram import Diagram, draw
 from conversation_store.dba.review._highlight import TENANT
+from conversation_store.dba.review._plans import SharedPlan
 from conversation_store.dba.review._schema import Index, Schema, Table
 from conversation_store.dba.server import Server
 
@@ -35,9 +36,9 @@ class Statement:
     file: QueryFile
     contract: Contract
     tables: Sequence[str] = ()
-    columns: Sequence[ResultColumn] = ()
-    note: str = ""
-    plans: Sequence[Any] = ()
+    columns: Sequence[ResultColumn] | None = None
+    notes: Sequence[str] = ()
+    plans: Sequence[SharedPlan] = ()
     shapes: int = 0
 
     @property
@@ -57,8 +58,10 @@ class Statement:
 
     @property
     def indexes(self) -> Groups:
-        """The indexes that serve it, each with those that may serve in its place."""
-        return self.file.indexes or ()
+        """The indexes that serve it, each with those that may serve in its place: as it says, or as its plans do."""
+        if self.file.indexes is not None:
+            return self.file.indexes
+        return tuple((name,) for name in sorted({name for plan in self.plans for name in plan.indexes}))
 
     @property
     def index_names(self) -> list[str]:
@@ -89,7 +92,7 @@ class Review:
     statements: Sequence[Statement]
     schema: Schema
     migrations: Sequence[tuple[str, str]]  # path and text
-    planned: bool = field(default=False)
+    scans_avoided: bool  # whether the plans are those of a server that takes an index where it can
 
     @cached_property
     def diagram(self) -> Diagram:
