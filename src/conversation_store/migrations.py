@@ -81,10 +81,10 @@ def check_schema(conninfo: str) -> list[str]:
     Each is a line that names a migration that is missing or whose file was changed afterwards; an index or a constraint
     that is missing, on another table or invalid, as a restore may leave them; or, where no migration is missing, a
     statement of `sql/` that the server cannot parse, since a table, a column or a function is missing or has another
-    type. Not compared are what an index or a constraint is over, what a function does, and what the role may do. Logs a
-    warning where a migration is newer than this package. Changes nothing, and works on a standby too. Raises
-    `MigrationError` when the database is not in UTF-8, and when others hold locks on the schema for longer than about
-    two seconds, with who holds them.
+    type. Not compared are what an index or a constraint is over and what a function does, which the commands `check`
+    and `migrate --check` compare, and what the role may do. Logs a warning where a migration is newer than this
+    package. Changes nothing, and works on a standby too. Raises `MigrationError` when the database is not in UTF-8, and
+    when others hold locks on the schema for longer than about two seconds, with who holds them.
     """
     try:
         api = _Api(connector("conninfo", conninfo, psycopg.connect, **_CONNECTION), time.sleep)

@@ -8,6 +8,7 @@ import signal
 try:
     import click
 
+    from conversation_store.cli._check import check
     from conversation_store.cli._lint import lint
     from conversation_store.cli._migrate import migrate
     from conversation_store.cli._moves import export, import_file, import_ragflow
@@ -42,11 +43,12 @@ def main() -> None:
 
 
 for command in (
-    migrate,
-    import_file,
+    check,
     export,
+    import_file,
     import_ragflow,
     lint,
+    migrate,
     review,
     top,
 ):

@@ -26,7 +26,12 @@ def migrate(database: str, check: bool, lock_wait: float) -> None:
     """Bring the schema up to date, and print the names of the migrations applied now."""
     with database_errors(database):
         if check:
+            from conversation_store.dba.drift import object_drift
+            from conversation_store.dba.reading import connected
+
             found = check_schema(database)
+            with connected(database) as connection:
+                found += [fault.message for fault in object_drift(connection).faults if fault.message not in found]
             click.echo("\n".join(found) or "ok")
             raise SystemExit(1 if found else 0)
         names = apply_migrations(database, lock_wait=lock_wait)

@@ -179,7 +179,7 @@ FILES: Mapping[str, Contract] = {
     "dialog.delete_by_ids": _file(None, "ids tenant_id", "dialogs.delete_by_ids"),
     "dialog.delete_by_tenant_id": _file(DeletedBatch, "tenant_id limit", "tenants.delete_by_id"),
     "dialog.find": _file(FoundTenant, "ids"),
-    "dialog.get_by_id": _file(Dialog, "id tenant_id", "dialogs.get_by_id"),
+    "dialog.get_by_id": _file(Dialog, "id tenant_id", "dialogs.get_by_id tokens.issue tokens.save tokens.update_by_id"),
     "dialog.get_by_ids": _file(Dialog, "ids tenant_id", "conversations.insert_many dialogs.get_by_ids"),
     "dialog.insert_many": _file(None, "tenant_id dialogs", "dialogs.insert_many"),
     "dialog.iter": _file(Dialog, "limit tenant_id after_id id", "dialogs.iter"),

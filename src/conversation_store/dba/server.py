@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import psycopg
 from psycopg.pq import ExecStatus
-from psycopg.rows import tuple_row
 
 from conversation_store._adapters import Cursor
+from conversation_store.dba.lint._schema import Schema, Table
+from conversation_store.dba.reading import read
 
 # A statement is analysed, and takes the locks of that, for so long at most.
 _LIMITS = b"SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '30s'"
@@ -82,42 +83,53 @@ class Server:
         return found
 
     @cached_property
-    def is_read_only(self) -> bool:
-        """Whether nothing may be written, as on a standby."""
-        return self._rows("SELECT current_setting('transaction_read_only') = 'on'")[0][0] is True
+    def is_writable(self) -> bool:
+        """Whether anything may be written, as it may not on a standby."""
+        return bool(self._read("check.writable")[0].is_writable)
 
     @cached_property
     def tables(self) -> Mapping[tuple[str, str], Mapping[str, TableColumn]]:
         """The columns of each table by its schema and name, and without a schema where its name alone finds it."""
         found: dict[tuple[str, str], dict[str, TableColumn]] = {}
-        for _, _, schema, table, visible, column, *facts in self._columns:
-            for key in [(schema, table), ("", table)] if visible else [(schema, table)]:
-                found.setdefault(key, {})[column] = TableColumn(*facts)
+        for row in self._columns:
+            column = TableColumn(row.type, row.not_null, row.has_default)
+            found.setdefault((row.schema, row.table_name), {})[row.name] = column
+            if row.is_visible:
+                found.setdefault(("", row.table_name), {})[row.name] = column
         return found
 
     @cached_property
-    def functions(self) -> frozenset[str]:
-        """The functions of schemas that are not the server's own, qualified."""
-        return frozenset(name for (name,) in self._rows(_FUNCTIONS))
+    def schema(self) -> Schema:
+        """The tables as the rules of statements know them: those of the store, and what else the server has."""
+        schema = Schema()
+        for key, columns in self.tables.items():
+            types = {name: column.type for name, column in columns.items()}
+            schema.tables.setdefault(key, Table(types))
+        return schema
 
     @cached_property
-    def _columns(self) -> list[tuple[Any, ...]]:
-        return self._rows(_COLUMNS)
+    def functions(self) -> tuple[str, ...]:
+        """The functions of schemas that are not the server's own, qualified."""
+        return tuple(row.name for row in self._read("check.functions"))
+
+    @cached_property
+    def _columns(self) -> list[Any]:
+        return self._read("check.columns")
 
     @cached_property
     def _not_null(self) -> dict[tuple[int, int], bool]:
-        return {(row[0], row[1]): row[7] for row in self._columns}
+        return {(row.relation, row.number): row.not_null for row in self._columns}
 
     @cached_property
     def _types(self) -> dict[int, str]:
-        return dict(self._rows("SELECT t.oid::bigint, format_type(t.oid, NULL) FROM pg_catalog.pg_type AS t"))
+        return {row.oid: row.name for row in self._read("check.types")}
 
     def _type(self, oid: int) -> str:
         return self._types.get(oid, "unknown")
 
-    def _rows(self, text: str) -> list[tuple[Any, ...]]:
-        with self._transaction(), self._connection.cursor(row_factory=tuple_row) as cursor:
-            return cursor.execute(text.encode(), prepare=False).fetchall()
+    def _read(self, query: str) -> list[Any]:
+        with self._transaction():
+            return read(self._connection, query)
 
     @contextmanager
     def _transaction(self) -> Generator[None]:
@@ -129,22 +141,3 @@ class Server:
 def _raise_error(result: Any) -> None:
     if result.status != ExecStatus.COMMAND_OK:
         raise psycopg.errors.error_from_result(result)
-
-
-# From PostgreSQL 18 on a NOT NULL may be NOT VALID, and rows from before it be NULL.
-_COLUMNS = (
-    "SELECT a.attrelid::bigint, a.attnum::integer, n.nspname, c.relname, pg_catalog.pg_table_is_visible(c.oid),"
-    " a.attname, format_type(a.atttypid, NULL), a.attnotnull AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS k"
-    " WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND NOT k.convalidated AND k.conkey = ARRAY[a.attnum]),"
-    " a.atthasdef OR a.attidentity <> ''"
-    " FROM pg_catalog.pg_attribute AS a"
-    " INNER JOIN pg_catalog.pg_class AS c ON a.attrelid = c.oid"
-    " INNER JOIN pg_catalog.pg_namespace AS n ON c.relnamespace = n.oid"
-    " WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
-    " ORDER BY c.oid, a.attnum"
-)
-_FUNCTIONS = (
-    "SELECT DISTINCT n.nspname || '.' || p.proname FROM pg_catalog.pg_proc AS p"
-    " INNER JOIN pg_catalog.pg_namespace AS n ON p.pronamespace = n.oid"
-    " WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')"
-)
