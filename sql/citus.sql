@@ -16,9 +16,9 @@ ALTER TABLE conversation_store.api_token DROP CONSTRAINT IF EXISTS api_token_ten
 SELECT create_distributed_table(t.name, 'tenant_id', colocate_with => 'none')
 FROM (VALUES (1, 'conversation_store.dialog')) AS t (position, name)
 WHERE NOT EXISTS (
-    SELECT FROM pg_dist_partition AS p
-    WHERE p.logicalrelid = t.name::regclass
-);
+        SELECT FROM pg_dist_partition AS p
+        WHERE p.logicalrelid = t.name::regclass
+    );
 
 SELECT create_distributed_table(t.name, 'tenant_id', colocate_with => 'conversation_store.dialog')
 FROM (
@@ -29,7 +29,11 @@ FROM (
     (4, 'conversation_store.conversation_turn')
 ) AS t (position, name)
 WHERE NOT EXISTS (
-    SELECT FROM pg_dist_partition AS p
-    WHERE p.logicalrelid = t.name::regclass
-)
+        SELECT FROM pg_dist_partition AS p
+        WHERE p.logicalrelid = t.name::regclass
+    )
 ORDER BY t.position;
+
+-- The rows that were on the coordinator are on the workers now: what is left of them takes room, and a
+-- dump would write it. It truncates all tables that foreign keys join.
+SELECT truncate_local_data_after_distributing_table('conversation_store.dialog');

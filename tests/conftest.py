@@ -31,6 +31,12 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what is about one server where the tests run on a cluster."""
+    if CITUS_URL and (mark := item.get_closest_marker("one_server")) is not None:
+        pytest.skip(str(mark.args[0]))
+
+
 @pytest.fixture(scope="session")
 def server() -> Generator[Server]:
     """Give the server of the session: the coordinator that CITUS_URL names, or a plain one."""

@@ -275,6 +275,7 @@ def test_a_stale_plan_inside_of_a_transaction_says_to_run_it_again(
             assert tx.dialogs.get_by_id("d") == saved
 
 
+@pytest.mark.one_server("a distributed table has no triggers")
 def test_other_unsupported_features_are_not_taken_for_a_stale_plan(api: SyncApi | AsyncApi, database: str) -> None:
     with psycopg.connect(database, autocommit=True) as admin:
         admin.execute(

@@ -203,6 +203,7 @@ def test_a_tenant_is_an_id(store: Any) -> None:
 # -- policies of a DBA ---------------------------------------------------------------------------------
 
 
+@pytest.mark.one_server("a worker does not have the settings of a session that the policies read")
 def test_policies_for_a_role_that_owns_nothing_leave_no_hole(database: str) -> None:
     role = psycopg.conninfo.conninfo_to_dict(database)["dbname"] + "_service"  # type: ignore[operator]
     with ConversationStore(database) as store, psycopg.connect(database, autocommit=True) as admin:

@@ -213,13 +213,18 @@ class _Migrator:
             "SELECT set_config(s.name, '0', TRUE) FROM pg_catalog.pg_settings AS s WHERE s.name = ANY(%s::text[])",
             [["statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout"]],
         )
+        # Of distributed tables: the limits below hold on the workers too, and one transaction may create a function
+        # and change a table. Any other server takes them for settings that nothing reads.
+        yield execute(
+            "SET LOCAL citus.propagate_set_commands = 'local'; SET LOCAL citus.multi_shard_modify_mode = 'sequential'"
+        )
         self._until = time.monotonic() + _LOCKS_WITHIN
         yield from self._bound()
 
     def _bound(self) -> Steps[None]:
         """Let the next statement wait for locks for no longer than is left to the transaction."""
         wait = max(self._until - time.monotonic(), _LEAST_WAIT)
-        yield self._connection.execute("SELECT set_config('lock_timeout', %s::text, TRUE)", [f"{wait * 1000:.0f}ms"])
+        yield self._connection.execute(f"SET LOCAL lock_timeout = {wait * 1000:.0f}".encode())
 
     def _transaction(self, migration: Migration) -> Steps[bool]:
         """Apply a migration where it is missing, and return whether it was."""

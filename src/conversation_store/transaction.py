@@ -139,6 +139,8 @@ def _check_commits(connection: Connection[Any] | AsyncConnection[Any]) -> None:
 
 _RETRIED = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 """What PostgreSQL asks to try again; nothing of it was committed."""
+# Of Citus: a result between two parts of a statement is gone, as where a shard changes its place meanwhile.
+_NO_INTERMEDIATE_RESULT = "CIINF"
 
 
 def run_in(
@@ -163,8 +165,8 @@ def run_in(
                         "function must be a plain function, which has done its work when it returns"
                     )
                 return result
-        except _RETRIED:
-            pause = next(waits, None)
+        except psycopg.Error as error:
+            pause = next(waits, None) if _is_to_be_tried_again(error) else None
             if pause is None:
                 raise
         time.sleep(pause)
@@ -186,11 +188,15 @@ async def run_in_async(
                 if not inspect.isawaitable(result):
                     raise InvalidArgumentType("function must be a coroutine function: this is the store on asyncio")
                 return await result
-        except _RETRIED:
-            pause = next(waits, None)
+        except psycopg.Error as error:
+            pause = next(waits, None) if _is_to_be_tried_again(error) else None
             if pause is None:
                 raise
         await asyncio.sleep(pause)
+
+
+def _is_to_be_tried_again(error: psycopg.Error) -> bool:
+    return isinstance(error, _RETRIED) or error.sqlstate == _NO_INTERMEDIATE_RESULT
 
 
 def _check_function(function: object) -> None:

@@ -227,6 +227,7 @@ def test_a_writer_that_waited_writes_its_whole_list_over_the_one_that_it_waited_
     assert store.conversations.get_list(dialog, tenant, keywords="first").count == 0
 
 
+@pytest.mark.one_server("the WAL is that of the workers")
 def test_the_wal_does_not_grow_with_the_conversation(sync_store: ConversationStore, db: str) -> None:
     dialog = sync_store.dialogs.save(id=uuid.uuid4().hex, tenant_id="t").id
 

@@ -204,6 +204,7 @@ def test_of_16_writers_at_once_with_the_same_expected_round_one_succeeds(
     assert len(store.conversations.get_by_id(id).message) == 1
 
 
+@pytest.mark.one_server("the WAL is that of the workers")
 def test_the_wal_does_not_grow_with_the_conversation(db: str) -> None:
     def entry(i: int) -> dict[str, str]:
         return {"role": "user", "content": f"turn {i:04} " + "text of a turn 检索增强生成 " * 10}

@@ -21,17 +21,20 @@ def other(api: SyncApi | AsyncApi, db: str) -> Generator[Any]:
         yield other
 
 
+@pytest.mark.one_server("a coordinator sends dates to the workers in the DateStyle of the session, which must be ISO")
 def test_a_date_without_an_offset_is_stored_in_utc(other: Any, dialog: str) -> None:
     saved = other.conversations.save(dialog_id=dialog, create_date="2024-02-03T01:02:03.456789")
     assert saved.create_date == datetime(2024, 2, 3, 1, 2, 3, 456789, tzinfo=UTC)
 
 
+@pytest.mark.one_server("a coordinator sends dates to the workers in the DateStyle of the session, which must be ISO")
 def test_dates_and_durations_are_read_alike_on_both_sessions(store: Any, other: Any, dialog: str) -> None:
     saved = other.conversations.save(dialog_id=dialog, create_date="2024-02-03", duration=0.1234567890123456)
     assert saved.duration == 0.1234567890123456
     assert other.conversations.get_by_id(saved.id) == store.conversations.get_by_id(saved.id) == saved
 
 
+@pytest.mark.one_server("a coordinator sends dates to the workers in the DateStyle of the session, which must be ISO")
 def test_a_day_is_that_of_utc_in_get_list_and_stats(store: Any, other: Any, dialog: str, tenant: str) -> None:
     for instant in ("2024-02-02T23:59:59", "2024-02-03T01:02:03", "2024-02-04"):
         store.conversations.save(dialog_id=dialog, create_date=instant)

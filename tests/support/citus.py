@@ -30,7 +30,7 @@ def citus_database(url: str) -> Generator[str]:
             run(address, sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(sql.Identifier(name)))
             drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
             dropped.callback(run, address, drop)
-            run(make_conninfo(address, dbname=name), sql.SQL("CREATE EXTENSION citus"))
+            run(make_conninfo(address, dbname=name), b"CREATE EXTENSION citus")
         conninfo = make_conninfo(url, dbname=name)
         with psycopg.connect(conninfo, autocommit=True) as connection:
             connection.execute("SELECT citus_set_coordinator_host(%s, %s)", nodes[0])
@@ -51,7 +51,7 @@ def distributed_database(url: str) -> Generator[str]:
 def distribute(conninfo: str) -> None:
     """Run the steps of `sql/citus.sql`, each in a transaction of its own, as psql does."""
     for step in steps():
-        run(conninfo, sql.SQL(step))  # type: ignore[arg-type]
+        run(conninfo, step.encode())
 
 
 def steps() -> Iterator[str]:
@@ -64,7 +64,7 @@ def steps() -> Iterator[str]:
 def node_of(url: str) -> tuple[str, int]:
     """Return the address of the coordinator, as the workers reach it."""
     parts = conninfo_to_dict(url)
-    return str(parts.get("host", "localhost")), int(parts.get("port", 5432))
+    return str(parts.get("host", "localhost")), int(parts.get("port") or 5432)
 
 
 def workers(url: str) -> list[tuple[str, int]]:
@@ -75,7 +75,7 @@ def workers(url: str) -> list[tuple[str, int]]:
         ).fetchall()
 
 
-def run(conninfo: str, statement: sql.Composable) -> None:
+def run(conninfo: str, statement: sql.Composed | bytes) -> None:
     """Run one statement on a connection of its own."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute(statement)
