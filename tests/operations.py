@@ -10,51 +10,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from conversation_store._conversation_walks import ExportedConversation
-from conversation_store.models import (
-    ApiToken,
-    AppendedRound,
-    ChangedConversation,
-    Conversation,
-    ConversationDialog,
-    ConversationKey,
-    ConversationName,
-    DailyStats,
-    DeletedBatch,
-    DeletedOldBatch,
-    Dialog,
-    EarlierTurn,
-    FoundTenant,
-    ReadEntries,
-    Tenant,
-    UpdatedConversation,
-)
+from conversation_store.dba import own_contracts
+from conversation_store.dba.files import files as query_files
 from conversation_store.ragflow import _source_rows as source_rows
-from conversation_store.ragflow._stored import ImportedConversation
 from support.operation import Operation, ids, op
 
 
 class File(NamedTuple):
-    """What a statement file returns, a row class, a type or nothing, and the indexes that serve it.
+    """What a statement file returns, a row class, a type or nothing, and the indexes that its header names.
 
-    Of *either*, all of which begin with what is asked for, the planner takes the smallest.
+    Of a group of several, all of which begin with what is asked for, the planner takes the smallest.
     """
 
     row: type | None
-    indexes: Sequence[str] = ()
-    either: Sequence[str] = ()
+    groups: tuple[tuple[str, ...], ...]
+
+    @property
+    def indexes(self) -> frozenset[str]:
+        """All of them."""
+        return frozenset(index for group in self.groups for index in group)
 
 
-PKEYS = "conversation_pkey", "conversation_message_pkey", "conversation_reference_pkey"
 BY_CREATION = "conversation_dialog_id_tenant_id_create_date_id_idx"
 BY_CHANGE = "conversation_dialog_id_tenant_id_update_date_id_idx"
-COUNTED = "conversation_tenant_id_dialog_id_idx"
 BY_USER = "conversation_tenant_id_user_id_create_date_id_idx"
 BY_EXPLORER = "conversation_tenant_id_dialog_id_exp_user_id_idx"
 BY_DAY = "conversation_tenant_id_create_date_idx"
 SEARCH = "conversation_message_search_idx", "conversation_search_idx"
-OF_THE_DIALOG = BY_CREATION, BY_CHANGE
-DIALOG = "dialog_pkey", "dialog_tenant_id_id_idx"
 LISTS = (
     "conversation.get_list",
     "conversation.get_list_by_create_date",
@@ -63,87 +45,9 @@ LISTS = (
     "conversation.get_list_by_update_date_asc",
     "conversation.get_list_by_keywords",
 )
-TOKENS = "api_token_tenant_id_dialog_id_idx"
 
 FILES: Mapping[str, File] = {
-    "api_token.authenticate": File(ApiToken, ["api_token_token_digest_key"]),
-    "api_token.authenticate_beta": File(ApiToken, ["api_token_beta_key"]),
-    "api_token.delete": File(None, ["api_token_token_digest_key"]),
-    "api_token.delete_by_dialog_ids": File(None, [TOKENS]),
-    "api_token.delete_by_id": File(None, ["api_token_pkey"]),
-    "api_token.delete_by_tenant_id": File(None, [TOKENS]),
-    "api_token.expire": File(None, ["api_token_pkey"]),
-    "api_token.fill_beta": File(ApiToken, ["api_token_pkey"]),
-    "api_token.query": File(ApiToken, [TOKENS, "api_token_token_digest_key", "api_token_beta_key"]),
-    "api_token.reimport": File(None, ["api_token_pkey", "dialog_tenant_id_id_idx"]),
-    "api_token.revoke": File(None, ["api_token_pkey"]),
-    "api_token.rotate": File(ApiToken, ["api_token_pkey", "dialog_tenant_id_id_idx"]),
-    "api_token.save": File(ApiToken, ["api_token_token_digest_key", "dialog_tenant_id_id_idx"]),
-    "api_token.stamp_use": File(ApiToken, ["api_token_pkey"]),
-    "api_token.update_by_id": File(None, ["api_token_pkey", "dialog_tenant_id_id_idx"]),
-    "api_token.used": File(None, ["api_token_token_digest_key", "api_token_pkey"]),
-    "conversation.append_message": File(ChangedConversation, PKEYS),
-    "conversation.append_round": File(AppendedRound, PKEYS),
-    "conversation.append_turn": File(AppendedRound, ["conversation_turn_pkey", *PKEYS]),
-    "conversation.count": File(int, [], [COUNTED, *OF_THE_DIALOG]),
-    "conversation.count_all": File(int, [], [*OF_THE_DIALOG, "conversation_pkey"]),
-    "conversation.delete_by_dialog_ids": File(DeletedBatch, ["conversation_pkey"], OF_THE_DIALOG),
-    "conversation.delete_by_id": File(None, ["conversation_pkey"]),
-    "conversation.delete_by_ids": File(None, ["conversation_pkey"]),
-    "conversation.delete_by_tenant_id": File(DeletedBatch, [COUNTED, "conversation_pkey"]),
-    "conversation.delete_not_updated_since": File(
-        DeletedOldBatch, ["dialog_tenant_id_id_idx", BY_CHANGE, "conversation_pkey"]
-    ),
-    "conversation.export": File(ExportedConversation, ["dialog_tenant_id_id_idx", BY_CREATION, *PKEYS]),
-    "conversation.find": File(FoundTenant, ["conversation_pkey"]),
-    "conversation.get_by_id": File(Conversation, PKEYS),
-    "conversation.get_by_ids": File(Conversation, PKEYS),
-    "conversation.get_dialog_ids": File(ConversationDialog, ["conversation_pkey"]),
-    "conversation.get_import_dates": File(ImportedConversation, ["conversation_pkey"]),
-    "conversation.get_list": File(Conversation, [COUNTED, BY_CREATION, BY_CHANGE, BY_USER, BY_EXPLORER, *PKEYS]),
-    "conversation.get_list_by_create_date": File(Conversation, [COUNTED, BY_CREATION, *PKEYS[1:]]),
-    "conversation.get_list_by_create_date_asc": File(Conversation, [COUNTED, BY_CREATION, *PKEYS[1:]]),
-    "conversation.get_list_by_keywords": File(Conversation, [*SEARCH, BY_CREATION, BY_CHANGE, *PKEYS]),
-    "conversation.get_list_by_update_date": File(Conversation, [COUNTED, BY_CHANGE, *PKEYS[1:]]),
-    "conversation.get_list_by_update_date_asc": File(Conversation, [COUNTED, BY_CHANGE, *PKEYS[1:]]),
-    "conversation.get_messages": File(ReadEntries, PKEYS),
-    "conversation.get_names": File(ConversationName, [BY_EXPLORER]),
-    "conversation.insert_many": File(None),
-    "conversation.iter": File(Conversation, ["dialog_tenant_id_id_idx", BY_CREATION, *PKEYS]),
-    "conversation.iter_ids": File(ConversationKey, ["dialog_tenant_id_id_idx", BY_CREATION]),
-    "conversation.query": File(Conversation, [BY_CREATION, BY_CHANGE, BY_USER, *PKEYS]),
-    "conversation.save": File(Conversation),
-    "conversation.search": File(Conversation, [*SEARCH, BY_USER, BY_DAY, *PKEYS[:2]], OF_THE_DIALOG),
-    "conversation.set_import_date": File(None, ["conversation_pkey"]),
-    "conversation.stats": File(DailyStats, [BY_DAY]),
-    "conversation.update_by_id": File(None, ["conversation_pkey"]),
-    "conversation.update_many_by_id": File(UpdatedConversation, PKEYS),
-    "conversation_message.insert_many": File(None),
-    "conversation_reference.insert_many": File(None),
-    "conversation_turn.get": File(EarlierTurn, ["conversation_turn_pkey"]),
-    "dialog.delete_by_id": File(None, [], DIALOG),
-    "dialog.delete_by_ids": File(None, [], DIALOG),
-    "dialog.delete_by_tenant_id": File(DeletedBatch, ["dialog_tenant_id_id_idx"], OF_THE_DIALOG),
-    "dialog.find": File(FoundTenant, ["dialog_pkey"]),
-    "dialog.get_by_id": File(Dialog, [], DIALOG),
-    "dialog.get_by_ids": File(Dialog, [], DIALOG),
-    "dialog.insert_many": File(None),
-    "dialog.iter": File(Dialog, ["dialog_tenant_id_id_idx"]),
-    "dialog.iter_tenants": File(Tenant, ["dialog_tenant_id_id_idx"]),
-    "dialog.lock_by_tenant_id": File(int, ["dialog_tenant_id_id_idx"]),
-    "dialog.query": File(Dialog, ["dialog_tenant_id_id_idx"]),
-    "dialog.reimport": File(None, [], DIALOG),
-    "dialog.save": File(Dialog, ["dialog_pkey"]),
-    "dialog.update_by_id": File(None, [], DIALOG),
-    "ragflow.api_tokens": File(source_rows.SourceToken),
-    "ragflow.columns": File(source_rows.SourceColumn),
-    "ragflow.conversation_ids": File(source_rows.SourceConversationId, ["api_4_conversation_pkey"]),
-    "ragflow.conversation_sizes": File(source_rows.SourceSize, ["api_4_conversation_pkey"]),
-    "ragflow.conversations": File(source_rows.SourceConversation, ["api_4_conversation_pkey"]),
-    "ragflow.dialogs": File(source_rows.SourceDialog, ["dialog_pkey"]),
-    "ragflow.settings": File(source_rows.SourceSettings),
-    "ragflow.tables": File(source_rows.SourceTable),
-    "ragflow.user_canvas": File(source_rows.SourceDialog, ["user_canvas_pkey", "dialog_pkey"]),
+    file.name: File(own_contracts.FILES[file.name].row, file.indexes or ()) for file in query_files()
 }
 
 # The files for MySQL, each with the row class of the file of the same name in ragflow/, or None where it returns no row.

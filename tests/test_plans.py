@@ -17,10 +17,12 @@ from conversation_store import ConversationStore
 from conversation_store._adapters import to_text
 from conversation_store._sql_loader import load_all
 from conversation_store._statement import Statement
+from conversation_store.dba.files import files
+from conversation_store.dba.plan_check import plan_shapes
 from operations import FILES, OPERATIONS, SEARCH
 from shapes import FINDING, SCANNED, SHAPES, Shape
 from support import ragflow_layout
-from support.plans import fill, plan_of
+from support.plans import EXAMPLES, fill, plan_of
 from support.server import Server
 from support.server import database as new_database
 from support.statements import statement_of
@@ -117,31 +119,42 @@ def test_a_keyword_is_put_to_the_index_of_messages_as_four_conditions(plans: lis
     assert set(found) == {4}
 
 
-def test_the_table_names_exactly_the_indexes_that_the_plans_use(plans: list[Explained], db: str) -> None:
+def test_the_headers_name_exactly_the_indexes_that_the_plans_use(plans: list[Explained], db: str) -> None:
+    used: dict[str, set[str]] = {name: set() for name in FILES}
     with psycopg.connect(db) as connection:
         rows = connection.execute("SELECT indexname FROM pg_indexes WHERE schemaname <> 'pg_catalog'").fetchall()
+        ours = {index for (index,) in rows}
+        for file in files():
+            for planned in plan_shapes(connection, file, EXAMPLES):
+                used[file.name] |= ours & planned.custom.indexes
     shown = [(of.file, of.plan) for of in plans]
     shown += [(name, of_the_source(db, name, values)) for name, values in RAGFLOW_PAGES.items()]
-    used: dict[str, set[str]] = {name: set() for name in FILES}
-    for file, plan in shown:
-        used[file] |= {index for (index,) in rows if re.search(rf"\b{index}\b", plan)}
+    for name, plan in shown:
+        used[name] |= {index for index in ours if re.search(rf"\b{index}\b", plan)}
     differences = {
-        name: f"used {sorted(used[name])}, named {sorted((*file.indexes, *file.either))}"
+        name: f"used {sorted(used[name])}, named {file.groups}"
         for name, file in FILES.items()
-        if used[name] - set(file.either) != set(file.indexes)
-        or bool(used[name] & set(file.either)) != bool(file.either)
+        if used[name] - file.indexes or not all(used[name] & set(group) for group in file.groups)
     }
     assert differences == {}, "\n".join(f"{k}: {v}" for k, v in differences.items())
 
 
-@pytest.mark.parametrize(("file", "index"), [(name, index) for name, file in FILES.items() for index in file.either])
+@pytest.mark.parametrize(
+    ("file", "group", "index"),
+    [
+        (name, group, index)
+        for name, file in FILES.items()
+        for group in file.groups
+        if len(group) > 1
+        for index in group
+    ],
+)
 def test_each_of_the_alternative_indexes_serves_the_statement(
-    file: str, index: str, plans: list[Explained], db: str
+    file: str, group: tuple[str, ...], index: str, plans: list[Explained], db: str
 ) -> None:
-    others = set(FILES[file].either) - {index}
     statements = [of.statement for of in plans if of.file == file]
     with psycopg.connect(db) as connection:
-        for other in others:
+        for other in set(group) - {index}:
             drop = f"DROP INDEX conversation_store.{other}"
             if other.endswith("_pkey"):  # which foreign keys refer to
                 table = other.removesuffix("_pkey")

@@ -8,6 +8,7 @@
 -- returns: optional
 -- not_null: stamp_due, since :stamp_every is a number, and both settings are there
 -- tenants: all, since the tenant is not known before the token is
+-- index: api_token_token_digest_key
 
 SELECT
     (

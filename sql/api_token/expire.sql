@@ -4,6 +4,7 @@
 -- NULL: never. What has expired stays so, and a token that was rotated lives no longer than
 -- its grace period. Served by api_token_pkey.
 -- returns: count
+-- index: api_token_pkey
 
 WITH live AS (
     SELECT t.id

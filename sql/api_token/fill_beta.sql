@@ -4,6 +4,7 @@
 -- Of two callers at once the second waits for the row and gets what the first has filled
 -- in. Not of a token that was rotated: its beta is with its successor. Served by api_token_pkey.
 -- returns: optional
+-- index: api_token_pkey
 
 WITH live AS (
     SELECT t.id

@@ -6,6 +6,9 @@
 -- returns: many
 -- tenants: all, since a secret or a beta may be looked for in all tenants
 -- plan: custom
+-- index: api_token_tenant_id_dialog_id_idx, api_token_token_digest_key, api_token_beta_key
+-- scans: api_token, since this is without any filter alone, which the method refuses
+-- sorts: the tokens that match, newest first, which no index has
 
 SELECT
     t.id,

@@ -5,6 +5,7 @@
 -- import has found it, and the tenant has the dialog. A beta that is in use is the unique key's
 -- error. Served by api_token_pkey; locks that row, behind the dialog that it is given.
 -- returns: count
+-- index: api_token_pkey, dialog_pkey or dialog_tenant_id_id_idx
 
 WITH held AS (
     -- As in update_by_id: a dialog is locked before its tokens.

@@ -4,6 +4,7 @@
 -- The row stays, for lists to show. A state and not a time to compare with: no clock brings
 -- it back. Served by api_token_pkey.
 -- returns: count
+-- index: api_token_pkey
 
 UPDATE conversation_store.api_token AS t
 SET

@@ -8,6 +8,7 @@
 -- live. No row too where the token was moved to another dialog while this waited for it: run
 -- it again. Served by api_token_pkey; locks that row, behind its dialog.
 -- returns: optional
+-- index: api_token_pkey, dialog_pkey or dialog_tenant_id_id_idx
 
 WITH held AS (
     -- A dialog that is deleted takes its tokens along: it is locked before the token, as there.

@@ -6,6 +6,7 @@
 -- does not have, which is not left to the foreign key: there is none where the dialogs are on
 -- other machines. A beta that is there already is the unique key's error. Locks the dialog.
 -- returns: optional
+-- index: api_token_token_digest_key, dialog_pkey or dialog_tenant_id_id_idx
 
 WITH held AS (
     -- Of no dialog '', which is the id of none: where a condition can never hold, as = NULL, Citus

@@ -5,6 +5,7 @@
 -- came in between: many requests with one token do not wait for each other. Served by
 -- api_token_pkey.
 -- returns: optional
+-- index: api_token_pkey
 
 WITH due AS (
     SELECT t.id

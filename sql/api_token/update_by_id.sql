@@ -5,6 +5,7 @@
 -- not have; a beta that is in use is the unique key's error. Served by api_token_pkey; locks that
 -- row, behind the dialog that it is given.
 -- returns: count
+-- index: api_token_pkey, dialog_pkey or dialog_tenant_id_id_idx
 
 WITH held AS (
     -- A dialog that is deleted takes its tokens along: it is locked before the token, as there.

@@ -5,6 +5,7 @@
 -- column. Where another transaction has locked the row this waits; authenticate.sql does not.
 -- returns: count
 -- tenants: all, since the tenant is not known before the token is
+-- index: api_token_token_digest_key, api_token_pkey
 
 WITH live AS (
     SELECT t.id

@@ -13,6 +13,7 @@
 -- Returns no row when there is no such conversation; where it is not in the expected revision,
 -- nothing changes. Served by conversation_pkey; locks that row, then its entries.
 -- returns: optional
+-- index: conversation_pkey, conversation_message_pkey, conversation_reference_pkey
 
 WITH before AS (
     SELECT c.revision

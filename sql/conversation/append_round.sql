@@ -10,6 +10,7 @@
 -- revision, or nothing can be appended to a stored value, nothing changes and new_round is NULL.
 -- Served by conversation_pkey; locks that row, then writes its entries.
 -- returns: optional
+-- index: conversation_pkey, conversation_message_pkey, conversation_reference_pkey
 
 WITH locked AS (
     SELECT

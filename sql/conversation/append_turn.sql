@@ -8,6 +8,8 @@
 -- one may have waited for the very turn, which its snapshot then lacks.
 -- Served by conversation_pkey; locks that row, then writes its turn and its entries.
 -- returns: optional
+-- index: conversation_turn_pkey, conversation_pkey, conversation_message_pkey,
+--   conversation_reference_pkey
 
 WITH locked AS (
     SELECT

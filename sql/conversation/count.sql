@@ -4,6 +4,9 @@
 -- By conversation_tenant_id_dialog_id_idx, or another index that these two columns lead.
 -- returns: one
 -- plan: custom
+-- index: conversation_tenant_id_dialog_id_idx or
+--   conversation_dialog_id_tenant_id_create_date_id_idx or
+--   conversation_dialog_id_tenant_id_update_date_id_idx
 
 SELECT count(*) AS number
 FROM conversation_store.conversation AS c

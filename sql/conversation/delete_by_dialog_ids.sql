@@ -7,6 +7,8 @@
 -- fewer to delete, but the end is where none are found.
 -- returns: one
 -- plan: custom
+-- index: conversation_pkey, conversation_dialog_id_tenant_id_create_date_id_idx or
+--   conversation_dialog_id_tenant_id_update_date_id_idx
 
 WITH batch AS MATERIALIZED (
     SELECT c.id

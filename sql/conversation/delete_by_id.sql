@@ -3,6 +3,7 @@
 --
 -- Served by conversation_pkey; its entries go by their foreign keys.
 -- returns: count
+-- index: conversation_pkey
 
 DELETE FROM conversation_store.conversation AS c
 WHERE c.id = :id::text

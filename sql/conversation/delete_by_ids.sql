@@ -5,6 +5,7 @@
 -- such statements never wait for each other in a circle. Served by conversation_pkey.
 -- returns: count
 -- plan: custom
+-- index: conversation_pkey
 
 WITH locked AS MATERIALIZED (
     SELECT c.id

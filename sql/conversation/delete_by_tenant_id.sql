@@ -6,6 +6,8 @@
 -- fewer to delete, but the end is where none are found.
 -- returns: one
 -- plan: custom
+-- index: conversation_tenant_id_dialog_id_idx, conversation_pkey
+-- scans: conversation, since any rows of a tenant that has most of them are a batch
 
 WITH batch AS MATERIALIZED (
     SELECT c.id

@@ -7,6 +7,8 @@
 -- dialog that the next batch begins with. One that was updated meanwhile is kept.
 -- returns: one
 -- plan: custom
+-- index: dialog_tenant_id_id_idx, conversation_dialog_id_tenant_id_update_date_id_idx,
+--   conversation_pkey
 
 WITH batch AS MATERIALIZED (
     SELECT

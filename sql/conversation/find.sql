@@ -6,6 +6,7 @@
 -- tenants have one of them.
 -- returns: many
 -- tenants: all, since the tenant of an id is looked for
+-- index: conversation_pkey
 
 SELECT
     c.id,

@@ -6,6 +6,7 @@
 -- without the entries, a plan for the actual values would look so cheap that the statement would
 -- be planned at each call. In a generic plan, what is left out is not executed.
 -- returns: optional
+-- index: conversation_pkey, conversation_message_pkey, conversation_reference_pkey
 
 SELECT
     c.id,

@@ -4,6 +4,7 @@
 -- Served by conversation_pkey and the primary keys of the entries.
 -- returns: many
 -- plan: custom
+-- index: conversation_pkey, conversation_message_pkey, conversation_reference_pkey
 
 SELECT
     c.id,

@@ -4,6 +4,7 @@
 -- Served by conversation_pkey.
 -- returns: many
 -- plan: custom
+-- index: conversation_pkey
 
 SELECT
     c.id,

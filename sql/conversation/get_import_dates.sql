@@ -4,6 +4,7 @@
 -- For an import, which skips or replaces what is there already. Served by conversation_pkey.
 -- returns: many
 -- plan: custom
+-- index: conversation_pkey
 
 SELECT
     c.id,

@@ -17,6 +17,13 @@
 --   update_date, revision, since a row without an id stands for an empty page, of which the total
 --   alone is read
 -- plan: custom
+-- index: conversation_tenant_id_dialog_id_idx,
+--   conversation_dialog_id_tenant_id_create_date_id_idx,
+--   conversation_dialog_id_tenant_id_update_date_id_idx,
+--   conversation_tenant_id_user_id_create_date_id_idx,
+--   conversation_tenant_id_dialog_id_exp_user_id_idx, conversation_pkey,
+--   conversation_message_pkey, conversation_reference_pkey
+-- sorts: the page, and for another order than by a date or the id the whole dialog
 
 WITH matching AS NOT MATERIALIZED (
     SELECT

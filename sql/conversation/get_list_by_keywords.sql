@@ -18,6 +18,12 @@
 --   update_date, revision, since a row without an id stands for an empty page, of which the total
 --   alone is read
 -- plan: custom
+-- index: conversation_message_search_idx, conversation_search_idx,
+--   conversation_tenant_id_dialog_id_exp_user_id_idx,
+--   conversation_dialog_id_tenant_id_create_date_id_idx,
+--   conversation_dialog_id_tenant_id_update_date_id_idx, conversation_pkey,
+--   conversation_message_pkey, conversation_reference_pkey
+-- sorts: the page, what has a rare keyword, and the dialog as in get_list.sql
 -- lint: L06, since of the branches of each UNION ALL that is sorted one alone has rows, whose ids differ
 -- lint: L09, since search_keys narrows by an index, and the folded text decides
 

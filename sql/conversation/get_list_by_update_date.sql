@@ -10,6 +10,10 @@
 -- not_null: id, tenant_id, dialog_id, user_id, tokens, duration, round, thumb_up, create_date,
 --   update_date, revision, since a row without an id stands for an empty page, of which the total
 --   alone is read
+-- index: conversation_dialog_id_tenant_id_update_date_id_idx,
+--   conversation_tenant_id_dialog_id_idx or conversation_dialog_id_tenant_id_update_date_id_idx,
+--   conversation_message_pkey, conversation_reference_pkey
+-- sorts: the page alone
 
 -- What is asked for, in a row of its own: the planner does not see its values, so that the
 -- generic plan looks no dearer to it than one for actual values, and is the one that is kept.

@@ -10,6 +10,7 @@
 -- subqueries hide the flags from the planner, see get_by_id.sql.
 -- returns: optional
 -- not_null: more_message, more_reference, since :limit is given, and every bound is a number
+-- index: conversation_pkey, conversation_message_pkey, conversation_reference_pkey
 
 SELECT
     CASE

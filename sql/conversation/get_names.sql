@@ -3,6 +3,7 @@
 --
 -- Served in order by conversation_tenant_id_dialog_id_exp_user_id_idx.
 -- returns: many
+-- index: conversation_tenant_id_dialog_id_exp_user_id_idx
 
 SELECT
     c.id,

@@ -4,6 +4,7 @@
 -- The tenant must be the dialog's, and the counts those of the entries; the foreign key
 -- holds the one and insert_many the other.
 -- returns: count
+-- index: none
 
 COPY conversation_store.conversation (
     id,

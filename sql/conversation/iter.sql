@@ -6,6 +6,9 @@
 -- dialog_pkey or dialog_tenant_id_id_idx.
 -- returns: many
 -- plan: custom
+-- index: dialog_tenant_id_id_idx, conversation_dialog_id_tenant_id_create_date_id_idx,
+--   conversation_pkey, conversation_message_pkey, conversation_reference_pkey
+-- sorts: the page, and of each dialog the rows that may be on it
 
 WITH page AS MATERIALIZED (
     SELECT

@@ -7,6 +7,8 @@
 -- page.
 -- returns: many
 -- plan: custom
+-- index: dialog_tenant_id_id_idx, conversation_dialog_id_tenant_id_create_date_id_idx
+-- sorts: of each dialog the rows that may be on the page
 
 SELECT
     c.id,

@@ -6,6 +6,12 @@
 -- looked up by conversation_pkey.
 -- returns: many
 -- plan: custom
+-- index: conversation_dialog_id_tenant_id_create_date_id_idx,
+--   conversation_dialog_id_tenant_id_update_date_id_idx,
+--   conversation_tenant_id_user_id_create_date_id_idx, conversation_pkey,
+--   conversation_message_pkey, conversation_reference_pkey
+-- scans: conversation, since this is without a dialog and a user, which the method refuses
+-- sorts: what an id or a user leaves of a dialog, which is little
 
 SELECT
     c.id,

@@ -4,6 +4,7 @@
 -- A dialog that the tenant does not have is the foreign key's error; an id that the tenant
 -- has already is the primary key's.
 -- returns: one
+-- index: none
 
 WITH inserted AS (
     INSERT INTO conversation_store.conversation AS c (

@@ -12,6 +12,13 @@
 -- not_null: position, since each part of the page has one, and latest.position is 0 where there
 --   is none
 -- plan: custom
+-- index: conversation_message_search_idx, conversation_search_idx,
+--   conversation_tenant_id_dialog_id_exp_user_id_idx,
+--   conversation_tenant_id_user_id_create_date_id_idx, conversation_tenant_id_create_date_idx,
+--   conversation_pkey, conversation_message_pkey,
+--   conversation_dialog_id_tenant_id_create_date_id_idx or
+--   conversation_dialog_id_tenant_id_update_date_id_idx
+-- sorts: the page, and what has a rare keyword
 -- lint: L06, since each id comes from one group of hits, and is looked up once
 -- lint: L09, since search_keys narrows by an index, and the folded text decides
 

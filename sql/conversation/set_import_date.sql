@@ -4,6 +4,7 @@
 -- For an import that replaces it: update_by_id has locked the row, and written the rest, in
 -- the same transaction. Served by conversation_pkey.
 -- returns: count
+-- index: conversation_pkey
 
 UPDATE conversation_store.conversation AS c
 SET

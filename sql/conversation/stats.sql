@@ -6,6 +6,8 @@
 -- that begins before :from_date or ends after :before_date is cut there.
 -- returns: many
 -- not_null: dt, since it is a day of the series
+-- index: conversation_tenant_id_create_date_idx
+-- sorts: the days of the range, and the users of each
 -- lint: L06, since the days of a series differ
 
 SELECT

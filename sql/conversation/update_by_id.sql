@@ -5,6 +5,7 @@
 -- is. Messages, references and an expected revision take append_message.sql, which locks the
 -- row first. Served by conversation_pkey; locks that row.
 -- returns: count
+-- index: conversation_pkey
 
 UPDATE conversation_store.conversation AS c
 SET

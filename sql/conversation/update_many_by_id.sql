@@ -9,6 +9,8 @@
 -- returns: many
 -- not_null: id, since each object of :updates has one
 -- plan: custom
+-- index: conversation_pkey, conversation_message_pkey, conversation_reference_pkey
+-- sorts: the given rows, by the numbers that tell their order
 -- lint: L06, since each id is given once
 
 WITH given AS MATERIALIZED (

@@ -4,6 +4,7 @@
 -- Served by conversation_turn_pkey.
 -- returns: optional
 -- not_null: same_content, since :digest is given
+-- index: conversation_turn_pkey
 
 SELECT
     t.round,

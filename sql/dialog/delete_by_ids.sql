@@ -4,6 +4,7 @@
 -- While one of them has conversations it is their foreign key's error. Rows are locked in
 -- order of the ids. Served by dialog_pkey or dialog_tenant_id_id_idx.
 -- returns: count
+-- index: dialog_pkey or dialog_tenant_id_id_idx
 
 WITH locked AS MATERIALIZED (
     SELECT d.id

@@ -5,6 +5,8 @@
 -- ids. Served by dialog_tenant_id_id_idx and conversation_dialog_id_tenant_id_create_date_id_idx.
 -- returns: one
 -- plan: custom
+-- index: dialog_tenant_id_id_idx, conversation_dialog_id_tenant_id_create_date_id_idx or
+--   conversation_dialog_id_tenant_id_update_date_id_idx
 
 WITH batch AS MATERIALIZED (
     SELECT

@@ -5,6 +5,7 @@
 -- row more than there are ids is enough: then two tenants have one of them.
 -- returns: many
 -- tenants: all, since the tenant of an id is looked for
+-- index: dialog_pkey
 
 SELECT
     d.id,

@@ -3,6 +3,7 @@
 --
 -- Served by dialog_pkey or dialog_tenant_id_id_idx.
 -- returns: optional
+-- index: dialog_pkey or dialog_tenant_id_id_idx
 
 SELECT
     d.id,

@@ -5,6 +5,8 @@
 -- NULL is a word where array_nulls is off. An id that is there already is the primary key's
 -- error.
 -- returns: count
+-- index: none
+-- sorts: the given rows
 
 INSERT INTO conversation_store.dialog (
     id,

@@ -4,6 +4,7 @@
 -- :after_id is '' for the first page. A range of dialog_tenant_id_id_idx.
 -- returns: many
 -- plan: custom
+-- index: dialog_tenant_id_id_idx
 
 SELECT
     d.id,

@@ -5,6 +5,7 @@
 -- the first page. A range of dialog_tenant_id_id_idx.
 -- returns: many
 -- tenants: all, since the whole store is walked over
+-- index: dialog_tenant_id_id_idx
 
 SELECT DISTINCT d.tenant_id
 FROM conversation_store.dialog AS d

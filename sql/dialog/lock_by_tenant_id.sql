@@ -5,6 +5,7 @@
 -- locks it before its conversations and tokens. Rows are locked in order of the ids. Served
 -- by dialog_tenant_id_id_idx.
 -- returns: one
+-- index: dialog_tenant_id_id_idx
 
 WITH locked AS MATERIALIZED (
     SELECT d.id

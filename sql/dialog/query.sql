@@ -4,6 +4,8 @@
 -- Served by dialog_tenant_id_id_idx, then sorted: a tenant has tens of dialogs.
 -- returns: many
 -- plan: custom
+-- index: dialog_tenant_id_id_idx
+-- sorts: the dialogs of the tenant, newest first, which no index has
 
 SELECT
     d.id,

@@ -4,6 +4,7 @@
 -- For an import that takes it again: only where it is as the import has found it. Served by
 -- dialog_pkey or dialog_tenant_id_id_idx.
 -- returns: count
+-- index: dialog_pkey or dialog_tenant_id_id_idx
 
 UPDATE conversation_store.dialog AS d
 SET

@@ -3,6 +3,7 @@
 --
 -- A name of NULL leaves the name as it is. Served by dialog_pkey.
 -- returns: one
+-- index: dialog_pkey
 
 INSERT INTO conversation_store.dialog AS d (
     id,

@@ -3,6 +3,7 @@
 --
 -- :changes holds them, NULL included. Served by dialog_pkey or dialog_tenant_id_id_idx.
 -- returns: count
+-- index: dialog_pkey or dialog_tenant_id_id_idx
 
 UPDATE conversation_store.dialog AS d
 SET

@@ -4,6 +4,9 @@
 -- Run on the database to move from. Of a token under two tenants the older comes first,
 -- and so keeps it. The position is the three sort keys of the last row before.
 -- returns: many
+-- index: none
+-- scans: api_token, since no index there has the order
+-- sorts: all tokens that are there, in an order that no index has
 -- lint: L13, since the table is one of RAGFlow
 
 SELECT

@@ -4,6 +4,8 @@
 -- Run on the database to move from, before anything is written: an older RAGFlow has fewer.
 -- returns: many
 -- not_null: table_name, since it is one of :names, which has no NULL in it
+-- index: none
+-- sorts: the columns of the tables that are named
 -- lint: L13, since the catalog of the server is read
 
 SELECT

@@ -4,6 +4,7 @@
 -- Run on the database to move from. What was imported already is not read again. Its dates are
 -- the wall clock of its server.
 -- returns: many
+-- index: api_4_conversation_pkey
 -- lint: L13, since the table is one of RAGFlow
 
 SELECT

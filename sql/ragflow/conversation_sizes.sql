@@ -4,6 +4,7 @@
 -- Run on the database to move from, so that no more is read at once than fits into memory. The
 -- server knows the length of a text without reading it.
 -- returns: many
+-- index: api_4_conversation_pkey
 -- lint: L13, since the table is one of RAGFlow
 
 SELECT

@@ -3,6 +3,7 @@
 --
 -- Run on the database to move from. Its dates are the wall clock of its server.
 -- returns: many
+-- index: dialog_pkey
 -- lint: L13, since the table is one of RAGFlow
 
 SELECT

@@ -7,6 +7,7 @@
 -- find this.
 -- returns: one
 -- not_null: time_zone, extra_float_digits, since set_config returns what was set
+-- index: none
 -- lint: L13, since the catalog of the server is read
 
 SELECT

@@ -4,6 +4,8 @@
 -- Run on the database to move from. The number is the planner's, -1 where it has none.
 -- returns: many
 -- not_null: name, since it is one of :names, which has no NULL in it
+-- index: none
+-- sorts: the tables that are named
 -- lint: L13, since the catalog of the server is read
 
 SELECT

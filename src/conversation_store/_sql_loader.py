@@ -19,7 +19,7 @@ Returns: TypeAlias = Literal["one", "optional", "many", "count"]
 Plan: TypeAlias = Literal["auto", "custom"]
 
 # The values of each directive, as regular expressions. A statement that reads rows of all tenants, or a whole table, or
-# that a rule of `lint` is not for, gives the reason.
+# that a rule of `lint` is not for, gives the reason, and one that sorts says what.
 _NAME = "[a-z_][a-z0-9_]*"
 _NAMES = f"{_NAME}(?:(?:, | or ){_NAME})*"
 _DIRECTIVES: Mapping[str, tuple[str, ...]] = {
@@ -28,6 +28,7 @@ _DIRECTIVES: Mapping[str, tuple[str, ...]] = {
     "tenants": ("all, since .+",),
     "index": (_NAMES,),
     "scans": (f"{_NAMES}, since .+",),
+    "sorts": (".+",),
     # Result columns that Python never sees as NULL, although the statement could make them so.
     "not_null": (f"{_NAME}(?:, {_NAME})*, since .+",),
     "lint": (r"L\d\d, since .+(?:\nL\d\d, since .+)*",),

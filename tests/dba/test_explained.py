@@ -42,7 +42,7 @@ def test_a_plan_has_the_indexes_the_tables_and_the_cost(db: str, generic: bool, 
         has_names = connection.info.server_version >= 170000
     assert plan.generic == generic
     assert plan.indexes == {"conversation_pkey", "conversation_message_pkey", "conversation_reference_pkey"}
-    assert plan.reads["conversation_store.conversation c"] == {"conversation_pkey"}
+    assert plan.reads["conversation_store.conversation", "c"] == {"conversation_pkey"}
     assert plan.scanned == frozenset()
     assert plan.sorts == ()
     assert 0 < plan.cost < 1_000
@@ -76,7 +76,7 @@ def test_a_table_that_is_read_as_a_whole_is_told_from_a_subplan_of_it(db: str) -
         connection.execute("SET LOCAL enable_bitmapscan = off; SET LOCAL enable_indexonlyscan = off")
         plan = explain(connection, query, {"t": "t"})
     assert plan.scanned == {"conversation_store.conversation"}
-    assert plan.reads["conversation_store.conversation c"] == {"a whole"}
+    assert plan.reads["conversation_store.conversation", "c"] == {"a scan"}
     assert [node.kind for node in plan.sorts] == ["Sort"]
 
 

@@ -9,6 +9,28 @@ from psycopg import RawCursor, sql
 
 from conversation_store._adapters import to_text
 from conversation_store._statement import Statement
+from conversation_store.dba.shapes import Examples
+
+# Values of parameters that rows of `fill` have.
+EXAMPLES: Examples = {
+    "tenant_id": ["owner"],
+    "dialog_id": ["d1"],
+    "dialog_ids": [["d1"], ["d1", "d2"]],
+    "id": ["c7"],
+    "ids": [["c7"], ["c7", "c8", "c9"]],
+    "dialog.id": ["d1"],
+    "dialog.ids": [["d1"], ["d1", "d2"]],
+    "api_token.tenant_id": ["owner7"],
+    "api_token.id": [7],
+    "api_token.ids": [["d1"], ["d1", "d2"]],
+    "user_id": ["u7"],
+    "exp_user_id": ["e70"],
+    "beta": ["plan7"],
+    # One that is rare, one that is common and one that no index serves.
+    "keywords": ["number c777", "检索", "检"],
+    "from_date": ["2024-01-05"],
+    "before_date": ["2024-01-06"],
+}
 
 
 def fill(conninfo: str, then: str = "VACUUM ANALYZE") -> None:

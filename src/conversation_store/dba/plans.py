@@ -143,15 +143,15 @@ class Plan:
         return self.root.cost
 
     @property
-    def reads(self) -> Mapping[str, frozenset[str]]:
-        """How each table is read, by its alias: the indexes, or `a whole` where it is scanned.
+    def reads(self) -> Mapping[tuple[str, str], frozenset[str]]:
+        """How each table is read, by its name and alias: the indexes, or `a scan` of the whole.
 
         Two plans that read alike have the same value, in whatever order they join.
         """
-        found: dict[str, frozenset[str]] = {}
+        found: dict[tuple[str, str], frozenset[str]] = {}
         for node in self.nodes():
             if node.relation and node.kind != "ModifyTable":
-                key = f"{node.table} {node.alias}"
+                key = node.table, node.alias
                 found[key] = found.get(key, frozenset()) | _ways(node)
         return found
 
@@ -262,7 +262,7 @@ def _ways(node: Node) -> frozenset[str]:
     if node.kind == "Bitmap Heap Scan":
         # Of other nodes the children are subplans of their own.
         return frozenset(each.index for child in node.children for each in child.walk() if each.index)
-    return frozenset([node.index or "a whole"])
+    return frozenset([node.index or "a scan"])
 
 
 def _rows(number: float) -> str:

@@ -91,7 +91,7 @@ def _pages(file: QueryFile) -> list[_Values]:
     """Return the first page, where the position is NULL, a later one, and one before a position."""
     names = [each.name for each in file.parameters if each.of_position and each.optional]
     behind = [name for name in names if name != "before"]
-    first = dict[str, object].fromkeys(names)
+    first: _Values = {**dict.fromkeys(names)}
     pages = [first]
     for part in (behind, [name for name in names if name == "before"]):
         if part:
@@ -104,16 +104,18 @@ def _of_position(file: QueryFile, parameter: Parameter, values: _Values, example
     choices = [(name, value) for name, value in values.items() if isinstance(value, str)]
     types = [parameter.read_as[choice] for choice in choices if choice in parameter.read_as]
     of_type = types[0] if types else parameter.read_as.get(None, parameter.type)
-    name = parameter.name if parameter.name in examples else parameter.name.removeprefix("after_")
     # A key is the value of a column that the order decides on.
-    return _examples(file, "" if len(parameter.read_as) > 1 else name, of_type, examples)[0]
+    return _examples(file, "" if len(parameter.read_as) > 1 else parameter.name, of_type, examples)[0]
 
 
 def _examples(file: QueryFile, name: str, of_type: str, examples: Examples) -> Sequence[object]:
     """Return values of a name or of a type; of a type that is not known it is NULL."""
-    for values in (examples.get(f"{file.table}.{name}"), examples.get(name), _BY_NAME.get(name)):
-        if values is not None:
-            return values
+    column = name.removeprefix("after_")
+    for given in (f"{file.table}.{name}", name, f"{file.table}.{column}", column):
+        if given in examples:
+            return examples[given]
+    if name in _BY_NAME:
+        return _BY_NAME[name]
     if of_type.endswith("[]"):
         (first, *_) = _BY_TYPE.get(of_type.removesuffix("[]"), [None])
         return [[first], [first, first, first]]
