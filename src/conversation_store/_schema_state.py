@@ -45,6 +45,13 @@ class State:
         """Return whether the file is not the one that was applied."""
         return self.applied.get(migration.version) not in (None, migration.checksum)
 
+    def check_unchanged(self, migration: Migration) -> None:
+        """Raise `MigrationError` where the file is not the one that was applied."""
+        if self.is_changed(migration):
+            raise MigrationError(
+                f"sql/schema/{migration.name}.sql is not what was applied: it must not be changed afterwards"
+            )
+
     def is_recorded(self, migration: Migration) -> bool:
         """Return whether a migration was applied and its checksum stored."""
         return self.applied.get(migration.version) is not None
