@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
@@ -244,35 +245,24 @@ def test_a_table_of_the_same_run_keeps_nobody_waiting() -> None:
     assert [step.new for planned in plan(files) for step in planned.steps] == [{"a.b"}, {"a.b"}, frozenset()]
 
 
-def test_the_command_prints_what_would_run_and_changes_nothing(database: str) -> None:
-    index = "CREATE INDEX CONCURRENTLY IF NOT EXISTS new_idx ON conversation_store.dialog (name);"
+def test_the_command_prints_what_sql_readme_shows_and_changes_nothing(database: str) -> None:
+    readme = (Path(__file__).parents[2] / "sql" / "README.md").read_text()
+    shown = readme.partition("$ conversation-store migrate --plan\n")[2].partition("```")[0]
+    statements = [line for line in shown.splitlines() if line.endswith(";")]
     files = {
-        "_9998_new": migration("-- A new column.\nALTER TABLE conversation_store.dialog ADD new text;\nSELECT 1;"),
-        "_9999_index": migration(index, option=" transaction:false"),
+        "_0005_title": migration(statements[0]),
+        "_0006_title_idx": migration(statements[1], option=" transaction:false"),
     }
     with schema_with(**files):
         for _ in range(2):
-            done = call("migrate", "--plan", database=database)
-            assert done == (0, PRINTED, "")
-        assert [planned.migration.name for planned in pending(database)] == ["9998_new", "9999_index"]
+            assert call("migrate", "--plan", database=database) == (0, f"{shown}\n", "")
+        assert [planned.migration.name for planned in pending(database)] == ["0005_title", "0006_title_idx"]
 
 
-PRINTED = """\
--- 9998_new: one transaction, which holds its locks to the end
-
--- A new column.
-ALTER TABLE conversation_store.dialog ADD new text;
--- conversation_store.dialog: ACCESS EXCLUSIVE, reads and writes wait
-
-SELECT 1;
--- locks no table
-
--- 9999_index: no transaction
-
-CREATE INDEX CONCURRENTLY IF NOT EXISTS new_idx ON conversation_store.dialog (name);
--- conversation_store.dialog: SHARE UPDATE EXCLUSIVE, no read and no write waits; reads the whole table
-
-"""
+def test_what_locks_no_table_is_said_to(database: str) -> None:
+    with schema_with(_0005_function=migration("DROP FUNCTION IF EXISTS conversation_store.old();")):
+        shown = call("migrate", "--plan", database=database).stdout
+    assert shown.endswith("DROP FUNCTION IF EXISTS conversation_store.old();\n-- locks no table\n\n")
 
 
 def test_the_plan_of_an_empty_database_has_every_migration(empty_database: str) -> None:
