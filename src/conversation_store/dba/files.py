@@ -80,12 +80,12 @@ class QueryFile:
     @property
     def is_copy(self) -> bool:
         """Whether it is a COPY, which has no plan and cannot be prepared."""
-        return self._words[:1] == ["copy"]
+        return self.words[:1] == ["copy"]
 
     @cached_property
     def is_write(self) -> bool:
         """Whether it changes rows."""
-        pairs = zip([""] * 2 + self._words, ["", *self._words], self._words, strict=False)
+        pairs = zip([""] * 2 + self.words, ["", *self.words], self.words, strict=False)
         return self.is_copy or any(
             (word in ("into", "from") and before in ("insert", "delete", "merge"))
             or (word == "update" and before not in ("for", "key", "do"))
@@ -141,8 +141,9 @@ class QueryFile:
     def _tokens(self) -> list[str]:
         return list(_tokens(self.query.source))
 
-    @property
-    def _words(self) -> list[str]:
+    @cached_property
+    def words(self) -> list[str]:
+        """The names and keywords of the statement, in lower case and in order."""
         return [token.lower() for token in self._tokens if token[0].isalpha()]
 
 

@@ -197,19 +197,20 @@ def explain(
             raw = cursor.fetchone()
     assert raw is not None  # noqa: S101
     # Before PostgreSQL 17 the results of subplans are numbers too.
-    named = generic and connection.info.server_version >= 170000
-    (found,) = _named(raw[0], query.parameters) if named else raw[0]
+    names = query.parameters if generic and connection.info.server_version >= 170000 else ()
+    (found,) = _readable(raw[0], names)
     return Plan(_node(found["Plan"]), generic, found)
 
 
-def _named(raw: Any, names: Sequence[str]) -> Any:
-    """Return what EXPLAIN said with the names of the parameters, as the file has them, for their numbers."""
+def _readable(raw: Any, names: Sequence[str]) -> Any:
+    """Return what EXPLAIN said, with the names of parameters for their numbers, and without digests of secrets."""
     if isinstance(raw, str):
-        return re.sub(r"\$(\d+)", lambda number: f":{names[int(number[1]) - 1]}", raw)
+        text = re.sub(r"\$(\d+)", lambda number: f":{names[int(number[1]) - 1]}", raw) if names else raw
+        return re.sub(r"'\\x[0-9a-f]+'", r"'\\x…'", text)
     if isinstance(raw, list):
-        return [_named(each, names) for each in raw]  # pyright: ignore[reportUnknownVariableType]
+        return [_readable(each, names) for each in raw]  # pyright: ignore[reportUnknownVariableType]
     if isinstance(raw, dict):
-        return {key: _named(value, names) for key, value in cast("dict[str, Any]", raw).items()}
+        return {key: _readable(value, names) for key, value in cast("dict[str, Any]", raw).items()}
     return raw
 
 
