@@ -35,5 +35,11 @@ WHERE NOT EXISTS (
 ORDER BY t.position;
 
 -- The rows that were on the coordinator are on the workers now: what is left of them takes room, and a
--- dump would write it. It truncates all tables that foreign keys join.
-SELECT truncate_local_data_after_distributing_table('conversation_store.dialog');
+-- dump would write it. Only where all of the tables are distributed, since it empties all that foreign
+-- keys join.
+SELECT truncate_local_data_after_distributing_table('conversation_store.dialog')
+WHERE 5 = (
+        SELECT count(*) FROM pg_dist_partition AS p
+        INNER JOIN pg_class AS c ON p.logicalrelid = c.oid
+        WHERE c.relnamespace = 'conversation_store'::regnamespace
+    );
