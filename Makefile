@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix check lint types measure bench bench-full format clean
+.PHONY: help demo test test-matrix check lint types measure pictures bench bench-full format clean
 
 help: ## show this list
 	@echo "DATABASE_URL=... uses that server (databases of our own, with random names); PGBIN=... other binaries."
@@ -38,6 +38,9 @@ types: $(READY) ## check types with mypy and pyright, both strict
 
 measure: $(READY) ## measure the figures of sql/README.md (some minutes; OF=lists, reads, tokens, bulk, appends, ragflow or search: one)
 	@exec $(BIN)/python $(if $(filter appends search ragflow,$(OF)),tests/measure_$(OF).py,tests/measure.py $(OF))
+
+pictures: $(READY) ## take the pictures of the review page that sql/README.md shows (needs Chromium)
+	@exec $(BIN)/python tests/pictures.py
 
 bench: $(READY) ## compare the store with what else calls PostgreSQL from Python (some minutes; SIZE=100000 conversations)
 	@PYTHONPATH=tests exec $(BIN)/python -m benchmarks --size $(or $(SIZE),100000) $(ARGS)

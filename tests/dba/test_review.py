@@ -16,6 +16,7 @@ from conversation_store.dba.own_contracts import FILES
 from conversation_store.dba.review import review
 from conversation_store.dba.shapes import shapes
 from support.commands import call, run
+from support.documents import CHECKOUT, read
 
 
 class Page(HTMLParser):
@@ -223,6 +224,18 @@ def test_the_page_has_nothing_of_the_connection(database: str) -> None:
             connection.execute("DROP ROLE review_role")
     assert not re.search("review-secret|review_role", source)
     assert str(conninfo_to_dict(database)["dbname"]) not in source
+
+
+def test_a_database_without_our_tables_is_one_line(empty_database: str, tmp_path: Path) -> None:
+    done = call("review", "-o", tmp_path / "review.html", database=empty_database)
+    assert (done.code, done.stderr) == (1, "Error: there are no tables; has `conversation-store migrate` been run?\n")
+    assert not (tmp_path / "review.html").exists()
+
+
+def test_the_pictures_in_the_documents_are_there_and_small() -> None:
+    pictures = re.findall(r"!\[[^]]+\]\(\.\./(tests/dba/pictures/[^)]+)\)", read("sql/README.md"))
+    assert sorted(CHECKOUT / name for name in pictures) == sorted((CHECKOUT / "tests/dba/pictures").iterdir())
+    assert all((CHECKOUT / name).stat().st_size < 150_000 for name in pictures)
 
 
 def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:

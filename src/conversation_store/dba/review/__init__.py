@@ -26,6 +26,7 @@ from conversation_store.dba.review._model import Review, Statement, columns_of, 
 from conversation_store.dba.review._plans import FEW_ROWS, plans_of
 from conversation_store.dba.review._schema import Schema, read_schema, schemas_in
 from conversation_store.dba.server import Server
+from conversation_store.errors import MigrationError
 
 
 def review(
@@ -43,7 +44,8 @@ def review(
     - *plans*: whether the shapes are planned, which takes most of the time.
     - *track*: yields the files, one when the one before is done.
 
-    The same statements, on a server with the same tables and statistics, give the same page.
+    Raises `MigrationError` where our own tables are not there. The same statements, on a server with the same tables
+    and statistics, give the same page.
     """
     found = files(folder)
     known = contracts or (FILES if folder is None else {})
@@ -54,6 +56,8 @@ def review(
                 connection.execute("SELECT set_config('search_path', %s, TRUE)", row)
             named = schemas_in(connection, (file.query.source for file in found if not file.of_ragflow))
             schema = read_schema(connection, named)
+            if folder is None and not schema.tables:
+                raise MigrationError("there are no tables; has `conversation-store migrate` been run?")
             scans_avoided = max((table.rows for table in schema.tables), default=0) < FEW_ROWS
             if scans_avoided:
                 connection.execute("SET LOCAL enable_seqscan = off")

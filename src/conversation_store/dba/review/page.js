@@ -75,7 +75,11 @@
       }
       for (const item of all(".side nav [data-of]")) item.hidden = byId(item.dataset.of).hidden;
       for (const group of all(".names .group")) group.hidden = !all("li:not([hidden])", group.nextElementSibling).length;
-      for (const folder of all(".of-folder")) folder.hidden = !all(".statement:not([hidden])", folder).length;
+      for (const folder of all(".of-folder")) {
+        const count = all(".statement:not([hidden])", folder).length;
+        folder.hidden = !count;
+        folder.querySelector(".found").textContent = narrowed ? `${count} of ` : "";
+      }
       for (const section of all(".rest")) section.hidden = narrowed;
       const count = visible().length;
       byId("found").textContent = narrowed ? (count ? `${count} of ${statements.length} statements` : "No statement has all of that.") : "";
