@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from conversation_store._sql_loader import load_all
 from conversation_store.dba.files import read
 from conversation_store.dba.lint import RULES, Finding, Schema, lint, lint_file
+from support.server import Server
 
 SCHEMA = Schema()
 
@@ -57,6 +59,14 @@ FAULTY: dict[str, list[str]] = {
         "SELECT c.name, count(*) AS n FROM T AS c GROUP BY c.name ORDER BY n LIMIT 1",
         "SELECT f.id FROM (SELECT c.id FROM T AS c WHERE c.tenant_id = :tenant_id::text ORDER BY c.name LIMIT 5) AS f ORDER BY f.id LIMIT 1",
         "SELECT c.id FROM T AS c WHERE c.tenant_id = :tenant_id::text UNION ALL SELECT 'a' ORDER BY 1 LIMIT 1",
+        # Two rows may have no beta.
+        "SELECT t.id FROM conversation_store.api_token AS t ORDER BY t.beta LIMIT 1",
+        "SELECT b.beta FROM (SELECT t.beta FROM conversation_store.api_token AS t) AS b ORDER BY b.beta LIMIT 1",
+        "SELECT DISTINCT ON (c.name) c.name, c.id FROM T AS c ORDER BY c.id LIMIT 1",
+        "SELECT c.name, c.id, count(*) AS n FROM T AS c GROUP BY ROLLUP (c.name), c.id ORDER BY c.name, c.id LIMIT 1",
+        "WITH i AS (INSERT INTO T (id, tenant_id) VALUES ('a', :tenant_id::text) RETURNING name) SELECT i.name FROM i ORDER BY i.name LIMIT 1",
+        "SELECT unnest(:a::text[]) AS a ORDER BY a LIMIT 1",
+        "SELECT x.a FROM (VALUES (1), (1)) AS x (a) ORDER BY x.a LIMIT 1",
     ],
     "L07": [
         "SELECT c.id FROM dialog AS c ORDER BY c.id LIMIT 1",
@@ -108,6 +118,9 @@ ACCEPTED = [
     f"SELECT c.id AS x FROM T AS c WHERE {OF_TENANT} ORDER BY x LIMIT 1",
     f"SELECT c.name AS name, min(c.id) AS id FROM T AS c WHERE {OF_TENANT} GROUP BY c.name ORDER BY c.name LIMIT 1",
     f"SELECT DISTINCT c.name FROM T AS c WHERE {OF_TENANT} ORDER BY c.name LIMIT 1",
+    f"SELECT DISTINCT ON (c.name) c.name, c.id FROM T AS c WHERE {OF_TENANT} ORDER BY c.name, c.id LIMIT 1",
+    "SELECT t.id FROM conversation_store.api_token AS t WHERE t.tenant_id = :tenant_id::text ORDER BY t.create_date, t.id LIMIT 1",
+    "WITH i AS (INSERT INTO T (id, tenant_id) VALUES ('a', :tenant_id::text) RETURNING id, tenant_id) SELECT i.id FROM i ORDER BY i.id, i.tenant_id LIMIT 1",
     "SELECT u.x FROM unnest(:x::text[]) WITH ORDINALITY AS u (x, n) ORDER BY u.n",
     # The user of a conversation is no key, but a row of each is told by the key of the other.
     f"SELECT d.id FROM T AS d INNER JOIN U AS c ON d.id = c.dialog_id AND {OF_TENANT} WHERE d.tenant_id = :tenant_id::text ORDER BY c.id LIMIT 1",
@@ -242,6 +255,11 @@ def shop(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_what_an_order_lacks_is_named() -> None:
+    (finding,) = found(f"SELECT c.id FROM T AS c WHERE {OF_TENANT} ORDER BY c.create_date DESC LIMIT 1")
+    assert finding.message == "rows may be equal in this order, which c.id would tell apart"
+
+
 def codes(folder: Path, *schemas: Path, tenant: str = "shop_id") -> list[str]:
     return [finding.rule.code for finding in lint(folder / "orders", schemas=schemas, tenant=tenant).findings]
 
@@ -266,3 +284,31 @@ def test_the_indexes_of_a_service_are_read_from_its_schema_files(shop: Path) -> 
         "DROP INDEX shop.orders_email_idx; ALTER TABLE shop.orders DROP CONSTRAINT orders_pkey;"
     )
     assert codes(shop, shop / "tables.sql", shop / "later.sql") == ["L09", "L06"]
+
+
+def test_a_view_has_the_columns_of_its_query(shop: Path) -> None:
+    (shop / "view.sql").write_text(
+        "CREATE VIEW shop.open AS SELECT o.id, o.shop_id, o.made, o.email FROM shop.orders AS o;"
+    )
+    file = shop / "orders" / "get_list.sql"
+    file.write_text(file.read_text().replace("    o.total\n", "    o.email\n").replace("shop.orders", "shop.open"))
+    # A view has no key, and its rows belong to tenants as those of its table.
+    assert codes(shop, shop / "tables.sql", shop / "view.sql") == ["L06"]
+    file.write_text(file.read_text().replace("o.shop_id = :shop_id::bigint", "TRUE"))
+    assert codes(shop, shop / "tables.sql", shop / "view.sql") == ["L12", "L06"]
+
+
+def test_a_dump_says_the_same_of_a_schema_as_its_migrations(server: Server, database: str, tmp_path: Path) -> None:
+    dump = tmp_path / "dump.sql"
+    program = Path(server.bindir) / "pg_dump"
+    subprocess.run([program, "--schema-only", "--file", dump, database], check=True)
+    read = Schema()
+    read.tables.clear()
+    read.add(dump)
+    own = {key: table for key, table in read.tables.items() if not key[1].startswith("schema_")}
+    assert own.keys() == SCHEMA.tables.keys()
+    for key, table in SCHEMA.tables.items():
+        assert own[key].keys == table.keys
+        assert own[key].indexed == table.indexed
+        assert own[key].required == table.required
+        assert own[key].columns.keys() == table.columns.keys()

@@ -14,9 +14,10 @@ from sqlglot.errors import SqlglotError
 
 from conversation_store._migration_files import migrations
 from conversation_store._sql_lexer import split
+from conversation_store.dba.lint._levels import output
 
 # In the outline of a statement.
-_OF_TABLES = r"(?i)(create (unlogged )?table|create (unique )?index|alter table|drop index|drop table) "
+_OF_TABLES = r"(?i)(create (unlogged )?table|create (or replace )?view|create (unique )?index|alter table|drop \w+) "
 
 
 @dataclass
@@ -24,6 +25,7 @@ class Table:
     """A table: the types of its columns by their names, its keys by their names, what its indexes are over."""
 
     columns: dict[str, str] = field(default_factory=dict[str, str])
+    required: set[str] = field(default_factory=set[str])  # what is NOT NULL
     keys: dict[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     indexed: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     expressions: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
@@ -67,6 +69,8 @@ class Schema:
             return  # its table stays unknown, which a rule says of each statement that names it
         if isinstance(tree, exp.Create) and tree.kind == "TABLE" and isinstance(tree.this, exp.Schema):
             self._create(tree.this)
+        elif isinstance(tree, exp.Create) and tree.kind == "VIEW":
+            self._view(tree)
         elif isinstance(tree, exp.Create) and tree.kind == "INDEX":
             self._index(tree)
         elif isinstance(tree, exp.Alter):
@@ -79,6 +83,14 @@ class Schema:
         for item in created.expressions:
             _add(table, created.this.name, item)
 
+    def _view(self, tree: exp.Create) -> None:
+        named = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
+        names = [each.alias_or_name for each in output(tree.expression)]
+        if isinstance(tree.this, exp.Schema):
+            names = [each.name for each in tree.this.expressions]
+        # Of what type they are, nothing says.
+        self.tables[named.db, named.name] = Table(dict.fromkeys(names, ""))
+
     def _alter(self, tree: exp.Alter) -> None:
         table = self.tables.get((tree.this.db, tree.this.name))
         if table is None:
@@ -89,6 +101,8 @@ class Schema:
                     _add(table, tree.this.name, item)
             elif isinstance(action, exp.ColumnDef):
                 _add(table, tree.this.name, action)
+            elif isinstance(action, exp.AlterColumn) and action.args.get("allow_null") is False:
+                table.required.add(action.this.name)
             elif isinstance(action, exp.Drop):
                 for name in _names(action):
                     table.columns.pop(name, None)
@@ -117,7 +131,7 @@ class Schema:
 
     def _drop(self, tree: exp.Drop) -> None:
         for dropped in tree.find_all(exp.Table):
-            if tree.kind == "TABLE":
+            if tree.kind in ("TABLE", "VIEW"):
                 self.tables.pop((dropped.db, dropped.name), None)
             for table in self.tables.values():
                 table.forget(dropped.name)
@@ -128,7 +142,10 @@ def _add(table: Table, name: str, item: exp.Expr) -> None:
     if isinstance(item, exp.ColumnDef):
         table.columns[item.name] = type_name(item.args["kind"])
         for constraint in item.constraints:
-            if isinstance(constraint.kind, exp.PrimaryKeyColumnConstraint):
+            if isinstance(constraint.kind, exp.NotNullColumnConstraint) and not constraint.kind.args.get("allow_null"):
+                table.required.add(item.name)
+            elif isinstance(constraint.kind, exp.PrimaryKeyColumnConstraint):
+                table.required.add(item.name)
                 _add_key(table, f"{name}_pkey", {item.name})
             elif isinstance(constraint.kind, exp.UniqueColumnConstraint):
                 _add_key(table, f"{name}_{item.name}_key", {item.name})
@@ -137,6 +154,7 @@ def _add(table: Table, name: str, item: exp.Expr) -> None:
     for part in item.expressions if isinstance(item, exp.Constraint) else [item]:
         columns = set(_names(part))
         if isinstance(part, exp.PrimaryKey):
+            table.required |= columns
             _add_key(table, named or f"{name}_pkey", columns)
         elif isinstance(part, exp.UniqueColumnConstraint):
             _add_key(table, named or f"{name}_{'_'.join(_names(part))}_key", columns)

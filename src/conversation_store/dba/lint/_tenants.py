@@ -119,7 +119,7 @@ class _Rule:
             type(value) is exp.Cast
             and isinstance(value.this, exp.Placeholder)
             and value.this.name == self._tenant
-            and type_name(value.to) in types
+            and (type_name(value.to) in types or "" in types)
         )
 
     def _held(self, terms: Sequence[exp.Expr] | Iterator[exp.Expr]) -> set[str]:
