@@ -89,9 +89,10 @@ def lint_file(file: QueryFile, schema: Schema, tenant: str = "tenant_id") -> lis
     source = file.query.source
     try:
         tree = parse(source)
+        found = levels(tree)
     except Unreadable as error:
         return [Finding(RULES["L00"], file.path, *place(source, error.offset), f"cannot be read: {error}")]
-    subject = Subject(file, tree, levels(tree), schema, tenant)
+    subject = Subject(file, tree, found, schema, tenant)
     faults = [fault for check in _CHECKS for fault in check(subject)]
     accepted = dict.fromkeys(re.findall(r"(?m)^(L\d\d), since", file.directives.get("lint", "")), "lint: {}")
     if file.query.all_tenants:

@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 from sqlglot import exp
 
+from conversation_store.dba.lint._parser import Unreadable, start_of
+
 Kind: TypeAlias = Literal["table", "expression", "query", "function", "unqualified"]
 Column: TypeAlias = tuple[str, str]  # the alias of a source, and the name of its column
 
@@ -53,7 +55,7 @@ KINDS = (exp.Select, exp.Insert, exp.Update, exp.Delete, exp.Merge)
 
 
 def levels(statement: exp.Expr) -> list[Level]:
-    """Return each level of a statement, the outer before the inner."""
+    """Return each level of a statement, the outer before the inner; raises `Unreadable`."""
     expressions = {cte.alias: cte.this for cte in statement.find_all(exp.CTE)}
     # What a MERGE does to its table is a part of it.
     nodes = [node for node in statement.walk() if isinstance(node, KINDS) and not isinstance(node.parent, exp.When)]
@@ -89,6 +91,8 @@ def _level(node: exp.Expr, expressions: dict[str, exp.Expr]) -> Level:
     items: list[Any] = []
     if not isinstance(node, exp.Select):
         table = node.this.this if isinstance(node.this, exp.Schema) else node.this
+        if not isinstance(table, exp.Table):
+            raise Unreadable("it names no table", start_of(node))
         target = _source(table, expressions)
     if isinstance(node, (exp.Select, exp.Update)):
         first = node.args.get("from_")

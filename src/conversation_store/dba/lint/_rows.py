@@ -146,13 +146,12 @@ class Rows:
         given = output(query)
         if any(_is_set(each) for each in given):
             return
-        group = query.args.get("group")
         distinct = query.args.get("distinct")
-        if group is not None or (distinct is not None and distinct.args.get("on") is not None):
-            told = group.expressions if group is not None else distinct.args["on"].expressions
-            grouped = {_output_name(each, query, names) for each in told}
-            if "" not in grouped:
-                yield frozenset(grouped)
+        grouped = query.args.get("group") or (distinct.args.get("on") if distinct is not None else None)
+        if grouped is not None:
+            told = {_output_name(each, query, names) for each in grouped.expressions}
+            if "" not in told:
+                yield frozenset(told)
             return
         if distinct is not None:
             yield frozenset(names)

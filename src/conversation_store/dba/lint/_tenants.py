@@ -101,6 +101,8 @@ class _Rule:
 
     def _set(self, changes: Sequence[exp.Expr]) -> Faults:
         for change in changes:
+            if not isinstance(change, exp.EQ):
+                continue
             left = change.this
             targets = left.expressions if isinstance(left, exp.Tuple) else [left]
             if any(target.name == self._tenant for target in targets):
