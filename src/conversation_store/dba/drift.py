@@ -55,7 +55,10 @@ def drift(connection: psycopg.Connection[Any]) -> Drift:
     found = object_drift(connection)
     # What both tell is told by the comparison, which knows what to do.
     told = {fault.message for fault in found.faults} | set(found.notes)
-    return Drift([*(_of_migrations(line) for line in lines if line not in told), *found.faults], found.notes)
+    # With a table is missing what belongs to it.
+    absent = tuple(line.replace("table ", " on ", 1) for line in told if line.startswith("table "))
+    left = [line for line in lines if line not in told and not line.endswith(absent)]
+    return Drift([*map(_of_migrations, left), *found.faults], found.notes)
 
 
 def object_drift(connection: psycopg.Connection[Any]) -> Drift:
