@@ -34,6 +34,13 @@ with ConversationStore(sys.argv[2]) as store:
     print(store.conversations.get_list("d", "t", keywords="检索").count)
 """
 
+DOCTOR = """
+import sys
+from conversation_store.dba.doctor import examine
+for finding in examine(sys.argv[1], only=["installation"]):
+    print(finding.level, finding.seen)
+"""
+
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -79,7 +86,13 @@ def test_the_wheel_holds_every_sql_file_and_works_outside_of_the_checkout(
     )
     with new_database(server) as conninfo:
         printed = run(sys.executable, "-c", USE, site, conninfo, cwd=tmp_path, PYTHONPATH=str(site))
-    assert printed.split() == [str(len(load_all())), *NAMES, "1"]
+        assert printed.split() == [str(len(load_all())), *NAMES, "1"]
+        looked = run(sys.executable, "-c", DOCTOR, conninfo, cwd=tmp_path, PYTHONPATH=str(site))
+        assert looked.startswith("ok all ")
+        changed = site / "conversation_store" / "sql" / "dialog" / "save.sql"
+        changed.write_text(changed.read_text().replace("now()", "clock_timestamp()"))
+        looked = run(sys.executable, "-c", DOCTOR, conninfo, cwd=tmp_path, PYTHONPATH=str(site))
+        assert looked.startswith("problem conversation_store/sql/dialog/save.sql is not what was installed")
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ try:
     import click
 
     from conversation_store.cli._check import check
+    from conversation_store.cli._doctor import doctor
     from conversation_store.cli._explain import explain
     from conversation_store.cli._lint import lint
     from conversation_store.cli._migrate import migrate
@@ -43,5 +44,5 @@ def main() -> None:
     logger.setLevel(logging.INFO)
 
 
-for command in (check, export, import_file, import_ragflow, lint, migrate, review, top, explain):
+for command in (check, doctor, explain, export, import_file, import_ragflow, lint, migrate, review, top):
     main.add_command(command)

@@ -17,10 +17,9 @@ from typing import Any, cast
 
 import psycopg
 
-from conversation_store._adapters import Cursor
 from conversation_store._sql_lexer import block_end, token_at
-from conversation_store._sql_loader import Query
 from conversation_store.dba.files import QueryFile
+from conversation_store.dba.plans import explain
 from conversation_store.dba.reading import bounded
 from conversation_store.errors import StoreError
 
@@ -55,7 +54,8 @@ def known_files(connection: psycopg.Connection[Any], files: Iterable[QueryFile])
             continue
         try:
             with bounded(connection):
-                plan = _explained(connection, query)
+                # NULL for each parameter, without a type, as the store sends them: the types are those of the casts.
+                plan = explain(connection, query, dict.fromkeys(query.parameters))
         except psycopg.OperationalError as error:
             if connection.closed:
                 raise
@@ -63,19 +63,13 @@ def known_files(connection: psycopg.Connection[Any], files: Iterable[QueryFile])
         except psycopg.Error as error:
             not_explained[query.name] = str(error.diag.message_primary)
         else:
-            if "Query Identifier" not in plan:
+            if "Query Identifier" not in plan.raw:
                 raise StatisticsError(
                     "the server computes no query ids: set compute_query_id to auto or on, by ALTER SYSTEM SET"
                     " compute_query_id = 'auto'; SELECT pg_reload_conf(); what ran before that was not counted"
                 )
-            by_id[plan["Query Identifier"]] = query.name
+            by_id[plan.raw["Query Identifier"]] = query.name
     return KnownFiles(by_id, by_text, not_explained)
-
-
-def _explained(connection: psycopg.Connection[Any], query: Query) -> dict[str, Any]:
-    # NULL for each parameter, without a type, as the store sends them: the types are those of the casts.
-    cursor = Cursor(connection).execute(b"EXPLAIN (VERBOSE, FORMAT JSON) " + query.text, [None] * len(query.parameters))
-    return cast("dict[str, Any]", cast("tuple[Any]", cursor.fetchone())[0][0])
 
 
 @cache

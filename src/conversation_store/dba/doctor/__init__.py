@@ -1,0 +1,86 @@
+"""What hurts a store on its server, found by reading alone: each check looks, says what it saw, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import psycopg
+
+from conversation_store.dba.doctor import access, contents, installation, plans, server, tables
+from conversation_store.dba.doctor.patient import Finding, Level, Patient
+from conversation_store.dba.files import files
+from conversation_store.dba.reading import bounded, connected, read_one
+
+__all__ = ["CHECKS", "Finding", "Level", "Patient", "examine"]
+
+# The order in which findings of one level are told.
+CHECKS: Mapping[str, Callable[[Patient], Iterator[Finding]]] = {
+    "installation": installation.check_files,
+    "schema": installation.check_schema,
+    "version": server.check_version,
+    "settings": server.check_settings,
+    "isolation": server.check_isolation,
+    "locale": server.check_locale,
+    "pooler": access.check_pooler,
+    "privileges": access.check_privileges,
+    "policies": access.check_policies,
+    "jit": plans.check_jit,
+    "work_mem": plans.check_work_mem,
+    "pending_lists": plans.check_pending_lists,
+    "autovacuum": tables.check_autovacuum,
+    "visibility_map": tables.check_visibility,
+    "statistics": tables.check_statistics,
+    "bloat": tables.check_bloat,
+    "tokens": contents.check_tokens,
+    "dialogs": contents.check_dialogs,
+}
+
+_LEVELS: Sequence[Level] = ("problem", "advice", "unknown", "ok")
+
+_UNDEFINED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction)
+
+
+def examine(
+    conninfo: str, folder: Path | None = None, *, only: Sequence[str] = (), seconds: float = 5.0
+) -> list[Finding]:
+    """Return what each check has found, the worst first; one that saw nothing wrong has one finding of the level ok.
+
+    Nothing is changed. Each check is a transaction of its own that reads, whose statements end after *seconds*; one
+    that the role may not make, or that takes longer, is of the level unknown, and the others go on. *folder* has the
+    query files of a service, whose privileges are looked at beside those of our own; *only* names the checks to make.
+    """
+    found: list[Finding] = []
+    with connected(conninfo) as connection:
+        with bounded(connection):
+            facts = read_one(connection, "doctor.server")
+        own = [file for file in files() if not file.of_ragflow]
+        patient = Patient(connection, facts, own + ([] if folder is None else files(folder)))
+        for name, check in CHECKS.items():
+            if not only or name in only:
+                found += _made(name, check, patient, seconds)
+    return sorted(found, key=lambda finding: _LEVELS.index(finding.level))
+
+
+def _made(name: str, check: Callable[[Patient], Iterator[Finding]], patient: Patient, seconds: float) -> list[Finding]:
+    """Make a check, and return its findings under its name."""
+    try:
+        with bounded(patient.connection, seconds):
+            found = list(check(patient))
+    except psycopg.Error as error:
+        if patient.connection.closed:
+            raise
+        found = [Finding("unknown", f"could not be looked at: {error.diag.message_primary or error}", _todo(error))]
+    for finding in found:
+        finding.check = name
+    return found
+
+
+def _todo(error: psycopg.Error) -> str:
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return "examine the server with a role that may, such as the owner of the schema"
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        return "it took too long: examine the server at another hour, or with more --seconds"
+    if isinstance(error, _UNDEFINED):
+        return "bring the schema up to date: conversation-store migrate"
+    return ""
