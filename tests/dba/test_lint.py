@@ -19,6 +19,8 @@ FAULTY: dict[str, list[str]] = {
     "L00": [
         "TRUNCATE T",
         "SELECT FROM FROM",
+        "SELECT c.id FROM T AS c WHERE c.tenant_id == :tenant_id::text ORDER BY c.id LIMIT 1",
+        "DELETE FROMAS t WHERE t.id = :id::text",
         "DO $$ BEGIN NULL; END $$",
         "CREATE TABLE a.b (c text)",
     ],
@@ -100,7 +102,10 @@ FAULTY: dict[str, list[str]] = {
         "WITH l AS (SELECT c.id FROM T AS c, U AS d FOR SHARE) SELECT l.id FROM l ORDER BY l.id LIMIT 1",
         "SELECT c.id FROM (SELECT d.id FROM T AS d) AS c ORDER BY c.id LIMIT 1 FOR UPDATE",
     ],
-    "L12": ["SELECT c.id FROM T AS c ORDER BY c.id LIMIT 1"],
+    "L12": [
+        "SELECT c.id FROM T AS c ORDER BY c.id LIMIT 1",
+        "SELECT c.id FROM T AS c WHERE c.c.tenant_id = :tenant_id::text ORDER BY c.id LIMIT 1",
+    ],
     "L13": [
         "SELECT c.id FROM conversation_store.other AS c ORDER BY c.id LIMIT 1",
         "SELECT c.id FROM pg_catalog.pg_class AS c ORDER BY c.id LIMIT 1",

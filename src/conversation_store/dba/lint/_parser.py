@@ -47,6 +47,9 @@ def parse(text: str) -> exp.Expr:
     """Return the tree of one statement; raises `Unreadable` where the parser does not know it."""
     dialect = _Dialect()
     try:
+        for token in dialect.tokenize(text):
+            if token.text == "==":  # to the parser it is =, to the server an operator of its own
+                raise Unreadable("the operator == is not known", token.start)
         trees = dialect.parse(text)
     except ParseError as error:
         found = error.errors[0] if error.errors else {}

@@ -132,6 +132,7 @@ class _Rule:
             if type(term) is exp.EQ
             and isinstance(term.this, exp.Column)
             and term.this.name == self._tenant
+            and not term.this.db
             and self._is_tenant(term.expression)
         }
 
