@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-import types
-import typing
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from itertools import product
@@ -18,6 +16,11 @@ from psycopg import RawCursor
 from conversation_store import ConversationStore
 from conversation_store._adapters import to_text
 from conversation_store._sql_loader import Query, load_all, sql_directory
+from conversation_store.dba import own_contracts
+from conversation_store.dba.check import CheckedFile, check_file
+from conversation_store.dba.contract import bare
+from conversation_store.dba.files import QueryFile, files
+from conversation_store.dba.server import Server
 from operations import FILES, MYSQL_FILES, OPERATIONS
 from shapes import FINDING
 from support.operation import Operation
@@ -34,78 +37,33 @@ BATCHED = {
     "dialogs.iter",
 }
 
-PYTHON_TYPES: dict[str, Any] = {
-    "bigint": int,
-    "integer": int,
-    "numeric": int,  # a sum
-    "double precision": float,
-    "boolean": bool,
-    "date": date,
-    "timestamp with time zone": datetime,
-    "timestamp without time zone": datetime,  # of RAGFlow alone
-    "text": str,
-    "json": Any,
-}
-
-
-def described(connection: psycopg.Connection[Any], query: Query) -> list[tuple[str, str, bool | None]]:
-    """Prepare a query; return name, type and NOT NULL (None where it is no column of a table) of each result column."""
-    pgconn = connection.pgconn
-    pgconn.prepare(query.name.encode(), query.text)
-    result = pgconn.describe_prepared(query.name.encode())
-    assert result.status == psycopg.pq.ExecStatus.COMMAND_OK, (result.error_message or b"").decode()
-    assert result.nparams == len(query.parameters)
-    columns: list[tuple[str, str, bool | None]] = []
-    for i in range(result.nfields):
-        row = connection.execute(
-            "SELECT format_type(%s, NULL), (SELECT attnotnull FROM pg_attribute WHERE attname = %s AND attrelid = %s)",
-            [result.ftype(i), (result.fname(i) or b"").decode(), result.ftable(i)],
-        ).fetchone()
-        assert row is not None
-        columns.append(((result.fname(i) or b"").decode(), row[0], row[1]))
-    return columns
-
-
-# Columns in front of those of the row class.
-BEFORE = {
-    "api_token.authenticate": [("stamp_due", "boolean")],
-    "api_token.authenticate_beta": [("stamp_due", "boolean")],
-    "conversation.get_list": [("total", "bigint")],
-    "conversation.search": [("position", "integer"), ("excerpt", "json")],
-}
-
 
 def test_each_file_serves_an_operation_or_the_import() -> None:
     served = {file for operation in OPERATIONS for file in operation.files}
     assert served == {file for file in FILES if not file.startswith("ragflow.")} - set(FINDING)
 
 
-@pytest.mark.parametrize("name", sorted(FILES))
-def test_the_server_returns_the_columns_of_the_row_class(name: str, db: str) -> None:
-    row = FILES[name].row
+@pytest.fixture(scope="module")
+def server_of_files(db: str) -> Iterator[Server]:
+    """Give the server that the files are prepared on, whose catalogue is read once."""
     with psycopg.connect(db, autocommit=True) as connection:
-        columns = described(connection, QUERIES[name])
-    if row is None:
-        assert QUERIES[name].returns == "count"
+        yield Server(connection)
+
+
+@pytest.mark.parametrize("file", files(), ids=lambda file: file.name)
+def test_the_server_and_python_agree_on_a_file(file: QueryFile, server_of_files: Server) -> None:
+    assert check_file(server_of_files, file, own_contracts.FILES) == CheckedFile(file.path)
+
+
+@pytest.mark.parametrize("file", files(), ids=lambda file: file.name)
+def test_no_field_may_be_none_of_a_column_that_never_is_null(file: QueryFile, server_of_files: Server) -> None:
+    expected = own_contracts.FILES[file.name].columns()
+    if expected is None or file.is_copy:
         return
-    names = getattr(row, "_fields", None) or (
-        [field.name for field in dataclasses.fields(row)] if dataclasses.is_dataclass(row) else None
-    )
-    if names is None:  # one value
-        assert [PYTHON_TYPES[kind] for _, kind, _ in columns] == [row]
-        return
-    for before in BEFORE.get(name.partition("_by_")[0], ()):
-        assert columns.pop(0)[:2] == before
-    assert [column for column, _, _ in columns] == list(names)
-    hints = typing.get_type_hints(row)
-    for column, kind, not_null in columns:
-        hint = hints[column]
-        optional = isinstance(hint, types.UnionType) and type(None) in hint.__args__
-        bare = hint.__args__[0] if optional else hint
-        assert bare is PYTHON_TYPES[kind], f"{column} is {kind}, the row class says {hint}"
-        # dsl may be left out on request.
-        if not_null is not None and bare is not Any:
-            assert optional != not_null, f"{column}: NOT NULL is {not_null}, the row class says {hint}"
+    for column in server_of_files.describe(file.query.text).columns:
+        kind, optional = bare(expected[column.name])
+        # A list leaves its columns out on an empty page, and dsl may be left out on request.
+        assert kind is Any or not (column.not_null and optional), column.name
 
 
 def test_every_parameter_is_cast_wherever_it_stands() -> None:
@@ -157,8 +115,9 @@ def test_every_name_of_a_migration_and_of_a_query_is_qualified(db: str) -> None:
     # Nothing depends on search_path: all is prepared again where there is none.
     with psycopg.connect(db, autocommit=True) as connection:
         connection.execute("SET search_path = ''")
+        server = Server(connection)
         for query in QUERIES.values():
-            described(connection, query)
+            server.describe(query.text)
 
 
 def opening(query: Query) -> str:

@@ -18,6 +18,7 @@ import conversation_store
 from conversation_store import AsyncConversationStore, ConversationStore, IssuedToken, check_schema
 from conversation_store.models import Row
 from operations import FILES, OPERATIONS
+from support.commands import call
 from support.documents import CHECKOUT, blocks, read
 from support.operation import check_all
 from support.server import Server, database_url
@@ -194,6 +195,7 @@ def test_a_service_role_needs_no_more_than_the_grants_that_are_listed(server: Se
             with ConversationStore(make_conninfo(database, user=role, password="secret")) as store:
                 check_all(OPERATIONS, store)
             assert check_schema(make_conninfo(database, user=role, password="secret")) == []
+            assert call("check", database=make_conninfo(database, user=role, password="secret")).code == 0
             with (
                 psycopg.connect(make_conninfo(database, user=role, password="secret")) as connection,
                 pytest.raises(psycopg.errors.InsufficientPrivilege),

@@ -66,8 +66,12 @@ def test_the_wheel_holds_every_sql_file_and_works_outside_of_the_checkout(
         assert not [
             name
             for name in names
-            if name.split("/")[0] not in ("conversation_store", f"conversation_store-{VERSION}.dist-info")
+            if name.split("/")[0]
+            not in ("conversation_store", "pytest_conversation_store.py", f"conversation_store-{VERSION}.dist-info")
         ]
+        entry_points = archive.read(f"conversation_store-{VERSION}.dist-info/entry_points.txt").decode()
+        assert "[pytest11]\nconversation-store = pytest_conversation_store\n" in entry_points
+        assert {"pytest_conversation_store.py", "conversation_store/dba/schema.json"} <= names
         for file in files:
             assert archive.read(file) == (CHECKOUT / "sql" / file.removeprefix("conversation_store/sql/")).read_bytes()
     site = tmp_path / "site"
