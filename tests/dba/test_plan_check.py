@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Generator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -14,6 +16,7 @@ from conversation_store.dba.findings import Finding
 from conversation_store.dba.plan_check import Coverage, check_plans, plan_shapes
 from conversation_store.dba.plans import explain
 from support import ragflow_layout
+from support.commands import call
 from support.plans import EXAMPLES, fill
 from support.server import Server
 from support.server import database as new_database
@@ -184,3 +187,29 @@ def test_a_statement_that_cannot_be_planned_is_found_and_the_others_are_planned_
         ("plan", 'cannot be planned: relation "nowhere" does not exist')
     ]
     assert (coverage.files, coverage.shapes) == (2, 1)
+
+
+# -- the command -------------------------------------------------------------------------------------
+
+
+def test_the_command_checks_the_plans_of_a_service_and_counts_what_it_planned(filled: str, tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    header = "-- Get things.\n-- returns: many\n-- tenants: all, since this is a test\n"
+    body = f"{CONVERSATIONS} WHERE c.errors = :name::text ORDER BY c.name;\n"
+    (folder / "get.sql").write_text(f"/* shop.get */\n{header}\n{body}")
+    (folder / "bad.sql").write_text(f"/* shop.bad */\n{header}\nSELECT nothing FROM nowhere;\n")
+    done = call("check", tmp_path, "--plans", database=filled)
+    assert done.code == 1
+    assert "reads conversation_store.conversation as a whole, which has 60,000 rows" in done.stdout
+    assert done.stdout.count("nowhere") < 4  # what cannot be prepared is said once
+    assert "note: 2 files, 1 shapes, 2 plans;" in done.stderr
+    found = json.loads(call("check", tmp_path, "--plans", "--json", database=filled).stdout)["plans"]
+    assert {finding["rule"] for finding in found["findings"]} == {"scan", "sort"}
+    assert (found["coverage"]["shapes"], found["coverage"]["plans"]) == (1, 2)
+    (folder / "bad.sql").unlink()
+    (folder / "get.sql").write_text(
+        f"/* shop.get */\n{header}-- scans: conversation, since it is small\n-- sorts: few\n\n{body}"
+    )
+    assert call("check", tmp_path, "--plans", database=filled).code == 0
+    assert json.loads(call("check", tmp_path, "--json", database=filled).stdout)["plans"] is None

@@ -89,7 +89,7 @@ def check_plans(
     examples: Examples | None = None,
     *,
     forced: bool = False,
-) -> tuple[list[Finding], Coverage]:
+) -> CheckedPlans:
     """Plan every shape of the files, run none of them, and return what is wrong and how much was planned.
 
     On a server as it is: no large table is read as a whole, no plan is nearly compiled, and a statement that may
@@ -98,6 +98,8 @@ def check_plans(
     """
     report = _Report()
     with connection.transaction(force_rollback=True):
+        # Who waits behind us for a table waits for as long as we do.
+        connection.execute("SET LOCAL lock_timeout = '2s'")
         coverage = Coverage(_jit_above_cost(connection))
         rows, indexes = _tables(connection), _indexes(connection)
         if forced:
@@ -116,7 +118,21 @@ def check_plans(
                 else:
                     _check_cost(planned, report, coverage.jit_above_cost)
                     _check_generic(planned, report, rows)
-    return report.findings(), coverage
+    return CheckedPlans(report.findings(), coverage)
+
+
+class CheckedPlans(NamedTuple):
+    """What is wrong with plans, and how much was planned."""
+
+    findings: list[Finding]
+    coverage: Coverage
+
+
+def check_both(connection: psycopg.Connection[Any], files: Sequence[QueryFile]) -> CheckedPlans:
+    """Check plans on the server as it is, and where it neither scans nor sorts if it can do otherwise."""
+    forced, _ = check_plans(connection, files, forced=True)
+    found, coverage = check_plans(connection, files)
+    return CheckedPlans(list(dict.fromkeys(found + forced)), coverage)
 
 
 def plan_shapes(
