@@ -258,6 +258,30 @@ def test_a_copy_loads_nothing(checked: Server, db: str) -> None:
         assert connection.execute("SELECT count(*) FROM conversation_store.conversation_message").fetchone() == before
 
 
+def test_where_nothing_may_be_written_a_copy_is_compared_by_its_columns(db: str) -> None:
+    with psycopg.connect(db, autocommit=True, options="-c default_transaction_read_only=on") as connection:
+        server = Server(connection)
+        assert edited(server, COPY) == []
+        (found,) = edited(server, COPY, ("    position,\n    tenant_id,", "    tenant_id,\n    position,"))
+    assert found.message == "column 2 is tenant_id, and Python sends position there"
+
+
+def test_a_statement_is_prepared_along_the_search_path_of_the_service(db: str) -> None:
+    with psycopg.connect(db, autocommit=True, options="-c search_path=conversation_store") as connection:
+        server = Server(connection)
+        assert edited(server, "dialog.save") == []
+        assert server.tables["", "dialog"] == server.tables["conversation_store", "dialog"]
+
+
+def test_who_must_wait_for_a_lock_is_told_and_no_fault_is_made_of_it(database: str) -> None:
+    with psycopg.connect(database) as holder:
+        holder.execute("LOCK TABLE conversation_store.dialog")
+        done = call("check", database=database)
+    assert done.code == 1
+    assert "lock timeout" in done.stderr
+    assert "(statement)" not in done.stdout
+
+
 def test_two_statements_in_a_file_are_found(checked: Server, tmp_path: Path) -> None:
     text = load(NAMES).source.replace("LIMIT :limit::bigint;\n", A_SECOND)
     folder = folder_of(tmp_path, conversation__get_names=text)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ast
 import inspect
+import types
 from collections import defaultdict
-from collections.abc import Iterator
-from datetime import datetime
-from typing import Any, get_args, get_origin
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, timedelta
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
-from conversation_store import Conversation
+from conversation_store import Conversation, ConversationStore
 from conversation_store._conversation_input import read_new
 from conversation_store._json_writer import JsonWriter
 from conversation_store._sql_loader import load_all
@@ -22,6 +23,7 @@ from conversation_store.models import ApiToken
 from conversation_store.ragflow import _import_conversations, _import_dialogs, _import_tokens, _layout
 from operations import MYSQL_FILES, OPERATIONS
 from shapes import FINDING, SHAPES
+from support.operation import Operation
 from support.statements import statement_of
 
 COPIES = ("conversation.insert_many", "conversation_message.insert_many", "conversation_reference.insert_many")
@@ -138,3 +140,26 @@ def test_an_import_reads_what_its_contracts_say(module: Any) -> None:
                 case _:
                     pass
     assert found or module is _import_dialogs
+
+
+def takes(hint: Any, kind: Any) -> bool:
+    """Return whether an argument of this annotation may become a parameter of this type."""
+    if kind is Json or hint is Any or hint is object:
+        return True
+    if get_origin(hint) in (Union, types.UnionType):
+        return any(takes(each, kind) for each in get_args(hint))
+    if get_origin(hint) is Literal:
+        return kind is str
+    if get_origin(kind) is list:
+        return get_origin(hint) is Iterable and takes(get_args(hint)[0], get_args(kind)[0])
+    return hint in {datetime: (str, date, datetime), bytes: (str,), float: (float, int, timedelta)}.get(kind, (kind,))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_the_arguments_of_a_method_are_of_the_types_of_its_parameters(operation: Operation) -> None:
+    hints = get_type_hints(operation.method_of(ConversationStore("")))
+    for file in operation.files:
+        # A file that the method runs beside its own has parameters of the same names, and they are other things.
+        if file.endswith(f".{operation.method}"):
+            for name, kind in (FILES[file].passed() or {}).items():
+                assert name not in hints or takes(hints[name], kind), f"{file}: {name} is {hints[name]}, not {kind}"
