@@ -9,7 +9,8 @@ import pytest
 
 from conversation_store._sql_loader import load_all
 from conversation_store.dba.files import read
-from conversation_store.dba.lint import RULES, Finding, Schema, lint, lint_file
+from conversation_store.dba.findings import Finding
+from conversation_store.dba.lint import RULES, Schema, lint, lint_file
 from support.server import Server
 
 SCHEMA = Schema()
@@ -152,7 +153,7 @@ def found(statement: str, *header: str, returns: str = "many") -> list[Finding]:
 
 @pytest.mark.parametrize(("code", "statement"), [(code, each) for code, all_ in FAULTY.items() for each in all_])
 def test_a_rule_finds_what_it_is_for(code: str, statement: str) -> None:
-    assert code in {finding.rule.code for finding in found(statement)}
+    assert code in {finding.rule[:3] for finding in found(statement)}
 
 
 @pytest.mark.parametrize("statement", ACCEPTED)
@@ -168,8 +169,8 @@ def test_a_finding_says_where_it_is() -> None:
     (finding,) = found(
         f"SELECT c.id\nFROM T AS c\nWHERE {OF_TENANT}\n    AND c.name <> 'größer' AND c.id > :b\nORDER BY c.id\nLIMIT 1"
     )
-    assert (finding.rule.name, finding.line, finding.column) == ("uncast-parameter", 7, 39)
-    assert finding.text[finding.column - 1 :] == ":b"
+    assert (finding.rule, finding.line, finding.column) == ("L02 uncast-parameter", 7, 39)
+    assert finding.excerpt[finding.column - 1 :] == ":b"
 
 
 @pytest.mark.parametrize(
@@ -183,13 +184,13 @@ def test_a_finding_says_where_it_is() -> None:
     ],
 )
 def test_the_place_is_that_of_the_words(statement: str, at: str) -> None:
-    assert any(finding.text[finding.column - 1 :].startswith(at) for finding in found(statement))
+    assert any(finding.excerpt[finding.column - 1 :].startswith(at) for finding in found(statement))
 
 
 def test_what_the_header_accepts_is_no_finding() -> None:
     faulty = f"SELECT c.id FROM T AS c WHERE {OF_TENANT} ORDER BY c.name"
-    assert [finding.rule.code for finding in found(faulty)] == ["L05", "L06"]
-    assert [finding.rule.code for finding in found(faulty, "-- lint: L05, since there are few")] == ["L06"]
+    assert [finding.rule[:3] for finding in found(faulty)] == ["L05", "L06"]
+    assert [finding.rule[:3] for finding in found(faulty, "-- lint: L05, since there are few")] == ["L06"]
     assert found(faulty, "-- lint: L05, since there are few", "-- lint: L06, since nobody cares") == []
     assert found("SELECT c.id FROM T AS c ORDER BY c.tenant_id, c.id LIMIT 1", "-- tenants: all, since it counts") == []
 
@@ -201,7 +202,7 @@ def test_what_the_header_accepts_is_no_finding() -> None:
 def test_an_exception_that_accepts_nothing_is_a_finding(line: str) -> None:
     statement = f"SELECT c.id FROM T AS c WHERE {OF_TENANT} ORDER BY c.id LIMIT 1"
     (finding,) = found(statement, line)
-    assert (finding.rule.code, finding.line) == ("L14", 4)
+    assert (finding.rule[:3], finding.line) == ("L14", 4)
     assert line.startswith(finding.message.partition(", …")[0])
 
 
@@ -217,7 +218,7 @@ def test_a_file_that_cannot_be_loaded_is_a_finding(tmp_path: Path) -> None:
     (folder / "no_header.sql").write_text("SELECT 1;\n")
     (folder / "two.sql").write_text("/* thing.two */\n-- Two.\n-- returns: one\nSELECT 1 AS a;\nSELECT 2 AS b;\n")
     report = lint(tmp_path)
-    assert [(f.rule.code, Path(f.path).name, f.line) for f in report.findings] == [
+    assert [(f.rule[:3], Path(f.path).name, f.line) for f in report.findings] == [
         ("L00", "no_header.sql", 1),
         ("L00", "two.sql", 5),
     ]
@@ -266,7 +267,7 @@ def test_what_an_order_lacks_is_named() -> None:
 
 
 def codes(folder: Path, *schemas: Path, tenant: str = "shop_id") -> list[str]:
-    return [finding.rule.code for finding in lint(folder / "orders", schemas=schemas, tenant=tenant).findings]
+    return [finding.rule[:3] for finding in lint(folder / "orders", schemas=schemas, tenant=tenant).findings]
 
 
 def test_the_tables_of_a_service_are_read_from_its_schema_files(shop: Path) -> None:

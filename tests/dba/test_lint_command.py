@@ -38,11 +38,11 @@ def test_a_finding_is_shown_with_its_line_a_caret_the_reason_and_what_to_write(f
     rule = RULES["L02"]
     assert result.exit_code == 1
     assert result.output.splitlines() == [
-        f"{folder}/get.sql:5:14: L02 uncast-parameter: :a is not cast",
+        f"{folder}/get.sql:5:14: :a is not cast (L02 uncast-parameter)",
         "  5 | SELECT '检索', :a",
-        "    |                ^",
+        "              \u3000\u3000   ^",
+        f"  = write {rule.instead}",
         f"  why: {rule.reason}",
-        f"  write: {rule.instead}",
         "",
         "1 file: 1 found",
     ]
@@ -56,15 +56,14 @@ def test_json_has_everything_that_is_shown(folder: Path) -> None:
         "files": 1,
         "findings": [
             {
-                "code": "L02",
-                "rule": "uncast-parameter",
+                "rule": "L02 uncast-parameter",
                 "path": f"{folder}/get.sql",
+                "message": ":a is not cast",
+                "advice": f"write {rule.instead}",
                 "line": 5,
                 "column": 14,
-                "text": "SELECT '检索', :a",
-                "message": ":a is not cast",
+                "excerpt": "SELECT '检索', :a",
                 "reason": rule.reason,
-                "instead": rule.instead,
             }
         ],
     }

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from conversation_store.dba.lint import Finding, Rule
+    from conversation_store.dba.findings import Finding
+    from conversation_store.dba.lint import Rule
 
 
 @click.command()
@@ -55,42 +56,24 @@ def lint(path: Path | None, schemas: tuple[Path, ...], tenant: str, rules: bool,
     if report.files == 0:
         raise click.UsageError(f"{path} has no query file: a file that ends with .sql")
     if as_json:
-        findings = [_as_dict(finding) for finding in report.findings]
+        findings = [
+            {**finding.to_dict(), "reason": rules_of.RULES[finding.rule[:3]].reason} for finding in report.findings
+        ]
         click.echo(json.dumps({"files": report.files, "findings": findings}, ensure_ascii=False, indent=2))
     else:
-        _print(report.findings)
+        _print(report.findings, rules_of.RULES)
         files = f"{report.files} file{'s' if report.files > 1 else ''}"
         click.echo(f"{files}: {len(report.findings) or 'nothing'} found")
     raise SystemExit(1 if report.findings else 0)
 
 
-def _as_dict(finding: Finding) -> dict[str, object]:
-    return {
-        "code": finding.rule.code,
-        "rule": finding.rule.name,
-        "path": finding.path,
-        "line": finding.line,
-        "column": finding.column,
-        "text": finding.text,
-        "message": finding.message,
-        "reason": finding.rule.reason,
-        "instead": finding.rule.instead,
-    }
-
-
-def _print(findings: list[Finding]) -> None:
+def _print(findings: list[Finding], rules: Mapping[str, Rule]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for finding in findings:
-        place = f"{finding.path}:{finding.line}:{finding.column}"
-        rule = f"{finding.rule.code} {finding.rule.name}"
-        console.print(Text.assemble((place, "bold"), ": ", (rule, "red"), f": {finding.message}"))
-        if finding.text.strip():
-            text, before = finding.text.expandtabs(1), finding.text[: finding.column - 1].expandtabs(1)
-            margin = " " * len(str(finding.line))
-            console.print(Text.assemble((f"  {finding.line} | ", "dim"), text))
-            console.print(Text.assemble((f"  {margin} | ", "dim"), " " * cell_len(before), ("^", "red")))
-        console.print(Text(f"  why: {finding.rule.reason}"))
-        console.print(Text(f"  write: {finding.rule.instead}\n"))
+        first, *others = str(finding).splitlines()
+        console.print(Text(first, "bold"))
+        for line in (*others, f"  why: {rules[finding.rule[:3]].reason}", ""):
+            console.print(Text(line))
 
 
 def _print_rules(rules: list[Rule], as_json: bool) -> None:

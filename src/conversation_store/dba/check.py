@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,8 @@ import psycopg
 from conversation_store._sql_loader import Query
 from conversation_store.dba.contract import Contract, Types, bare
 from conversation_store.dba.files import QueryFile, scan
-from conversation_store.dba.findings import Finding, at, nearest
-from conversation_store.dba.lint import RULES, lint_file
-from conversation_store.dba.lint._parser import Unreadable, parse
+from conversation_store.dba.findings import Finding, at, nearest, path_of, unreadable
+from conversation_store.dba.lint import Unreadable, lint_file, parse
 from conversation_store.dba.nullability import ResultColumn, result_columns
 from conversation_store.dba.pg_types import fits, shown
 from conversation_store.dba.server import Described, DescribedColumn, Server
@@ -54,7 +53,7 @@ def missing_files(
     """Yield the files that have a contract and are not among those of a folder."""
     root = "sql" if folder is None else str(folder)
     # What a file is called that cannot be read, its path tells.
-    named = {file.name for file in files} | {".".join(Path(_path(e)).with_suffix("").parts[-2:]) for e in errors}
+    named = {file.name for file in files} | {".".join(Path(path_of(e)).with_suffix("").parts[-2:]) for e in errors}
     for name in sorted((contracts or {}).keys() - named):
         path = f"{root}/{name.replace('.', '/')}.sql"
         advice = nearest(name, named - (contracts or {}).keys()) or "restore the file, or take its contract away"
@@ -72,18 +71,6 @@ def check_file(server: Server, file: QueryFile, contracts: Mapping[str, Contract
         check.found("contract", "no contract says what Python expects of it", advice=advice)
     check.run()
     return CheckedFile(file.path, tuple(check.findings))
-
-
-def unreadable(error: QueryError) -> Finding:
-    """Return as a finding why a file cannot be read."""
-    path, message = _path(error), str(error).split(": ", 1)[1]
-    if error.text is not None and error.position is not None:
-        return at(error.text, error.position, "file", path, message)
-    return Finding("file", path, message)
-
-
-def _path(error: QueryError) -> str:
-    return str(error).split(": ", 1)[0].rpartition(":")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +116,8 @@ class _Check:
     def _tenants(self) -> None:
         """Look for tables of tenants without their tenant."""
         for found in lint_file(self._file, self._server.schema):
-            if found.rule is RULES["L12"]:
-                place = found.line, found.column, found.text
-                self.findings.append(
-                    Finding("tenant", found.path, found.message, f"write {found.rule.instead}", *place)
-                )
+            if found.rule.startswith("L12"):
+                self.findings.append(replace(found, rule="tenant"))
 
     # -- what the server says ---------------------------------------------------------------------
 

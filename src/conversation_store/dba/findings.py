@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from conversation_store.errors import QueryError
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -47,6 +49,19 @@ def at(text: str, offset: int, rule: str, path: str, message: str, advice: str =
     end = text.find("\n", offset)
     excerpt = text[begin : end if end >= 0 else len(text)]
     return Finding(rule, path, message, advice, text.count("\n", 0, offset) + 1, offset - begin + 1, excerpt)
+
+
+def unreadable(error: QueryError, rule: str = "file") -> Finding:
+    """Return as a finding why a file cannot be read."""
+    path, message = path_of(error), str(error).split(": ", 1)[1]
+    if error.text is not None and error.position is not None:
+        return at(error.text, error.position, rule, path, message)
+    return Finding(rule, path, message)
+
+
+def path_of(error: QueryError) -> str:
+    """Return the path of the file that an error is about: its message begins with that and the line."""
+    return str(error).split(": ", 1)[0].rpartition(":")[0]
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -154,8 +154,6 @@ _STATEMENTS: tuple[tuple[str, Mode | None, Work], ...] = (
 
 _COLUMN = r"add (?!constraint\b)(?:column )?(?:if not exists )?"
 
-_COLUMN = r"add (?!constraint\b)(?:column )?(?:if not exists )?"
-
 # What one action of ALTER TABLE does. The first that fits is taken.
 _ACTIONS: tuple[tuple[str, Mode, Work], ...] = (
     (r"add (?:constraint \S+ )?foreign key\b.*\bnot valid$", Mode.SHARE_ROW_EXCLUSIVE, Work.NONE),

@@ -11,11 +11,11 @@ from typing import Any, cast
 import psycopg
 import pytest
 
-from conversation_store.dba.check import CheckedFile, check_file, missing_files, unreadable
+from conversation_store.dba.check import CheckedFile, check_file, missing_files
 from conversation_store.dba.contract import Contract, load_contracts
 from conversation_store.dba.drift import drift
 from conversation_store.dba.files import QueryFile, scan
-from conversation_store.dba.findings import Finding
+from conversation_store.dba.findings import Finding, unreadable
 from conversation_store.dba.own_contracts import FILES
 from conversation_store.dba.reading import connected
 from conversation_store.dba.server import Server

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conversation_store.dba.files import QueryFile, scan
+from conversation_store.dba.findings import Finding, at, unreadable
 from conversation_store.dba.lint._form import (
     functions_on_columns,
     in_parameters,
@@ -24,13 +25,12 @@ from conversation_store.dba.lint._form import (
 )
 from conversation_store.dba.lint._levels import levels
 from conversation_store.dba.lint._lists import lists
-from conversation_store.dba.lint._parser import Unreadable, parse, place, start_of
+from conversation_store.dba.lint._parser import Unreadable, parse, start_of
 from conversation_store.dba.lint._rules import RULES, Fault, Rule, Subject
 from conversation_store.dba.lint._schema import Schema
 from conversation_store.dba.lint._tenants import tenants
-from conversation_store.errors import QueryError
 
-__all__ = ["RULES", "Finding", "Report", "Rule", "Schema", "lint", "lint_file"]
+__all__ = ["RULES", "Report", "Rule", "Schema", "Unreadable", "lint", "lint_file", "parse"]
 
 _CHECKS: Sequence[Callable[[Subject], Iterable[Fault]]] = (
     stars,
@@ -45,18 +45,6 @@ _CHECKS: Sequence[Callable[[Subject], Iterable[Fault]]] = (
     locks_with_joins,
     tenants,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What is wrong, and where: the number of the line and the column, both from 1, and the line itself."""
-
-    rule: Rule
-    path: str
-    line: int
-    column: int
-    text: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,50 +65,34 @@ def lint(folder: Path | None = None, *, schemas: Iterable[Path] = (), tenant: st
     for path in schemas:
         schema.add(path)
     files, errors = scan(folder)
-    findings = [_unreadable(error) for error in errors]
+    findings = [unreadable(error, RULES["L00"].title) for error in errors]
     for file in files:
         findings += lint_file(file, schema, tenant)
-    findings.sort(key=lambda finding: (finding.path, finding.line, finding.column, finding.rule.code))
+    findings.sort(key=lambda finding: (finding.path, finding.line, finding.column, finding.rule))
     return Report(len(files) + len(errors), findings)
 
 
 def lint_file(file: QueryFile, schema: Schema, tenant: str = "tenant_id") -> list[Finding]:
     """Return what the rules find in one file, without what its header accepts."""
     source = file.query.source
+
+    def found(code: str, offset: int, message: str) -> Finding:
+        return at(source, offset, RULES[code].title, file.path, message, f"write {RULES[code].instead}")
+
     try:
         tree = parse(source)
-        found = levels(tree)
+        subject = Subject(file, tree, levels(tree), schema, tenant)
     except Unreadable as error:
-        return [Finding(RULES["L00"], file.path, *place(source, error.offset), f"cannot be read: {error}")]
-    subject = Subject(file, tree, found, schema, tenant)
+        return [found("L00", error.offset, f"cannot be read: {error}")]
     faults = [fault for check in _CHECKS for fault in check(subject)]
     accepted = dict.fromkeys(re.findall(r"(?m)^(L\d\d), since", file.directives.get("lint", "")), "lint: {}")
     if file.query.all_tenants:
         accepted["L12"] = "tenants: all"
     findings = [
-        Finding(
-            RULES[fault.code],
-            file.path,
-            *place(source, start_of(fault.node if fault.node is not None else tree)),
-            fault.message,
-        )
-        for fault in faults
-        if fault.code not in accepted
+        found(fault.code, start_of(fault.node), fault.message) for fault in faults if fault.code not in accepted
     ]
-    for code, directive in accepted.items():
-        if code not in {fault.code for fault in faults}:
-            line = f"-- {directive.format(code)}"
-            offset = source.index(f"\n{line}") + 1
-            name = RULES[code].name if code in RULES else "there is no such rule"
-            findings.append(
-                Finding(RULES["L14"], file.path, *place(source, offset), f"{line}, … accepts nothing ({name})")
-            )
+    for code in accepted.keys() - {fault.code for fault in faults}:
+        line = f"-- {accepted[code].format(code)}"
+        name = RULES[code].name if code in RULES else "there is no such rule"
+        findings.append(found("L14", source.index(f"\n{line}") + 1, f"{line}, … accepts nothing ({name})"))
     return findings
-
-
-def _unreadable(error: QueryError) -> Finding:
-    """Return what is wrong with a file that the loader does not take; its errors begin with the path and the line."""
-    path, line, message = re.fullmatch(r"(?s)(.*?):(\d+): (.*)", str(error)).groups()  # type: ignore[union-attr]
-    if error.text is None or error.position is None:
-        return Finding(RULES["L00"], path, int(line), 1, "", message)
-    return Finding(RULES["L00"], path, *place(error.text, error.position), message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlglot import exp
 from sqlglot.dialects.postgres import Postgres
@@ -72,18 +72,3 @@ def _offset(text: str, line: int, column: int, token: str) -> int:
 def start_of(node: exp.Expr) -> int:
     """Return the offset at which a node begins, as far as its names and functions tell."""
     return min((each.meta["start"] for each in node.walk() if "start" in each.meta), default=0)
-
-
-class Place(NamedTuple):
-    """Where something stands: the number of its line and column, both from 1, and the line itself."""
-
-    line: int
-    column: int
-    text: str
-
-
-def place(text: str, offset: int) -> Place:
-    """Return the line and column of an offset."""
-    begin = text.rfind("\n", 0, offset) + 1
-    end = text.find("\n", offset)
-    return Place(text.count("\n", 0, offset) + 1, offset - begin + 1, text[begin : end if end >= 0 else len(text)])

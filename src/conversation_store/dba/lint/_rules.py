@@ -21,6 +21,11 @@ class Rule(NamedTuple):
     reason: str
     instead: str
 
+    @property
+    def title(self) -> str:
+        """Its code and its name."""
+        return f"{self.code} {self.name}"
+
 
 RULES = {
     rule.code: rule
@@ -146,7 +151,7 @@ class Fault(NamedTuple):
     """What a rule found: its code, where, and what is wrong there."""
 
     code: str
-    node: exp.Expr | None  # None: the file as a whole
+    node: exp.Expr
     message: str
 
 
