@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import time
@@ -13,6 +15,7 @@ import psycopg
 import pytest
 
 from support.commands import COMMAND, Done, call
+from support.documents import blocks, read
 
 GET_BY_ID = ("--set", "id=c", "--set", "tenant_id=t", "--set", "include_messages=true")
 PARTS = ("--set", "include_reference=f", "--set", "include_dsl=f")
@@ -71,8 +74,7 @@ def test_json_has_what_the_server_says(db: str) -> None:
 def test_missing_parameters_are_an_error_that_names_them_with_their_values(db: str) -> None:
     done = explain(db, "conversation/get_list", "--set", "dialog_id=d1")
     assert done.code == 1
-    assert "needs a value for each of these" in done.stderr
-    assert "--set tenant_id=(text)" in done.stderr
+    assert "needs values; --null NAME gives NULL:\n  --set tenant_id=(text)\n" in done.stderr
     assert "--set orderby=id|name|create_date" in done.stderr
     assert "user_id" not in done.stderr
 
@@ -168,3 +170,21 @@ def test_the_digest_of_a_secret_is_not_shown(db: str) -> None:
 def test_without_a_server_the_error_is_one_line() -> None:
     done = explain("postgresql://localhost:1/none", "dialog/get_by_id", "--set", "id=d", "--set", "tenant_id=t")
     assert (done.code, "Traceback" in done.stderr) == (1, False)
+
+
+def test_the_commands_of_the_document_run_and_print_what_it_shows(db: str) -> None:
+    text = read("sql/README.md")
+    section = text.partition("## Explain a file")[2].partition("\n## ")[0]
+    (commands,) = blocks(section, "sh")
+    shown = section.partition("The first prints:\n\n```\n")[2].partition("```")[0]
+    printed = [
+        explain(db, *shlex.split(line, comments=True)[2:])
+        for line in commands.replace("\\\n", "").splitlines()
+        if "queries/" not in line  # of a service
+    ]
+    assert [done.code for done in printed] == [0, 0, 0]
+
+    def without_numbers(output: str) -> str:
+        return re.sub(r"\d+\.\d+|\d+ blocks", "…", output)
+
+    assert without_numbers(shown) == without_numbers(printed[0].stdout)

@@ -48,14 +48,12 @@ def values_of(file: QueryFile, given: Mapping[str, str | None]) -> dict[str, obj
                 f"{file.path}: has no parameter {name}; {question or 'it has ' + (', '.join(names) or 'none')}"
             )
     missing = [
-        f"--set {each.name}={'|'.join(each.choices) or f'({each.type})' if each.type else '…'}"
+        f"\n  --set {each.name}={'|'.join(each.choices) or (f'({each.type})' if each.type else '…')}"
         for each in file.parameters
         if not each.optional and each.name not in given
     ]
     if missing:
-        raise QueryError(
-            f"{file.path}: needs a value for each of these, or --null NAME where it is to be NULL: {' '.join(missing)}"
-        )
+        raise QueryError(f"{file.path}: needs values; --null NAME gives NULL:{''.join(missing)}")
     return {name: given.get(name) for name in names}
 
 
