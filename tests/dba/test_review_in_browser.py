@@ -98,6 +98,7 @@ def test_the_page_may_load_nothing_even_if_it_would(browser: Any, address: str) 
             """() => new Promise(resolve => {
                 document.addEventListener('securitypolicyviolation', event => resolve(event.effectiveDirective));
                 const image = document.createElement('img');
+                image.onerror = () => setTimeout(resolve, 500, 'it was asked for');
                 image.src = 'https://127.0.0.1:9/x.png';
                 document.body.append(image);
             })"""
@@ -233,6 +234,10 @@ def test_the_page_never_scrolls_sideways(visit: Callable[..., Any]) -> None:
         assert page.evaluate(OVERFLOW) == 0, width
     page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
     assert page.evaluate(OVERFLOW) == 0
+    # What is wider scrolls in a box of its own.
+    wide = "[...document.querySelectorAll('pre, .cut')].filter(e => e.scrollWidth > e.clientWidth)"
+    assert page.evaluate(f"{wide}.length") > 50
+    assert page.evaluate(f"{wide}.every(e => getComputedStyle(e).overflowX === 'auto')")
 
 
 # The contrast of every text with what is behind it.
