@@ -15,6 +15,7 @@ from support.server import Server
 
 SCHEMA = Schema()
 
+OF_TENANT = "c.tenant_id = :tenant_id::text"
 # Statements with T for a table with a tenant: what a rule finds in a list, and what it has nothing to say to.
 FAULTY: dict[str, list[str]] = {
     "L00": [
@@ -105,6 +106,10 @@ FAULTY: dict[str, list[str]] = {
     ],
     "L12": [
         "SELECT c.id FROM T AS c ORDER BY c.id LIMIT 1",
+        # The rows of one side of an outer join stay, whatever its ON says.
+        f"SELECT d.id FROM T AS c LEFT JOIN T AS d ON c.id = d.id AND {OF_TENANT} WHERE d.tenant_id = :tenant_id::text ORDER BY d.id LIMIT 1",
+        f"SELECT d.id FROM T AS d RIGHT JOIN T AS c ON c.id = d.id AND {OF_TENANT} WHERE d.tenant_id = :tenant_id::text ORDER BY d.id LIMIT 1",
+        f"SELECT d.id FROM T AS d FULL JOIN T AS c ON c.id = d.id AND {OF_TENANT} WHERE d.tenant_id = :tenant_id::text ORDER BY d.id LIMIT 1",
         "SELECT c.id FROM T AS c WHERE c.c.tenant_id = :tenant_id::text ORDER BY c.id LIMIT 1",
     ],
     "L13": [
@@ -115,7 +120,6 @@ FAULTY: dict[str, list[str]] = {
     ],
 }
 
-OF_TENANT = "c.tenant_id = :tenant_id::text"
 ACCEPTED = [
     f"SELECT c.id, count(*) OVER () AS n FROM T AS c WHERE {OF_TENANT} ORDER BY c.id LIMIT :limit::bigint",
     f"SELECT c.id FROM T AS c WHERE {OF_TENANT} AND c.id = CAST(:id AS text) ORDER BY c.create_date DESC, c.id DESC LIMIT 1",
@@ -123,6 +127,8 @@ ACCEPTED = [
     f"SELECT c.id FROM T AS c WHERE {OF_TENANT} AND c.id IN ('a', 'b') AND (c.create_date, c.id) < (:d::timestamptz, :i::text) ORDER BY c.id",
     f"SELECT c.id AS x FROM T AS c WHERE {OF_TENANT} ORDER BY x LIMIT 1",
     f"SELECT c.name AS name, min(c.id) AS id FROM T AS c WHERE {OF_TENANT} GROUP BY c.name ORDER BY c.name LIMIT 1",
+    f"SELECT c.id FROM T AS c LEFT JOIN T AS d ON c.id = d.id AND d.tenant_id = :tenant_id::text WHERE {OF_TENANT} ORDER BY c.id LIMIT 1",
+    f"SELECT c.id FROM T AS d RIGHT JOIN T AS c ON c.id = d.id AND d.tenant_id = :tenant_id::text WHERE {OF_TENANT} ORDER BY c.id LIMIT 1",
     f"SELECT DISTINCT c.name FROM T AS c WHERE {OF_TENANT} ORDER BY c.name LIMIT 1",
     f"SELECT DISTINCT ON (c.name) c.name, c.id FROM T AS c WHERE {OF_TENANT} ORDER BY c.name, c.id LIMIT 1",
     "SELECT t.id FROM conversation_store.api_token AS t WHERE t.tenant_id = :tenant_id::text ORDER BY t.create_date, t.id LIMIT 1",

@@ -47,6 +47,8 @@ STATEMENTS = [
     "DELETE FROM ONLY T WHERE id = 'x'",
     "INSERT INTO T (id, tenant_id) VALUES ('seldom', 't')",
     "TRUNCATE S.conversation_turn",
+    "ANALYZE S.dialog, S.api_token",
+    "GRANT SELECT ON S.dialog TO PUBLIC",
     "CREATE TRIGGER a BEFORE UPDATE ON T FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
     "ALTER TABLE T ADD COLUMN new text",
     "ALTER TABLE T ADD new text NOT NULL DEFAULT 'a'",

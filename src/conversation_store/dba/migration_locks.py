@@ -136,6 +136,7 @@ _STATEMENTS: tuple[tuple[str, Mode | None, Work], ...] = (
     (rf"alter index (?:if exists )?{_NAME}", Mode.SHARE_UPDATE_EXCLUSIVE, Work.NONE),
     (rf"create (?:or replace )?(?:constraint )?trigger .*?\bon {_NAME}", Mode.SHARE_ROW_EXCLUSIVE, Work.NONE),
     (rf"drop trigger .*?\bon {_NAME}", Mode.ACCESS_EXCLUSIVE, Work.NONE),
+    (rf"analyze (?:verbose )?{_NAMES}", Mode.SHARE_UPDATE_EXCLUSIVE, Work.UNKNOWN),
     (rf"comment on table {_NAME}", Mode.SHARE_UPDATE_EXCLUSIVE, Work.NONE),
     (rf"comment on column {_NAME}\.", Mode.SHARE_UPDATE_EXCLUSIVE, Work.NONE),
     (rf"truncate (?:table )?{_NAMES}", Mode.ACCESS_EXCLUSIVE, Work.REWRITES),
@@ -143,13 +144,9 @@ _STATEMENTS: tuple[tuple[str, Mode | None, Work], ...] = (
     (rf"(?:update|delete from) {_NAME}", Mode.ROW_EXCLUSIVE, Work.UNKNOWN),
     (rf"insert into {_NAME}", Mode.ROW_EXCLUSIVE, Work.NONE),
     # These lock no table.
-    (
-        r"(?:create|drop|alter) (?:or replace )?(?:function|procedure|schema|type|domain|sequence|role)\b",
-        None,
-        Work.NONE,
-    ),
+    (r"(?:create|drop|alter) (?:or replace )?(?:function|procedure|schema|type|domain|role)\b", None, Work.NONE),
     (r"comment on (?:function|schema|index|constraint)\b", None, Work.NONE),
-    (r"(?:grant|revoke|set|select|analyze)\b", None, Work.NONE),
+    (r"(?:grant|revoke|set|select)\b", None, Work.NONE),
 )
 
 _COLUMN = r"add (?!constraint\b)(?:column )?(?:if not exists )?"
