@@ -3,14 +3,26 @@
 --
 --     psql -v ON_ERROR_STOP=1 -f sql/citus.sql
 --
--- On an empty store and on a filled one; a step on a filled table locks it against writers while it
--- copies the rows to the shards. Run again, after an interruption too, it does what is left to do.
+-- On an empty store and on a filled one, whose calls wait until all rows are copied to the shards. Run
+-- again, after an interruption or an error too, it does what is left to do.
 -- README.md says what to expect, in "Past one machine".
 
 -- A local table of the coordinator, in which a token is looked for before its tenant is known; it has no
 -- foreign key to a distributed table. The statements do what this key does: they lock the dialog before
 -- they bind a token to it, and delete its tokens with it.
 ALTER TABLE conversation_store.api_token DROP CONSTRAINT IF EXISTS api_token_tenant_id_dialog_id_fkey;
+
+-- All tables or none: in between, a dialog would not know of its conversations, and be deleted without
+-- an error. The locks come first, since a writer that waits for one table may hold another.
+BEGIN;
+
+LOCK TABLE
+conversation_store.conversation,
+conversation_store.dialog,
+conversation_store.conversation_message,
+conversation_store.conversation_reference,
+conversation_store.conversation_turn
+IN ACCESS EXCLUSIVE MODE;
 
 -- A tenant's rows of all of these tables are on one worker: a statement goes to that one.
 SELECT create_distributed_table(t.name, 'tenant_id', colocate_with => 'none')
@@ -34,6 +46,8 @@ WHERE NOT EXISTS (
     )
 ORDER BY t.position;
 
+COMMIT;
+
 -- The rows that were on the coordinator are on the workers now: what is left of them takes room, and a
 -- dump would write it. Only where all of the tables are distributed, since it empties all that foreign
 -- keys join.
@@ -41,5 +55,5 @@ SELECT truncate_local_data_after_distributing_table('conversation_store.dialog')
 WHERE 5 = (
         SELECT count(*) FROM pg_dist_partition AS p
         INNER JOIN pg_class AS c ON p.logicalrelid = c.oid
-        WHERE c.relnamespace = 'conversation_store'::regnamespace
+        WHERE c.relnamespace = 'conversation_store'::regnamespace AND p.partmethod = 'h'
     );

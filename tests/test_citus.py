@@ -25,6 +25,7 @@ from operations import FILES
 from shapes import FINDING, SHAPES, Shape
 from support.both_apis import AsyncApi, SyncApi
 from support.citus import CITUS_URL, WHY_SKIPPED, citus_database, distribute
+from support.commands import call
 from support.documents import blocks, read
 from support.operation import Example
 from support.schema import migration, schema_with
@@ -151,6 +152,13 @@ def test_the_queries_of_the_page_show_shards_tenants_and_sizes(db: str) -> None:
     assert len(shards) == 1
 
 
+def test_explain_runs_no_statement_that_writes_there(db: str) -> None:
+    arguments = ("explain", "dialog/save", "--set", "id=d", "--set", "tenant_id=t", "--null", "name")
+    done = call(*arguments, "--analyze", database=db)
+    assert (done.code, "on a Citus coordinator --analyze runs no statement that writes" in done.stderr) == (1, True)
+    assert call(*arguments, database=db).code == 0
+
+
 # -- the steps -------------------------------------------------------------------------------------
 
 
@@ -208,6 +216,45 @@ def test_a_filled_store_is_distributed_with_all_its_rows(new_cluster: str) -> No
             assert size == (0,), table
 
 
+def test_beside_writers_no_dialog_is_deleted_that_has_conversations(new_cluster: str) -> None:
+    migrate(new_cluster)
+    stop = threading.Event()
+    deleted: list[str] = []
+    with ConversationStore(new_cluster, timeout=60, statement_timeout=60) as store:
+        store.dialogs.insert_many([{"id": f"d{number}", "tenant_id": "t"} for number in range(50)])
+        store.conversations.insert_many(
+            [{"dialog_id": f"d{number % 50}", "message": ["x"] * 10} for number in range(2_000)], tenant_id="t"
+        )
+
+        def write() -> None:
+            number = 0
+            while not stop.is_set():
+                number += 1
+                id = f"d{number % 50}"
+                # A call that was running may be ended by a deadlock with the steps.
+                with suppress(psycopg.errors.DeadlockDetected, DialogNotEmpty):
+                    if store.dialogs.delete_by_id(id, tenant_id="t"):
+                        deleted.append(id)
+
+        threads = [threading.Thread(target=write) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(10):
+                try:
+                    distribute(new_cluster)
+                except psycopg.errors.DeadlockDetected:
+                    continue
+                break
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        assert deleted == []
+        assert store.conversations.count(tenant_id="t") == 2_000
+    assert check_schema(new_cluster) == []
+
+
 def test_the_steps_are_repeated_without_harm_and_the_schema_is_as_it_should_be(new_cluster: str) -> None:
     migrate(new_cluster)
     for _ in range(2):
@@ -241,9 +288,9 @@ def test_an_error_of_a_shard_is_that_of_one_server(store: Any, tenant: str, dial
         (lambda: store.conversations.save(dialog_id="gone", tenant_id=tenant), DialogNotFound, "'gone'"),
         (lambda: store.tokens.issue(dialog_id="gone", tenant_id=tenant), DialogNotFound, "'gone'"),
     ]
-    for call, kind, message in calls:
+    for make, kind, message in calls:
         with pytest.raises(kind, match=message):
-            call()
+            make()
 
 
 # -- transactions ----------------------------------------------------------------------------------

@@ -125,14 +125,16 @@ def problems(connection: Any, migrations: list[Migration], *, statements: bool =
 
 
 def _is_distributed(connection: Any) -> Steps[bool]:
-    """Return whether the tables are distributed by `sql/citus.sql`."""
+    """Return whether all five tables are distributed that `sql/citus.sql` distributes."""
     cursor = yield connection.execute("SELECT to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL")
     if (yield cursor.fetchone()) != (True,):
         return False
     cursor = yield connection.execute(
-        "SELECT FROM pg_catalog.pg_dist_partition AS p WHERE p.logicalrelid = 'conversation_store.dialog'::regclass"
+        "SELECT count(*) = 5 FROM pg_catalog.pg_dist_partition AS p"
+        " INNER JOIN pg_catalog.pg_class AS c ON p.logicalrelid = c.oid"
+        " WHERE c.relnamespace = to_regnamespace('conversation_store') AND p.partmethod = 'h'"
     )
-    return (yield cursor.fetchone()) is not None
+    return (yield cursor.fetchone()) == (True,)
 
 
 def _unusable_statements(connection: Any) -> Steps[list[str]]:

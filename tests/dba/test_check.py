@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -256,6 +257,29 @@ def test_a_copy_loads_nothing(checked: Server, db: str) -> None:
         before = connection.execute("SELECT count(*) FROM conversation_store.conversation_message").fetchone()
         assert edited(checked, COPY) == []
         assert connection.execute("SELECT count(*) FROM conversation_store.conversation_message").fetchone() == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "COPY conversation_store.dialog (id) FROM PROGRAM 'touch {file}'",
+        "COPY conversation_store.dialog (id) TO PROGRAM 'cat > {file}'",
+        "COPY conversation_store.dialog (id) TO '{file}'",
+        "COPY (SELECT set_config('app.ran', 'yes', FALSE)) TO STDOUT",
+        "COPY conversation_store.dialog (id) FROM STDIN WHERE set_config('app.ran', 'yes', FALSE) = ''",
+    ],
+)
+def test_a_copy_that_does_not_load_rows_is_not_sent(db: str, statement: str) -> None:
+    # In a folder where the server could write.
+    with tempfile.TemporaryDirectory() as folder, psycopg.connect(db, autocommit=True) as connection:
+        Path(folder).chmod(0o777)
+        written = Path(folder) / "written"
+        text = f"/* dialog.copy */\n-- Copy.\n-- returns: count\n\n{statement.format(file=written)};\n"
+        file = read(text.encode(), "sql/dialog/copy.sql", "dialog.copy")
+        (found,) = [each for each in check_file(Server(connection), file, {}).findings if each.rule == "copy"]
+        assert found.message == "is not sent to the server: it does not load rows into a table"
+        assert not written.exists()
+        assert connection.execute("SELECT current_setting('app.ran', TRUE)").fetchone() == (None,)
 
 
 def test_where_nothing_may_be_written_a_copy_is_compared_by_its_columns(db: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from support.commands import COMMAND, Done, call
 from support.documents import blocks, read
@@ -122,6 +123,18 @@ def test_a_value_is_never_a_part_of_the_statement(db: str, tmp_path: Path) -> No
         assert (done.code, done.stderr) == (0, "")
         if "--generic" not in options:
             assert "'''; DROP TABLE" in done.stdout
+
+
+@pytest.mark.parametrize("options", [(), ("--analyze",), ("--generic",)])
+def test_a_text_that_is_two_statements_to_the_session_runs_neither(
+    database: str, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    path = shop(tmp_path, r"SELECT '\', '; ROLLBACK; DROP TABLE conversation_store.api_token; --'")
+    session = make_conninfo(database, options="-c standard_conforming_strings=off")
+    done = explain(session, path, *options)
+    assert (done.code, "multiple commands" in done.stderr) == (1, True)
+    with psycopg.connect(database) as connection:
+        connection.execute("SELECT FROM conversation_store.api_token")
 
 
 @pytest.mark.parametrize("generic", [(), ("--generic",)])

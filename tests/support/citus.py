@@ -49,9 +49,10 @@ def distributed_database(url: str) -> Generator[str]:
 
 
 def distribute(conninfo: str) -> None:
-    """Run the steps of `sql/citus.sql`, each in a transaction of its own, as psql does."""
-    for step in steps():
-        run(conninfo, step.encode())
+    """Run the steps of `sql/citus.sql` one after the other, as psql does."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        for step in steps():
+            connection.execute(step.encode())
 
 
 def steps() -> Iterator[str]:

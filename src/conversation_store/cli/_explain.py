@@ -13,7 +13,8 @@ from conversation_store.dba.explained import find, parsed, values_of
 from conversation_store.dba.files import QueryFile
 from conversation_store.dba.plans import Plan
 from conversation_store.dba.plans import explain as plan_of
-from conversation_store.dba.reading import connected
+from conversation_store.dba.reading import connected, is_distributed
+from conversation_store.errors import QueryError
 
 
 @click.command()
@@ -42,6 +43,9 @@ def explain(
         found = find(file)
         values = values_of(found, parsed(settings, nulls))
         with connected(database) as connection:
+            if analyze and found.is_write and is_distributed(connection):
+                # It is not supported there, and has ended processes of the coordinator.
+                raise QueryError(f"{found.path}: on a Citus coordinator --analyze runs no statement that writes")
             plan = plan_of(connection, found.query, values, generic=generic, analyze=analyze)
     if as_json:
         click.echo(json.dumps(_described(found, plan, analyze), ensure_ascii=False, indent=2))

@@ -20,6 +20,12 @@ from conversation_store.dba.pg_types import fits, shown
 from conversation_store.dba.server import Described, DescribedColumn, Server
 from conversation_store.errors import QueryError
 
+# What a COPY must be to be begun, which runs it: with no file, program, query or condition in it.
+_LOADS_ROWS = re.compile(
+    r"""\s*COPY\s+(?:\w+\.)?\w+\s*\([\w\s,]+\)\s+FROM\s+STDIN(?:\s+(?:WITH\s*)?\([\w\s,'"]*\))?\s*;\s*""",
+    re.IGNORECASE,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class CheckedFile:
@@ -295,6 +301,11 @@ class _Check:
     def _copy(self) -> None:
         """Begin the COPY, and compare the columns that the server waits for."""
         passed = None if self._contract is None else self._contract.passed()
+        # Any other COPY reads or writes a file, runs a program or a query: it is begun by being sent.
+        if not _LOADS_ROWS.fullmatch(self._file.body):
+            advice = "write COPY schema.table (…) FROM STDIN;"
+            self.found("copy", "is not sent to the server: it does not load rows into a table", self._body, advice)
+            return
         if self._server.is_writable:
             waited_for, as_text = self._server.begin_copy(self._file.query.text)
             if not as_text:

@@ -21,7 +21,7 @@ from conversation_store import _schema_state as schema_state
 from conversation_store._migration_files import migrations, schema_directory
 from conversation_store._waiting import drive
 from conversation_store.dba.findings import Finding, nearest
-from conversation_store.dba.reading import bounded, connected, read, read_one
+from conversation_store.dba.reading import bounded, connected, is_distributed, read
 
 # The foreign key that sql/citus.sql takes away: on distributed tables none can reach a dialog.
 _NOT_ON_CITUS = ("constraint", "api_token", "api_token_tenant_id_dialog_id_fkey")
@@ -71,7 +71,7 @@ def object_drift(connection: psycopg.Connection[Any]) -> Drift:
         known = {migration.version for migration in migrations()}
         if applied != known:
             return Drift([], ["objects are not compared: the migrations are not those of this version"])
-        differences = _differences(expected_objects(), objects(connection), is_distributed=_is_distributed(connection))
+        differences = _differences(expected_objects(), objects(connection), is_distributed=is_distributed(connection))
         found = list(differences)
     return Drift(
         [each for each in found if isinstance(each, Finding)], [each for each in found if isinstance(each, str)]
@@ -93,11 +93,6 @@ def expected_objects() -> dict[Key, str]:
 def as_file(found: Mapping[Key, tuple[str, bool]]) -> str:
     """Return the text of `schema.json`."""
     return json.dumps({"|".join(key): definition for key, (definition, _) in found.items()}, indent=1) + "\n"
-
-
-def _is_distributed(connection: psycopg.Connection[Any]) -> bool:
-    has_citus = read_one(connection, "check.has_citus").has_citus
-    return bool(has_citus and read_one(connection, "check.distributed").is_distributed)
 
 
 def _differences(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, LiteralString, cast
 
 import psycopg
 from psycopg import sql
-from psycopg.pq import TransactionStatus
+from psycopg.pq import ExecStatus, TransactionStatus
 
 from conversation_store._adapters import Cursor, to_text
 from conversation_store._sql_loader import Query
@@ -187,6 +187,7 @@ def explain(
     The values are bound as the store binds them. With *generic* it is the plan that a prepared statement may freeze in;
     with *analyze* the statement is run.
     """
+    _check_one(connection, query)
     bound = [to_text(value) for value in query.bind(values)]
     options: LiteralString = "FORMAT JSON, VERBOSE, SETTINGS" + (", ANALYZE, BUFFERS" if analyze else "")
     with connection.transaction(force_rollback=True), Cursor(connection) as cursor:
@@ -200,6 +201,17 @@ def explain(
     names = query.parameters if generic and connection.info.server_version >= 170000 else ()
     (found,) = _readable(raw[0], names)
     return Plan(_node(found["Plan"]), generic, found)
+
+
+def _check_one(connection: psycopg.Connection[Any], query: Query) -> None:
+    """Raise what the server says of a text that is several statements to it, by the settings of the session.
+
+    Without parameters a text is sent so that the server runs all that is in it.
+    """
+    with connection.transaction(force_rollback=True):
+        result = connection.pgconn.prepare(b"", b"EXPLAIN " + query.text)
+        if result.status != ExecStatus.COMMAND_OK:
+            raise psycopg.errors.error_from_result(result)
 
 
 def _readable(raw: Any, names: Sequence[str]) -> Any:

@@ -71,3 +71,10 @@ def read_one(connection: psycopg.Connection[Any], name: str, **parameters: objec
     """Run a query of our own that returns one row, and return it."""
     (row,) = read(connection, name, **parameters)
     return row
+
+
+def is_distributed(connection: psycopg.Connection[Any]) -> bool:
+    """Return whether the tables are distributed by Citus, whose coordinator this is."""
+    return bool(read_one(connection, "check.has_citus").has_citus) and bool(
+        read_one(connection, "check.distributed").is_distributed
+    )
