@@ -13,8 +13,9 @@ import psycopg
 import pytest
 
 from conversation_store._sql_loader import load
-from conversation_store.dba.check import check_file, check_files, source_position
+from conversation_store.dba.check import check_file, check_files
 from conversation_store.dba.contract import Contract, load_contracts
+from conversation_store.dba.file_check import source_position
 from conversation_store.dba.files import read
 from conversation_store.dba.findings import Finding
 from conversation_store.dba.own_contracts import FILES
