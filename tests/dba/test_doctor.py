@@ -306,6 +306,12 @@ def test_what_waits_in_a_pending_list_is_measured_and_told_with_its_cure(databas
         assert "MB wait in the pending list of conversation_message_search_idx" in finding.seen
 
 
+def test_the_pending_list_of_a_small_table_is_measured_too(database: str) -> None:
+    wait_in_pending_lists(database, 1)
+    run(database, "VACUUM ANALYZE conversation_store.conversation, conversation_store.conversation_message")
+    assert the_only(database, "pending_lists").level == "ok"
+
+
 def test_a_limit_of_pending_lists_that_is_high_is_told_with_its_cure(db: str) -> None:
     with service_role(db, {"gin_pending_list_limit": "64MB"}) as service:
         first, second = findings(service, "pending_lists")
@@ -336,7 +342,10 @@ def test_a_table_without_autovacuum_is_a_problem(database: str) -> None:
 
 def test_dead_rows_that_autovacuum_leaves_are_told_with_their_number(database: str) -> None:
     filled_dialogs(database)
-    run(database, "ANALYZE conversation_store.dialog", "DELETE FROM conversation_store.dialog WHERE right(id, 1) < '8'")
+    run(database, "ANALYZE conversation_store.dialog", "DELETE FROM conversation_store.dialog WHERE right(id, 1) = '0'")
+    # A tenth is no more than autovacuum leaves.
+    assert not [each for each in findings(database, "autovacuum") if "behind" in each.seen]
+    run(database, "DELETE FROM conversation_store.dialog WHERE right(id, 1) < '8'")
     (behind,) = [each for each in findings(database, "autovacuum") if "behind" in each.seen]
     assert (behind.level, "48,000 dead rows, 80% of all" in behind.seen) == ("advice", True)
     run(database, behind.todo.partition(";")[0])
@@ -414,11 +423,14 @@ def test_dialogs_without_conversations_are_told(database: str) -> None:
         for id in ("empty", "fresh", "full"):
             acme.dialogs.save(id=id)
         acme.conversations.save(dialog_id="full")
+        other = store.for_tenant("other")
+        other.dialogs.save(id="empty")  # one of the same id, which has a conversation
+        other.conversations.save(dialog_id="empty")
     run(database, "UPDATE conversation_store.dialog SET create_date = now() - interval '31 days' WHERE id <> 'fresh'")
     finding = the_only(database, "dialogs")
     assert (finding.level, finding.seen) == (
         "advice",
-        "1 of 2 dialogs that are 30 days old or older have no conversation, such as (tenant: id) acme: empty",
+        "1 of 3 dialogs that are 30 days old or older have no conversation, such as (tenant: id) acme: empty",
     )
 
 

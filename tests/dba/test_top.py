@@ -14,7 +14,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from conversation_store import ConversationStore, migrate
+from conversation_store import ConversationStore, DialogNotFound, migrate
 from conversation_store._sql_loader import load
 from conversation_store.dba.files import files
 from conversation_store.dba.query_ids import StatisticsError, find, known_files, tokens
@@ -53,6 +53,16 @@ def use(conninfo: str) -> None:
         acme.dialogs.save(id="d")
         acme.conversations.insert_many([{"id": "c", "dialog_id": "d", "message": ["one"], "reference": ["two"]}])
         acme.conversations.get_list("d")
+
+
+@contextmanager
+def setting(conninfo: str, name: str, value: str) -> Generator[None]:
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        database = sql.Identifier(connection.info.dbname)
+        connection.execute(
+            sql.SQL("ALTER DATABASE {} SET {} = {}").format(database, sql.Identifier(*name.split(".")), value)
+        )
+        yield
 
 
 # -- which statement is which file -----------------------------------------------------------
@@ -185,6 +195,30 @@ def test_what_top_itself_runs_is_no_statement_of_the_role(counted: str) -> None:
     assert found.others == []
 
 
+def test_what_runs_within_a_function_is_no_statement_of_the_role(counted: str) -> None:
+    with psycopg.connect(counted, autocommit=True) as connection:
+        connection.execute(
+            "CREATE FUNCTION public.dialogs() RETURNS bigint LANGUAGE plpgsql AS"
+            " 'BEGIN RETURN (SELECT count(*) FROM conversation_store.dialog); END'"
+        )
+    with service_role(counted) as service, setting(counted, "pg_stat_statements.track", "all"):
+        use(service)
+        with psycopg.connect(service, autocommit=True) as connection:
+            connection.execute("SELECT public.dialogs()")
+        assert [usage.name for usage in top_of(counted).others] == ["SELECT public.dialogs()"]
+
+
+def test_a_file_that_was_planned_and_failed_was_not_called(counted: str) -> None:
+    with (
+        setting(counted, "pg_stat_statements.track_planning", "on"),
+        ConversationStore(counted) as store,
+        pytest.raises(DialogNotFound),
+    ):
+        store.for_tenant("acme").conversations.save(dialog_id="nowhere")
+    found = top_of(counted)
+    assert (found.files, len(found.never)) == ([], len(OURS))
+
+
 def test_statements_of_others_are_hidden_from_a_role_that_may_not_read_them(counted: str) -> None:
     use(counted)
     with service_role(counted) as service:
@@ -218,14 +252,14 @@ def test_the_command_prints_a_table_and_the_same_as_json(counted: str) -> None:
     with service_role(counted) as service:
         use(service)
         with psycopg.connect(service, autocommit=True) as connection:
-            connection.execute("SELECT name FROM conversation_store.dialog /* [bold] */ WHERE name = '[red]'")
+            connection.execute("SELECT name AS \"[red]\" FROM conversation_store.dialog /* why */ WHERE name = 'x'")
         done = call("top", "--limit", "2", "--sort", "calls", database=counted)
         assert (done.code, done.stderr) == (0, "")
         lines = done.stdout.splitlines()
         assert lines[0].startswith("since 20")
         assert lines[1].split() == ["file", "calls", "mean", "ms", "total", "ms", "rows", "hits", "WAL"]
         assert any(line.startswith("… and ") for line in lines)
-        assert "SELECT name FROM conversation_store.dialog WHERE name = $1" in done.stdout
+        assert 'SELECT name AS "[red]" FROM conversation_store.dialog WHERE name = $1' in done.stdout
         assert any(line.startswith("never called (") and "api_token.authenticate" in line for line in lines)
         assert max(map(len, lines)) <= 120
         shown = json.loads(call("top", "--json", database=counted).stdout)
@@ -243,16 +277,6 @@ def test_a_database_without_the_extension_says_how_to_create_it(database: str) -
         top_of(database)
     done = call("top", database=database)
     assert (done.code, done.stderr.startswith("Error: this database has no extension")) == (1, True)
-
-
-@contextmanager
-def setting(conninfo: str, name: str, value: str) -> Generator[None]:
-    with psycopg.connect(conninfo, autocommit=True) as connection:
-        database = sql.Identifier(connection.info.dbname)
-        connection.execute(
-            sql.SQL("ALTER DATABASE {} SET {} = {}").format(database, sql.Identifier(*name.split(".")), value)
-        )
-        yield
 
 
 def test_a_server_that_computes_no_ids_says_how_to_switch_it_on(counted: str) -> None:
