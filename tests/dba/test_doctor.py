@@ -19,7 +19,6 @@ from conversation_store.dba.doctor.server import judge_version
 from conversation_store.dba.files import files
 from conversation_store.dba.reading import bounded, read_one
 from support.commands import call
-from support.plans import fill
 from support.pooler import PROGRAM, pooler
 from support.roles import GRANTS, service_role
 from support.server import Server, embedded_server
@@ -234,15 +233,18 @@ def test_policies_of_rows_are_told(database: str) -> None:
 
 @pytest.fixture(scope="module")
 def filled(server: Server) -> Generator[str]:
-    """Give a database with tables of more than 1,000 pages."""
+    """Give a database whose table of messages has more than 1,000 pages, of which a part is used each."""
     with new_database(server) as conninfo:
         migrate(conninfo)
-        fill(conninfo)
-        # Of the table of messages only a part of each page is used.
         run(
             conninfo,
             "ALTER TABLE conversation_store.conversation_message SET (fillfactor = 10)",
-            "VACUUM FULL conversation_store.conversation_message",
+            "INSERT INTO conversation_store.dialog (id, tenant_id) VALUES ('d', 't')",
+            "INSERT INTO conversation_store.conversation (id, tenant_id, dialog_id, message_count)"
+            " SELECT 'c' || i, 't', 'd', 1 FROM generate_series(1, 6000) AS i",
+            "INSERT INTO conversation_store.conversation_message (conversation_id, position, tenant_id, dialog_id, body)"
+            " SELECT 'c' || i, 1, 't', 'd', json_build_object('role', 'user', 'content', i || repeat('x', 100))"
+            " FROM generate_series(1, 6000) AS i",
             "VACUUM ANALYZE",
         )
         yield conninfo
@@ -448,6 +450,14 @@ def test_a_database_without_the_schema_is_told_to_migrate_and_stops_nothing(empt
     assert the_only(empty_database, "schema").level == "ok"
 
 
+def test_an_index_that_is_missing_is_told_with_its_cure(database: str) -> None:
+    run(database, "DROP INDEX conversation_store.api_token_tenant_id_dialog_id_idx")
+    finding = the_only(database, "schema")
+    assert (finding.level, "api_token_tenant_id_dialog_id_idx" in finding.seen) == ("problem", True)
+    run(database, finding.todo.removeprefix("run: "))
+    assert the_only(database, "schema").level == "ok"
+
+
 def test_a_check_that_is_not_permitted_or_takes_too_long_stops_nothing(database: str) -> None:
     with service_role(database, grants=()) as service:
         found = {finding.check: finding for finding in examine(service, only=["version", "tokens", "privileges"])}
@@ -508,6 +518,11 @@ def test_an_id_that_moves_the_cursor_is_shown_as_text(database: str) -> None:
     shown = call("doctor", "--only", "dialogs", database=database).stdout
     assert "\x1b" not in shown
     assert "\\x1b[2J[red]" in shown
+
+
+def test_a_check_that_there_is_not_is_an_error_that_names_those_there_are(db: str) -> None:
+    done = call("doctor", "--only", "nothing", database=db)
+    assert (done.code, "there is no check 'nothing'; there are installation, schema" in done.stderr) == (1, True)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -12,14 +13,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from conversation_store.cli._shared import database_errors, database_option
-from conversation_store.dba.files import files
-from conversation_store.dba.reading import connected
-from conversation_store.dba.top import SORTS, Top, Usage
-from conversation_store.dba.top import top as read_top
+
+if TYPE_CHECKING:
+    from conversation_store.dba.top import Top, Usage
+
+_SORTS = ("total", "mean", "calls", "rows", "reads", "wal")
 
 
 @click.command()
-@click.option("--sort", type=click.Choice(SORTS), default="total", show_default=True, help="What is listed first.")
+@click.option("--sort", type=click.Choice(_SORTS), default="total", show_default=True, help="What is listed first.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many rows are listed.")
 @click.option(
     "--sql",
@@ -37,6 +39,10 @@ def top(database: str, sort: str, limit: int, folder: Path | None, roles: tuple[
     Files are told by the query id that the server gives them. Statements in no file are listed of the roles that call
     files, or of each --role. Needs pg_read_all_stats to see what other roles have run.
     """
+    from conversation_store.dba.files import files
+    from conversation_store.dba.reading import connected
+    from conversation_store.dba.top import top as read_top
+
     with database_errors(database), connected(database) as connection:
         catalogue = [file for file in files(folder) if not file.of_ragflow]
         found = read_top(connection, catalogue, roles=roles, sort=sort)

@@ -15,8 +15,6 @@ from conversation_store.dba.files import QueryFile
 from conversation_store.dba.query_ids import StatisticsError, find, known_files, tokens, without_comments
 from conversation_store.dba.reading import BOUNDS, bounded, own_queries, read, read_one
 
-SORTS = ("total", "mean", "calls", "rows", "reads", "wal")
-
 # With what the statements begin that a file could have. What opens a transaction, sets up a session, explains or
 # defines something is no work of a service; and of other statements older servers keep the constants.
 _WORK = frozenset(["copy", "delete", "insert", "merge", "select", "table", "update", "values", "with", "("])
@@ -109,9 +107,9 @@ def top(
 ) -> Top:
     """Return what a server has counted of files; *connection* is in autocommit.
 
-    Of statements in no file only those of *roles* are told, by default of the roles that have called a file. *sort*
-    is one of `SORTS`, the largest first. Raises `StatisticsError`, which says what to do, where the server does not
-    count or may not be asked.
+    Of statements in no file only those of *roles* are told, by default of the roles that have called a file. *sort* is
+    `total`, `mean`, `calls`, `rows`, `reads` or `wal`, the largest first. Raises `StatisticsError`, which says what to
+    do, where the server does not count or may not be asked.
     """
     catalogue = list(catalogue)
     statements, since, given_up, role, bodies = _statistics(connection)

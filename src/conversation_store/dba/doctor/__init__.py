@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import psycopg
@@ -36,6 +37,8 @@ CHECKS: Mapping[str, Callable[[Patient], Iterator[Finding]]] = {
     "dialogs": contents.check_dialogs,
 }
 
+_OWN_TRANSACTIONS = frozenset({"schema"})
+
 _LEVELS: Sequence[Level] = ("problem", "advice", "unknown", "ok")
 
 _UNDEFINED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction)
@@ -50,6 +53,8 @@ def examine(
     that the role may not make, or that takes longer, is of the level unknown, and the others go on. *folder* has the
     query files of a service, whose privileges are looked at beside those of our own; *only* names the checks to make.
     """
+    if unknown := [name for name in only if name not in CHECKS]:
+        raise ValueError(f"there is no check {unknown[0]!r}; there are {', '.join(CHECKS)}")
     found: list[Finding] = []
     with connected(conninfo) as connection:
         with bounded(connection):
@@ -65,7 +70,7 @@ def examine(
 def _made(name: str, check: Callable[[Patient], Iterator[Finding]], patient: Patient, seconds: float) -> list[Finding]:
     """Make a check, and return its findings under its name."""
     try:
-        with bounded(patient.connection, seconds):
+        with nullcontext() if name in _OWN_TRANSACTIONS else bounded(patient.connection, seconds):
             found = list(check(patient))
     except psycopg.Error as error:
         if patient.connection.closed:

@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path, PurePosixPath
 
-from conversation_store import _schema_state as schema_state
-from conversation_store._migration_files import migrations
 from conversation_store._sql_loader import sql_directory
-from conversation_store._waiting import drive
 from conversation_store.dba.doctor.patient import Finding, Patient
+from conversation_store.dba.drift import drift
 from conversation_store.errors import MigrationError
 
 _NAME = "conversation-store"
@@ -68,13 +66,13 @@ def _digest(content: bytes) -> str:
 
 
 def check_schema(patient: Patient) -> Iterator[Finding]:
-    """Look whether the schema is that of this version, as `migrate --check` does."""
+    """Look whether the schema is what the migrations make, as `check` does; in transactions of its own."""
     try:
-        problems = drive(schema_state.problems(patient.connection, migrations()))
+        found = drift(patient.connection)
     except MigrationError as error:
-        yield Finding("unknown", str(error))
+        yield Finding("problem", str(error))
         return
-    for problem in problems:
-        yield Finding("problem", problem, "conversation-store migrate, then conversation-store migrate --check")
-    if not problems:
-        yield Finding("ok", "every migration was applied, and every statement can run")
+    for fault in found.faults:
+        yield Finding("problem", fault.message, fault.advice)
+    if not found.faults:
+        yield Finding("ok", "; ".join(["it is what the migrations make", *found.notes]))
