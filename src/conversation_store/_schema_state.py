@@ -134,7 +134,8 @@ def _is_distributed(connection: Any) -> Steps[bool]:
         " INNER JOIN pg_catalog.pg_class AS c ON p.logicalrelid = c.oid"
         " WHERE c.relnamespace = to_regnamespace('conversation_store') AND p.partmethod = 'h'"
     )
-    return (yield cursor.fetchone()) == (True,)
+    row: tuple[bool] = yield cursor.fetchone()
+    return row == (True,)
 
 
 def _unusable_statements(connection: Any) -> Steps[list[str]]:
