@@ -3,7 +3,7 @@
 --
 -- returns: many
 SELECT
-    a.attrelid AS "table",
+    a.attrelid AS table,
     a.attname AS name,
     format_type(a.atttypid, a.atttypmod) AS type,
     a.attnotnull AS not_null,

@@ -5,7 +5,7 @@
 --
 -- returns: many
 SELECT
-    k.conrelid AS "table",
+    k.conrelid AS table,
     k.conname AS name,
     k.contype::text AS kind,
     pg_get_constraintdef(k.oid) AS definition,

@@ -14,4 +14,4 @@ WHERE n.nspname = ANY(:schemas::text[]) AND p.prokind = 'f'
         SELECT FROM pg_catalog.pg_depend AS d
         WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
     )
-ORDER BY n.nspname, p.proname, 2;
+ORDER BY n.nspname, p.proname, arguments;

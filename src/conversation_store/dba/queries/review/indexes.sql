@@ -3,7 +3,7 @@
 --
 -- returns: many
 SELECT
-    i.indrelid AS "table",
+    i.indrelid AS table,
     c.relname AS name,
     pg_get_indexdef(i.indexrelid) AS definition,
     i.indisunique AS "unique",
