@@ -127,7 +127,7 @@ OPERATIONS: Sequence[Operation] = (
         lambda e: {"conversations": [{"dialog_id": e.dialog, "message": [n], "reference": "r"} for n in range(3)]},
         lambda e, r: r == 3,
         *("dialog.get_by_ids", "conversation.insert_many"),
-        *("conversation_message.insert_many", "conversation_reference.insert_many"),
+        *("conversation_message.insert_many", "conversation_reference.insert_many", "conversation.enlist"),
         writes=True,
     ),
     op("conversations.get_by_id", lambda e: {"id": e.conversation}, lambda e, r: r.message == ["问题"]),

@@ -46,6 +46,9 @@ A_TOKEN = ApiToken(
 )
 
 
+A_NEW_ONE = {"dialog_id": "d1"}
+
+
 def a_conversation(**changes: Any) -> Conversation:
     """Return a row as the last one of a page."""
     values: dict[str, Any] = dict.fromkeys(f.name for f in fields(Conversation))
@@ -135,7 +138,8 @@ SHAPES: Mapping[str, Sequence[Shape]] = {
     ],
     "conversations.save": [Shape(lambda s: s.conversations.save(dialog_id="x", tenant_id="t"))],
     "conversations.insert_many": [
-        Shape(lambda s: s.dialogs.get_by_ids(["x"], tenant_id="t"))
+        Shape(lambda s: s.dialogs.get_by_ids(["x"], tenant_id="t")),
+        Shape(lambda s: s.conversations.insert_many([A_NEW_ONE], tenant_id="owner"), [[A_DIALOG], [], [], []]),
     ],  # the rest of it is COPY
     "conversations.get_by_id": [Shape(lambda s: s.conversations.get_by_id("x", tenant_id="t"))],
     "conversations.get_by_ids": [Shape(lambda s: s.conversations.get_by_ids(["c7"], tenant_id="owner"))],

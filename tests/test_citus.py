@@ -15,8 +15,16 @@ from typing import Any, NamedTuple
 import psycopg
 import pytest
 from psycopg import RawCursor, sql
+from psycopg.conninfo import make_conninfo
 
-from conversation_store import AlreadyExists, ConversationStore, DialogNotEmpty, DialogNotFound, migrate
+from conversation_store import (
+    AlreadyExists,
+    ConversationStore,
+    DialogNotEmpty,
+    DialogNotFound,
+    UnsupportedConnection,
+    migrate,
+)
 from conversation_store._adapters import to_text
 from conversation_store._sql_loader import load_all
 from conversation_store._statement import Statement
@@ -291,6 +299,44 @@ def test_an_error_of_a_shard_is_that_of_one_server(store: Any, tenant: str, dial
     for make, kind, message in calls:
         with pytest.raises(kind, match=message):
             make()
+
+
+@pytest.mark.parametrize("setting", ["standard_conforming_strings=off", "DateStyle=German"])
+def test_a_session_whose_values_the_workers_would_read_otherwise_is_refused(
+    api: SyncApi | AsyncApi, db: str, tenant: str, setting: str
+) -> None:
+    name, _, value = setting.partition("=")
+    with api.connect(db, autocommit=True) as connection, api.store(connection=connection) as store:
+        store.dialogs.save(id="a", tenant_id=tenant)
+        api.run(lambda: connection.execute(f"SET {name} = {value}"))
+        with pytest.raises(UnsupportedConnection, match=name):
+            store.dialogs.save(id="b", tenant_id=tenant)
+    with (
+        api.store(make_conninfo(db, options=f"-c {setting}")) as store,
+        pytest.raises(UnsupportedConnection, match=name),
+    ):
+        store.dialogs.save(id="b", tenant_id=tenant)
+
+
+def test_a_load_whose_worker_is_lost_before_the_end_is_undone(
+    db: str, store: Any, two: tuple[Example, Example]
+) -> None:
+    def numbers() -> list[int]:
+        return [store.conversations.count(tenant_id=example.tenant) for example in two]
+
+    before = numbers()
+    with psycopg.connect(db, autocommit=True) as admin, pytest.raises(psycopg.Error), store.transaction() as tx:
+        for example in two:
+            tx.conversations.insert_many([{"dialog_id": example.dialog}] * 20, tenant_id=example.tenant)
+        # The sessions of this transaction on one of the workers.
+        (worker, *_) = admin.execute("SELECT nodename, nodeport FROM pg_dist_node WHERE groupid > 0").fetchall()
+        with psycopg.connect(make_conninfo(db, host=worker[0], port=worker[1]), autocommit=True) as there:
+            ended = there.execute(
+                "SELECT pg_terminate_backend(pid::integer, 10000::bigint) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND state = 'idle in transaction'"
+            ).fetchall()
+        assert (True,) in ended
+    assert numbers() == before
 
 
 # -- transactions ----------------------------------------------------------------------------------

@@ -105,19 +105,7 @@ def test_a_bound_store_refuses_another_tenant_before_any_sql(operation: Operatio
         operation.call(bound, Example(), tenant_id="mine")
 
 
-@pytest.mark.parametrize(
-    "operation",
-    [
-        pytest.param(
-            operation,
-            id=operation.name,
-            marks=[pytest.mark.one_server("of a distributed table COPY is not refused")]
-            if operation.name == "conversations.insert_many"
-            else [],
-        )
-        for operation in OPERATIONS
-    ],
-)
+@each_operation
 def test_in_a_read_only_transaction_an_operation_that_writes_fails_and_another_does_not(
     operation: Operation, store: Any
 ) -> None:

@@ -26,6 +26,7 @@ _GET_DIALOGS = load("dialog.get_by_ids")
 _INSERT_MANY = load("conversation.insert_many")
 _INSERT_MESSAGES = load("conversation_message.insert_many")
 _INSERT_REFERENCES = load("conversation_reference.insert_many")
+_ENLIST = load("conversation.enlist")
 _DELETE_NOT_UPDATED_SINCE = load("conversation.delete_not_updated_since")
 
 
@@ -39,6 +40,7 @@ def insert_conversations(
     dialogs: set[tuple[str, str]] = set()  # tenant and id of those that exist
     owners: dict[str, str] = {}  # the only tenant of a dialog that was found by its id
     inserted = 0
+    tenants: dict[str, None] = {}
     for batch in _batches(conversations):
         yield from _find_dialogs(batch, tenant_id, dialogs, owners)
         rows = [(new, _owner(new, tenant_id, dialogs, owners)) for new in batch]
@@ -50,9 +52,12 @@ def insert_conversations(
         yield copy(
             _INSERT_REFERENCES, [(n.id, p, tenant, e) for n, tenant in rows for p, e in number_entries(n.reference)]
         )
+        tenants |= dict.fromkeys(tenant for _, tenant in rows)
         inserted += len(batch)
         if on_progress is not None:
             on_progress(inserted)
+    for tenant in tenants:
+        yield count(_ENLIST, tenant_id=tenant)
     return inserted
 
 

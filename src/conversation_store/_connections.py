@@ -29,6 +29,7 @@ class Facts(NamedTuple):
 
     may_prepare: bool
     is_read_committed: bool  # whether a transaction is, unless it says otherwise
+    is_distributed: bool = False  # whether the server may send what it is told to other servers, by Citus
 
 
 # Of one that was not asked yet: what was asked for in a transaction would take the snapshot of it.
@@ -36,7 +37,10 @@ _UNKNOWN = Facts(may_prepare=False, is_read_committed=True)
 
 _CANCELLED = b"57014"
 
-QUESTION = b"SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('default_transaction_isolation')"
+QUESTION = (
+    b"SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('default_transaction_isolation'),"
+    b" pg_catalog.to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL"
+)
 """What each new connection is asked, which is no operation of a store and so in no file."""
 
 _facts: WeakKeyDictionary[Any, Facts] = WeakKeyDictionary()
@@ -58,7 +62,23 @@ def facts_of(connection: Connection[Any] | AsyncConnection[Any]) -> Facts | None
         pgconn.transaction_status != TransactionStatus.IDLE or pgconn.pipeline_status != PipelineStatus.OFF
     ):
         return _UNKNOWN
+    if facts is not None and facts.is_distributed:
+        _check_settings(connection)
     return facts
+
+
+def _check_settings(connection: Connection[Any] | AsyncConnection[Any]) -> None:
+    """Raise `UnsupportedConnection` where other servers would read texts or dates otherwise than this one writes them.
+
+    A coordinator of Citus writes the values of a statement into its text by the settings of the session, which the
+    workers do not have: they would take an id for that of another tenant.
+    """
+    told = {name: connection.info.parameter_status(name) or "" for name in ("standard_conforming_strings", "DateStyle")}
+    if told["standard_conforming_strings"] != "on" or not told["DateStyle"].startswith("ISO"):
+        raise UnsupportedConnection(
+            "on a coordinator of Citus standard_conforming_strings must be on, and DateStyle must begin with ISO, not"
+            f" {told['standard_conforming_strings']!r} and {told['DateStyle']!r}: the workers would read other values"
+        )
 
 
 def ask(connection: Connection[Any] | AsyncConnection[Any]) -> PQGen[Facts]:
@@ -76,9 +96,11 @@ def ask(connection: Connection[Any] | AsyncConnection[Any]) -> PQGen[Facts]:
         raise psycopg.errors.error_from_result(answer)
     # Some poolers tell no process at all; one may answer with an error.
     pid = connection.info.backend_pid
-    process, isolation = (answer.get_value(0, column) for column in range(2))
-    facts = Facts(pid > 0 and process == str(pid).encode(), isolation in (b"read committed", None))
+    process, isolation, distributed = (answer.get_value(0, column) for column in range(3))
+    facts = Facts(pid > 0 and process == str(pid).encode(), isolation in (b"read committed", None), distributed == b"t")
     _facts[connection] = facts
+    if facts.is_distributed:
+        _check_settings(connection)
     return facts
 
 

@@ -108,7 +108,7 @@ class ConversationWrites(Methods):
         `DialogNotFound`, `AmbiguousId` when two tenants have the dialog of one without a tenant, and `InvalidArgument`
         or `InvalidArgumentType`, which name the mapping and the field. SQL: `sql/dialog/get_by_ids.sql`,
         `sql/conversation/insert_many.sql`, `sql/conversation_message/insert_many.sql`,
-        `sql/conversation_reference/insert_many.sql`.
+        `sql/conversation_reference/insert_many.sql`, `sql/conversation/enlist.sql`.
         """
         validate.callback("on_progress", on_progress)
         tenant = tenancy.known(self._bound, tenant_id)

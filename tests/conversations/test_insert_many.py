@@ -206,6 +206,7 @@ def test_on_statement_is_called_for_each_part_of_a_load(api: SyncApi | AsyncApi,
         ("conversation.insert_many", 2),
         ("conversation_message.insert_many", 2),
         ("conversation_reference.insert_many", 1),
+        ("conversation.enlist", 0),
     ]
 
 

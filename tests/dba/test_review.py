@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import os
 import re
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -188,6 +190,16 @@ def test_the_command_writes_the_page(db: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_page_for_a_pipe_is_written_into_it_and_does_not_replace_it(db: str, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        assert call("review", "--no-plans", "-o", pipe, database=db).code == 0
+        written, _ = reader.communicate()
+    assert written.startswith(b"<!doctype html>")
+    assert pipe.is_fifo()
+
+
 def test_the_command_plans_and_shows_nothing_on_a_pipe(folder: Path, empty_database: str, tmp_path: Path) -> None:
     with psycopg.connect(empty_database, autocommit=True) as connection:
         connection.execute('CREATE TABLE "odd <s>" ("<u>" text)')

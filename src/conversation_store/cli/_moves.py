@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -15,7 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from conversation_store.cli._shared import database_errors, database_option, progress, shown_bars, store_of
+from conversation_store.cli._shared import database_errors, database_option, progress, shown_bars, store_of, written
 from conversation_store.jsonl import RejectedLine, export_jsonl, import_jsonl
 from conversation_store.ragflow import Report, Totals
 from conversation_store.ragflow import import_ragflow as move_from_ragflow
@@ -79,7 +78,7 @@ def export(database: str, output: Path | None, tenant: str | None, dialog: str |
     with database_errors(database), store_of(database) as store:
         expected = store.conversations.count(tenant_id=tenant, dialog_id=dialog)
         with (
-            _written(output) as write,
+            written(output) as write,
             progress("exporting", expected, counted=True) as advance,
             store.transaction(isolation="repeatable read", read_only=True) as tx,
         ):
@@ -201,35 +200,3 @@ def _rejected_lines(path: Path | None) -> Generator[Callable[[bytes], None] | No
         raise
     for file in files:
         file.close()
-
-
-@contextmanager
-def _written(output: Path | None) -> Generator[Callable[[str], object]]:
-    """Give a function that writes to standard output, or to a file that is moved to its place when it is complete."""
-    if output is None or str(output) == "-":
-        yield lambda text: sys.stdout.buffer.write(text.encode())
-        sys.stdout.buffer.flush()
-        return
-    output = output.resolve()  # a link stays one
-    if output.exists() and not output.is_file():
-        # A pipe or a device is written to; nothing may take its place.
-        with output.open("wb") as file:
-            yield lambda text: file.write(text.encode())
-        return
-    with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}.", delete=False) as file:
-        part = Path(file.name)
-        try:
-            yield lambda text: file.write(text.encode())
-            file.close()
-            part.chmod(0o666 & ~_umask())
-            part.replace(output)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-
-
-def _umask() -> int:
-    """Return what the process keeps from new files: a temporary file is for its owner alone, an export as any other."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

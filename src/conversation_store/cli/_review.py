@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from conversation_store.cli._shared import database_errors, database_option, progress
+from conversation_store.cli._shared import database_errors, database_option, progress, written
 
 if TYPE_CHECKING:
     from conversation_store.dba.files import QueryFile
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     "-o",
     "--output",
     required=True,
-    type=click.Path(dir_okay=False, allow_dash=True),
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
     help="The file that is written; - is standard output.",
 )
 @click.option(
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option("--plans/--no-plans", default=True, show_default=True, help="Whether all shapes are planned.")
 @database_option()
-def review(database: str, path: Path | None, output: str, contracts: str | None, plans: bool) -> None:
+def review(database: str, path: Path | None, output: Path, contracts: str | None, plans: bool) -> None:
     """Write one HTML page for reviewers.
 
     It has every statement with its parameters, columns and plans, the tables, and which method uses which statement and
@@ -49,9 +49,9 @@ def review(database: str, path: Path | None, output: str, contracts: str | None,
             sys.path.insert(0, "")  # as `python -m` has it
             known = load_contracts(contracts)
         page = page_of(database, path, known, plans=plans, track=_tracked)
-        with click.open_file(output, "w", encoding="utf-8", atomic=output != "-") as file:
-            file.write(page)
-    if output != "-":
+        with written(output) as write:
+            write(page)
+    if str(output) != "-":
         click.echo(f"{output}: {len(page.encode()) / 1000:,.0f} kB", err=True)
 
 

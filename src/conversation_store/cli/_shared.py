@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -105,3 +107,35 @@ def shown(number: MofNCompleteColumn | TaskProgressColumn) -> Progress:
         console=console,
         disable=not console.is_terminal,
     )
+
+
+@contextmanager
+def written(output: Path | None) -> Generator[Callable[[str], object]]:
+    """Give a function that writes to standard output, or to a file that is moved to its place when it is complete."""
+    if output is None or str(output) == "-":
+        yield lambda text: sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.flush()
+        return
+    output = output.resolve()  # a link stays one
+    if output.exists() and not output.is_file():
+        # A pipe or a device is written to; nothing may take its place.
+        with output.open("wb") as file:
+            yield lambda text: file.write(text.encode())
+        return
+    with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}.", delete=False) as file:
+        part = Path(file.name)
+        try:
+            yield lambda text: file.write(text.encode())
+            file.close()
+            part.chmod(0o666 & ~_umask())
+            part.replace(output)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+
+def _umask() -> int:
+    """Return what the process keeps from new files: a temporary file is for its owner alone, an export as any other."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

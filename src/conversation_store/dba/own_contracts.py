@@ -119,6 +119,7 @@ FILES: Mapping[str, Contract] = {
         "tenant_id before_date limit from_dialog_id dialog_id",
         "conversations.delete_not_updated_since",
     ),
+    "conversation.enlist": _file(None, "tenant_id", "conversations.insert_many"),
     "conversation.export": _file(ExportedConversation, _WALK, "conversations.export"),
     "conversation.find": _file(FoundTenant, "ids dialog_id"),
     "conversation.get_by_id": _file(
