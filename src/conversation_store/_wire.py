@@ -119,13 +119,18 @@ def to_bytes(value: object) -> bytes | None:
 
 
 def _answer(pgconn: PGconn, look: Callable[[list[PGresult]], object] = lambda results: None) -> PQGen[PGresult]:
-    """Wait for the result; where the server has ended the session, its last words follow the error."""
+    """Wait for the result, and for what comes behind it.
+
+    In autocommit the server commits when it has sent the rows: an error of that follows them. Where the server has ended
+    the session, its last words follow the error.
+    """
     results: list[PGresult] = yield from generators.execute(pgconn)
     look(results)
     if not results:
         raise psycopg.InternalError("the server has sent no result")
-    if results[0].status not in _RESULTS:
-        raise psycopg.errors.error_from_result(results[0])
+    for result in results:
+        if result.status not in _RESULTS:
+            raise psycopg.errors.error_from_result(result)
     return results[0]
 
 

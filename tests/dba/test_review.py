@@ -193,10 +193,10 @@ def test_the_command_writes_the_page(db: str, tmp_path: Path) -> None:
 def test_a_page_for_a_pipe_is_written_into_it_and_does_not_replace_it(db: str, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+    with (tmp_path / "read").open("wb") as read, subprocess.Popen(["cat", pipe], stdout=read) as reader:
         assert call("review", "--no-plans", "-o", pipe, database=db).code == 0
-        written, _ = reader.communicate()
-    assert written.startswith(b"<!doctype html>")
+        reader.wait()
+    assert (tmp_path / "read").read_bytes().startswith(b"<!doctype html>")
     assert pipe.is_fifo()
 
 
