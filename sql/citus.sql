@@ -7,6 +7,22 @@
 -- again, after an interruption or an error too, it does what is left to do.
 -- README.md says what to expect, in "Past one machine".
 
+-- The coordinator writes values into the statements that it sends, and a worker must read them as it does:
+-- otherwise what a caller stores is SQL there. Without Citus, or with other settings, nothing changes.
+DO $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM run_command_on_all_nodes('SHOW standard_conforming_strings') AS n
+        WHERE n.success IS NOT TRUE OR n.result <> 'on'
+    ) OR EXISTS (
+        SELECT FROM run_command_on_all_nodes('SHOW DateStyle') AS n
+        WHERE n.success IS NOT TRUE OR n.result NOT LIKE 'ISO%'
+    ) THEN
+        RAISE 'on every node standard_conforming_strings must be on, and DateStyle begin with ISO';
+    END IF;
+END
+$$;
+
 -- A local table of the coordinator, in which a token is looked for before its tenant is known; it has no
 -- foreign key to a distributed table. The statements do what this key does: they lock the dialog before
 -- they bind a token to it, and delete its tokens with it.

@@ -121,8 +121,8 @@ def to_bytes(value: object) -> bytes | None:
 def _answer(pgconn: PGconn, look: Callable[[list[PGresult]], object] = lambda results: None) -> PQGen[PGresult]:
     """Wait for the result, and for what comes behind it.
 
-    In autocommit the server commits when it has sent the rows: an error of that follows them. Where the server has ended
-    the session, its last words follow the error.
+    In autocommit the server commits when it has sent the rows: an error of that follows them. Where the server has
+    ended the session, its last words follow the error.
     """
     results: list[PGresult] = yield from generators.execute(pgconn)
     look(results)

@@ -11,6 +11,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from conversation_store import migrate
+from conversation_store._sql_lexer import split
 from conversation_store._sql_loader import sql_directory
 from support.server import random_name
 
@@ -57,9 +58,7 @@ def distribute(conninfo: str) -> None:
 
 def steps() -> Iterator[str]:
     """Give the statements of `sql/citus.sql`."""
-    text = (sql_directory() / "citus.sql").read_text()
-    lines = [line for line in text.splitlines() if not line.startswith("--")]
-    return (step for step in "\n".join(lines).split(";\n") if step.strip())
+    return (part.text for part in split((sql_directory() / "citus.sql").read_text()))
 
 
 def node_of(url: str) -> tuple[str, int]:
