@@ -180,6 +180,7 @@ def test_arguments_that_name_no_page_raise_invalid_argument(
 # -- what it reads ----------------------------------------------------------------------------------
 
 
+@pytest.mark.one_server("a coordinator does not say what a worker reads")
 @pytest.mark.parametrize("arguments", [{"last": 20}, {"before": 500, "limit": 20}, {"after": 500, "limit": 20}])
 @pytest.mark.parametrize("mode", ["custom", "generic"])
 def test_of_a_long_conversation_the_page_alone_is_read(

@@ -94,6 +94,7 @@ def read_by(connection: psycopg.Connection[Any], call: Callable[[Any], Any], mod
     return read
 
 
+@pytest.mark.one_server("a coordinator does not say what a worker reads")
 @pytest.mark.parametrize("mode", ["custom", "generic"])
 @each_read
 def test_what_is_left_out_is_not_read_on_the_server_with_any_plan(

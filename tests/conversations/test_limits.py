@@ -67,6 +67,7 @@ def test_the_name_of_a_dialog_has_at_most_1000_characters(store: Any, tenant: st
         store.dialogs.insert_many([{"id": "e", "name": "n" * 1_001}], tenant_id=tenant)
 
 
+@pytest.mark.one_server("the name of a shard's constraint is in its message alone")
 @pytest.mark.parametrize(
     ("change", "constraint"),
     [

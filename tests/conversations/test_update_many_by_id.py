@@ -213,6 +213,7 @@ def test_entries_beyond_the_count_are_gone(store: Any, dialog: str, db: str) -> 
         assert positions(db, id) == left
 
 
+@pytest.mark.one_server("a coordinator does not say what a worker reads")
 def test_a_rename_does_not_read_the_dsl(db: str) -> None:
     with psycopg.connect(db) as connection:  # never committed
         conversations = ConversationStore(connection=connection).conversations
