@@ -36,8 +36,8 @@ types: $(READY) ## check types with mypy and pyright, both strict
 	$(BIN)/mypy
 	$(BIN)/pyright
 
-measure: $(READY) ## measure the figures of sql/README.md (some minutes; OF=lists, reads, tokens, bulk, appends, ragflow or search: one)
-	@exec $(BIN)/python $(if $(filter appends search ragflow,$(OF)),tests/measure_$(OF).py,tests/measure.py $(OF))
+measure: $(READY) ## measure the figures of sql/README.md (some minutes; OF=lists, reads, tokens, bulk, appends, ragflow, search or citus: one)
+	@exec $(BIN)/python $(if $(filter appends search ragflow citus,$(OF)),tests/measure_$(OF).py,tests/measure.py $(OF))
 
 pictures: $(READY) ## take the pictures of the review page that sql/README.md shows (needs Chromium)
 	@exec $(BIN)/python tests/pictures.py

@@ -5,7 +5,7 @@ reads    30 conversations of 40 messages, of about 200 KB each, and one of 1,000
 tokens   one token is authenticated from 16 threads at once
 bulk     200,000 conversations of two messages are loaded, exported, imported and deleted
 
-`measure_appends.py` is `make measure OF=appends`, and so with `search` and `ragflow`.
+`measure_appends.py` is `make measure OF=appends`, and so with `search`, `ragflow` and `citus`.
 """
 
 from __future__ import annotations
