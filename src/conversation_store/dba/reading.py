@@ -16,10 +16,11 @@ from conversation_store._conninfo import check_conninfo, drop_frames, with_defau
 from conversation_store._sql_loader import Query
 from conversation_store.dba.files import files
 
-# One SET of many would need as many round trips. A search_path that is empty finds what belongs to the server.
+# One SET of many would need as many round trips. A search_path that is empty finds what belongs to the server. With
+# other strings than standard ones a file may be several statements.
 BOUNDS = (
     b"SELECT set_config('statement_timeout', $1::text, TRUE), set_config('lock_timeout', $2::text, TRUE),"
-    b" set_config('search_path', '', TRUE)"
+    b" set_config('search_path', '', TRUE), set_config('standard_conforming_strings', 'on', TRUE)"
 )
 
 
