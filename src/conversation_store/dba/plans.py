@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, LiteralString, cast
 
 import psycopg
-from psycopg import sql
+from psycopg import generators, sql
 from psycopg.pq import ExecStatus, TransactionStatus
 
 from conversation_store._adapters import Cursor, to_text
@@ -209,7 +209,9 @@ def _check_one(connection: psycopg.Connection[Any], query: Query) -> None:
     Without parameters a text is sent so that the server runs all that is in it.
     """
     with connection.transaction(force_rollback=True):
-        result = connection.pgconn.prepare(b"", b"EXPLAIN " + query.text)
+        # Not pgconn.prepare(), which no interruption ends.
+        connection.pgconn.send_prepare(b"", b"EXPLAIN " + query.text)
+        (result, *_) = connection.wait(generators.execute(connection.pgconn))
         if result.status != ExecStatus.COMMAND_OK:
             raise psycopg.errors.error_from_result(result)
 
