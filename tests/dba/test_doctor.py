@@ -218,6 +218,50 @@ def test_what_the_files_of_a_service_need_is_looked_at_too(database: str, tmp_pa
     assert (finding.level, finding.seen) == ("problem", "permission denied for table orders: orders.get")
 
 
+def test_a_file_of_a_service_that_cannot_run_is_a_problem(database: str, tmp_path: Path) -> None:
+    file = tmp_path / "orders" / "get.sql"
+    file.parent.mkdir()
+    file.write_text("/* orders.get */\n-- Get.\n--\n-- returns: many\nSELECT o.id FROM public.nosuch AS o;\n")
+    (finding,) = examine(database, tmp_path, only=["privileges"])
+    assert (finding.level, finding.seen) == ("problem", 'relation "public.nosuch" does not exist: orders.get')
+
+
+def test_the_schema_of_a_service_is_told_with_the_grant(database: str, tmp_path: Path) -> None:
+    file = tmp_path / "orders" / "get.sql"
+    file.parent.mkdir()
+    file.write_text("/* orders.get */\n-- Get.\n--\n-- returns: many\nSELECT o.id FROM svc.orders AS o;\n")
+    run(database, "CREATE SCHEMA svc", "CREATE TABLE svc.orders (id integer)")
+    with service_role(database) as service:
+        (finding,) = examine(service, tmp_path, only=["privileges"])
+        assert finding.seen == "permission denied for schema svc: orders.get"
+        run(database, finding.todo)
+        (finding,) = examine(service, tmp_path, only=["privileges"])
+        assert finding.seen == "permission denied for table orders: orders.get"
+
+
+def test_rights_behind_a_lock_are_unknown_and_the_holder_is_named(database: str) -> None:
+    with service_role(database) as service:
+        run(database, f"REVOKE DELETE ON conversation_store.dialog FROM {conninfo_to_dict(service)['user']}")
+        with psycopg.connect(database, application_name="an upgrade") as holder:
+            holder.execute("LOCK TABLE conversation_store.dialog, conversation_store.api_token")
+            process = holder.info.backend_pid
+            finding = the_only(service, "privileges")
+    assert (finding.level, "lock timeout" in finding.seen) == ("unknown", True)
+    assert f"the process {process} (" in finding.todo
+    assert "holds AccessExclusiveLock on conversation_store." in finding.todo
+
+
+ON_WORKERS = ["autovacuum", "bloat", "pending_lists", "statistics", "visibility_map", "work_mem"]
+
+
+def test_what_is_of_rows_is_unknown_where_workers_have_them(db: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("conversation_store.dba.doctor.is_distributed", lambda connection: True)
+    found = examine(db, only=[*ON_WORKERS, "version"])
+    unknown = {finding.check: finding for finding in found if finding.level == "unknown"}
+    assert sorted(unknown) == ON_WORKERS
+    assert {finding.seen for finding in unknown.values()} == {"the rows are on the workers"}
+
+
 def test_policies_of_rows_are_told(database: str) -> None:
     for table in ("api_token", "conversation_message"):
         run(database, f"ALTER TABLE conversation_store.{table} ENABLE ROW LEVEL SECURITY")

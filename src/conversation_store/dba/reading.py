@@ -13,7 +13,9 @@ from psycopg.rows import namedtuple_row
 
 from conversation_store._adapters import Cursor, to_text
 from conversation_store._conninfo import check_conninfo, drop_frames, with_defaults
+from conversation_store._schema_state import lock_holder
 from conversation_store._sql_loader import Query
+from conversation_store._waiting import drive
 from conversation_store.dba.files import files
 
 # One SET of many would need as many round trips. A search_path that is empty finds what belongs to the server. With
@@ -72,6 +74,11 @@ def read_one(connection: psycopg.Connection[Any], name: str, **parameters: objec
     """Run a query of our own that returns one row, and return it."""
     (row,) = read(connection, name, **parameters)
     return row
+
+
+def holder_of_lock(connection: psycopg.Connection[Any]) -> str:
+    """Say which transaction has held a lock on the schema for longest; not in a transaction that has failed."""
+    return drive(lock_holder(connection, 0))
 
 
 def is_distributed(connection: psycopg.Connection[Any]) -> bool:

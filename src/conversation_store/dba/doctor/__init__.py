@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
 from conversation_store.dba.doctor import access, contents, installation, plans, server, tables
 from conversation_store.dba.doctor.patient import Finding, Level, Patient
 from conversation_store.dba.files import files
-from conversation_store.dba.reading import bounded, connected, read_one
+from conversation_store.dba.reading import bounded, connected, holder_of_lock, is_distributed, read_one
 
 __all__ = ["CHECKS", "Finding", "Level", "Patient", "examine"]
 
@@ -39,6 +40,14 @@ CHECKS: Mapping[str, Callable[[Patient], Iterator[Finding]]] = {
 
 _OWN_TRANSACTIONS = frozenset({"schema"})
 
+# What looks at the rows of the tables, their pages and their indexes: where Citus distributes them, the workers have
+# these, and the coordinator's tables are empty.
+_OF_ROWS = frozenset(
+    {"work_mem", "pending_lists", "autovacuum", "visibility_map", "statistics", "bloat"},
+)
+
+_TODO_OF_WORKERS = "look at each worker: its tables are named conversation_store.conversation_102008 and the like"
+
 _LEVELS: Sequence[Level] = ("problem", "advice", "unknown", "ok")
 
 _UNDEFINED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction)
@@ -59,10 +68,15 @@ def examine(
     with connected(conninfo) as connection:
         with bounded(connection):
             facts = read_one(connection, "doctor.server")
+            has_rows = not is_distributed(connection)
         own = [file for file in files() if not file.of_ragflow]
         patient = Patient(connection, facts, own + ([] if folder is None else files(folder)))
         for name, check in CHECKS.items():
-            if not only or name in only:
+            if only and name not in only:
+                continue
+            if name in _OF_ROWS and not has_rows:
+                found.append(Finding("unknown", "the rows are on the workers", _TODO_OF_WORKERS, name))
+            else:
                 found += _made(name, check, patient, seconds)
     return sorted(found, key=lambda finding: _LEVELS.index(finding.level))
 
@@ -75,13 +89,16 @@ def _made(name: str, check: Callable[[Patient], Iterator[Finding]], patient: Pat
     except psycopg.Error as error:
         if patient.connection.closed:
             raise
-        found = [Finding("unknown", f"could not be looked at: {error.diag.message_primary or error}", _todo(error))]
+        seen = f"could not be looked at: {error.diag.message_primary or error}"
+        found = [Finding("unknown", seen, _todo(error, patient.connection))]
     for finding in found:
         finding.check = name
     return found
 
 
-def _todo(error: psycopg.Error) -> str:
+def _todo(error: psycopg.Error, connection: psycopg.Connection[Any]) -> str:
+    if isinstance(error, psycopg.errors.LockNotAvailable):
+        return f"wait until the lock is given back, or end who holds it: {holder_of_lock(connection)}"
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return "examine the server with a role that may, such as the owner of the schema"
     if isinstance(error, psycopg.errors.QueryCanceled):

@@ -56,17 +56,26 @@ def _refused(patient: Patient, lacks: dict[str, list[str]]) -> Iterator[Finding]
         if (reason := _refusal(patient.connection, file, lacks)) is not None:
             refused.setdefault(reason, []).append(file.name)
     for reason, names in refused.items():
-        table = reason.rpartition(" ")[2]
-        rights = ", ".join(lacks.get(table, ()))
-        yield Finding(
-            "problem",
-            f"{reason}: {_counted(names)}",
-            f"GRANT {rights} ON {_SCHEMA}.{table} TO {patient.role};" if rights else "grant the role what it lacks",
-        )
+        yield Finding("problem", f"{reason}: {_counted(names)}", _cure(reason, lacks, patient.role))
+
+
+def _cure(reason: str, lacks: dict[str, list[str]], role: str) -> str:
+    """Return what to do about a refusal."""
+    if not reason.startswith("permission denied"):
+        return "bring the schema up to date (conversation-store migrate), or correct the file of the service"
+    name = reason.rpartition(" ")[2]
+    if reason.startswith("permission denied for schema"):
+        return f"GRANT USAGE ON SCHEMA {name} TO {role};"
+    if rights := ", ".join(lacks.get(name, ())):
+        return f"GRANT {rights} ON {_SCHEMA}.{name} TO {role};"
+    return "grant the role what it lacks"
 
 
 def _refusal(connection: psycopg.Connection[object], file: QueryFile, lacks: dict[str, list[str]]) -> str | None:
-    """Return what the server says where the role may not run a statement, in words that end with the table's name."""
+    """Return what the server says where the role may not run a statement, or nobody can.
+
+    Where the right to a table is lacking, the words end with its name.
+    """
     if file.is_copy:  # which cannot be explained
         table = re.search(rf"{_SCHEMA}\.(\w+)", file.body)
         if table is not None and "INSERT" in lacks.get(table[1], ()):
@@ -76,10 +85,13 @@ def _refusal(connection: psycopg.Connection[object], file: QueryFile, lacks: dic
         explain(connection, file.query, dict.fromkeys(file.query.parameters))
     except psycopg.errors.InsufficientPrivilege as error:
         return error.diag.message_primary
-    except psycopg.errors.QueryCanceled:
-        raise
+    except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
+        raise  # the rights are not known then
+    except psycopg.ProgrammingError as error:
+        # Such as a table that is not there. A plan of values that are NULL may not be had for other reasons.
+        return error.diag.message_primary if (error.sqlstate or "").startswith("42") else None
     except psycopg.Error:
-        return None  # that it cannot run at all is told by the check of the schema
+        return None
     return None
 
 
