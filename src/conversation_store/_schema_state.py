@@ -168,7 +168,7 @@ def invalid_indexes(connection: Any, names: list[str]) -> Steps[list[str]]:
     return [name for (name,) in (yield cursor.fetchall())]
 
 
-def lock_holder(connection: Any, lock: int) -> Steps[str]:
+def lock_holder(connection: Any, lock: int | None = None) -> Steps[str]:
     """Say which transaction has held a lock on the schema, or the advisory lock of migrations, for longest."""
     cursor = yield connection.execute(
         "SELECT l.pid, a.usename, a.application_name, a.backend_type, a.state, a.xact_start, l.mode, c.relname"

@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from conversation_store.dba.reading import prepare
 from support.commands import COMMAND, Done, call
 from support.documents import blocks, read
 
@@ -201,3 +203,85 @@ def test_the_commands_of_the_document_run_and_print_what_it_shows(db: str) -> No
         return re.sub(r"\d+\.\d+|\d+ blocks", "…", output)
 
     assert without_numbers(shown) == without_numbers(printed[0].stdout)
+
+
+LIST = ("conversation/get_names", "--set", "tenant_id=t", "--set", "dialog_id=d", "--set", "exp_user_id=u")
+
+
+def test_a_table_that_another_holds_is_waited_for_shortly_and_the_holder_is_named(db: str) -> None:
+    with psycopg.connect(db, application_name="the holder") as holder:
+        holder.execute("LOCK TABLE conversation_store.conversation IN ACCESS EXCLUSIVE MODE")
+        done, pid = explain(db, *LIST, "--set", "limit=1"), holder.info.backend_pid
+    assert (done.code, done.stdout) == (1, "")
+    assert "conversation/get_names.sql: got no lock within 2 seconds: the process " in done.stderr
+    assert f"the process {pid} " in done.stderr
+    assert "'the holder'" in done.stderr
+    assert "AccessExclusiveLock on conversation_store.conversation" in done.stderr
+
+
+def test_preparing_can_be_interrupted(database: str) -> None:
+    with (
+        psycopg.connect(database) as holder,
+        psycopg.connect(database, autocommit=True, application_name="prepares") as waiting,
+        psycopg.connect(database, autocommit=True) as other,
+    ):
+        holder.execute("LOCK TABLE conversation_store.dialog IN ACCESS EXCLUSIVE MODE")
+
+        def cancel() -> None:
+            watched = "SELECT FROM pg_stat_activity WHERE application_name = 'prepares' AND wait_event_type = 'Lock'"
+            while not other.execute(watched).rowcount:
+                time.sleep(0.05)
+            signal.raise_signal(signal.SIGINT)
+
+        timer = threading.Thread(target=cancel)
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            prepare(waiting, b"SELECT FROM conversation_store.dialog")
+        timer.join()
+        assert waiting.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_statement_ends_after_the_seconds_that_it_is_given(db: str, tmp_path: Path) -> None:
+    path = shop(tmp_path, "SELECT pg_sleep(60) AS slept")
+    done = explain(db, path, "--analyze", "--seconds", "0.2")
+    assert (done.code, "took longer than 0.2 seconds; --seconds gives it more" in done.stderr) == (1, True)
+
+
+def test_a_value_that_is_not_of_its_type_is_named(db: str) -> None:
+    done = explain(db, *LIST, "--set", "limit=abc")
+    assert done.code == 1
+    assert 'the value of limit: invalid input syntax for type bigint: "abc"' in done.stderr
+    assert "portal" not in done.stderr
+
+
+def test_a_generic_plan_that_is_not_run_needs_no_values(db: str) -> None:
+    assert explain(db, "conversation/get_names", "--generic").code == 0
+    assert "needs values" in explain(db, "conversation/get_names", "--generic", "--analyze").stderr
+
+
+def test_of_a_missing_table_of_a_service_no_migration_of_ours_is_advised(db: str, tmp_path: Path) -> None:
+    done = explain(db, shop(tmp_path, "SELECT a FROM shop.nosuch"))
+    assert (done.code, done.stderr.strip().endswith('relation "shop.nosuch" does not exist')) == (1, True)
+
+
+def test_what_is_planned_alone_moves_no_sequence(database: str, tmp_path: Path) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "CREATE SCHEMA shop; CREATE SEQUENCE shop.number;"
+            "CREATE FUNCTION shop.next() RETURNS bigint IMMUTABLE LANGUAGE sql AS $$ SELECT nextval('shop.number') $$"
+        )
+        done = explain(database, shop(tmp_path, "SELECT shop.next() AS n"))
+        assert (done.code, "read-only transaction" in done.stderr) == (1, True)
+        assert connection.execute("SELECT is_called FROM shop.number").fetchone() == (False,)
+
+
+@pytest.mark.parametrize("body", ["(1)", "_x"])
+def test_a_text_without_a_statement_is_refused(db: str, tmp_path: Path, body: str) -> None:
+    done = explain(db, shop(tmp_path, body))
+    assert (done.code, "only statements on rows have a plan" in done.stderr) == (1, True)
+
+
+def test_a_file_that_is_no_query_file_is_told_from_one_that_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "fill.py"
+    path.write_text("")
+    assert "fill.py: is no .sql file" in explain(None, path).stderr

@@ -9,12 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from conversation_store.cli._shared import database_errors, database_option
-from conversation_store.dba.explained import find, parsed, values_of
+from conversation_store.dba.explained import find, parsed, plan_within, values_of
 from conversation_store.dba.files import QueryFile
 from conversation_store.dba.plans import Plan
-from conversation_store.dba.plans import explain as plan_of
-from conversation_store.dba.reading import connected, is_distributed
-from conversation_store.errors import QueryError
+from conversation_store.dba.reading import connected
 
 
 @click.command()
@@ -23,6 +21,13 @@ from conversation_store.errors import QueryError
 @click.option("--null", "nulls", metavar="NAME", multiple=True, help="A parameter that is NULL.")
 @click.option("--analyze", is_flag=True, help="Run the statement, and roll it back.")
 @click.option("--generic", is_flag=True, help="The plan that a prepared statement may freeze in.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, max=86400, min_open=True),
+    default=30,
+    show_default=True,
+    help="How long the statement may take. For a lock it waits for 2 seconds at most.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what the server says as JSON.")
 @database_option()
 def explain(
@@ -32,21 +37,21 @@ def explain(
     nulls: tuple[str, ...],
     analyze: bool,
     generic: bool,
+    seconds: float,
     as_json: bool,
 ) -> None:
-    """Show the plan of FILE: conversation/get_list, conversation.get_list, or the path of a service's file.
+    """Show the plan of a query file.
 
-    Values are bound as the store binds them: a list is written '{a,b}'. A filter without a value is NULL. Nothing is
-    changed: what --analyze runs is rolled back, but for what no rollback reaches, such as the numbers of a sequence.
+    FILE is conversation/get_list, conversation.get_list, or the path of a service's file. Values are bound as the store
+    binds them: a list is written '{a,b}'. A filter without a value is NULL. Nothing is changed: what --analyze runs is
+    rolled back, but for what no rollback reaches, such as the numbers of a sequence, or a lock that is the session's.
     """
     with database_errors(database):
         found = find(file)
-        values = values_of(found, parsed(settings, nulls))
+        # A generic plan that is not run needs no values.
+        values = values_of(found, parsed(settings, nulls), all_needed=analyze or not generic)
         with connected(database) as connection:
-            if analyze and found.is_write and is_distributed(connection):
-                # It is not supported there, and has ended processes of the coordinator.
-                raise QueryError(f"{found.path}: on a Citus coordinator --analyze runs no statement that writes")
-            plan = plan_of(connection, found.query, values, generic=generic, analyze=analyze)
+            plan = plan_within(connection, found, values, generic=generic, analyze=analyze, seconds=seconds)
     if as_json:
         click.echo(json.dumps(_described(found, plan, analyze), ensure_ascii=False, indent=2))
         return

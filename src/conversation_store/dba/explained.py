@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+import psycopg
+
+from conversation_store._adapters import Cursor
+from conversation_store._schema_state import lock_holder
+from conversation_store._waiting import drive
 from conversation_store.dba.files import QueryFile, files, read
 from conversation_store.dba.findings import nearest
+from conversation_store.dba.plans import Plan, explain
+from conversation_store.dba.reading import is_distributed
 from conversation_store.errors import QueryError
 
+_SCHEMA = "conversation_store"
 # What EXPLAIN takes, but for what makes tables and cursors of it.
 _PLANNED = ("select", "insert", "update", "delete", "merge", "with", "values", "table")
 
@@ -30,15 +40,18 @@ def find(named: str) -> QueryFile:
         raise QueryError(f"{named}: runs on MySQL, which this command does not ask")
     ours = {file.name: file for file in files()}
     if name not in ours:
+        if path.is_file():
+            raise QueryError(f"{named}: is no .sql file")
         question = nearest(name, ours)
         raise QueryError(f"there is no file {named}" + (f"; {question}" if question else ""))
     return _planned(ours[name])
 
 
-def values_of(file: QueryFile, given: Mapping[str, str | None]) -> dict[str, object]:
+def values_of(file: QueryFile, given: Mapping[str, str | None], *, all_needed: bool = True) -> dict[str, object]:
     """Return a value for each parameter: those that are given, and NULL for filters that are not.
 
-    Raises `QueryError` for names that the file does not have, and where one that it needs is missing.
+    Raises `QueryError` for names that the file does not have, and where one that it needs is missing; without
+    *all_needed* that is NULL too.
     """
     names = file.query.parameters
     for name in given:
@@ -50,7 +63,7 @@ def values_of(file: QueryFile, given: Mapping[str, str | None]) -> dict[str, obj
     missing = [
         f"\n  --set {each.name}={'|'.join(each.choices) or (f'({each.type})' if each.type else '…')}"
         for each in file.parameters
-        if not each.optional and each.name not in given
+        if all_needed and not each.optional and each.name not in given
     ]
     if missing:
         raise QueryError(f"{file.path}: needs values; --null NAME gives NULL:{''.join(missing)}")
@@ -74,10 +87,54 @@ def parsed(settings: Iterable[str], nulls: Iterable[str]) -> dict[str, str | Non
     return given
 
 
+def plan_within(
+    connection: psycopg.Connection[Any],
+    file: QueryFile,
+    values: Mapping[str, object],
+    *,
+    generic: bool,
+    analyze: bool,
+    seconds: float,
+) -> Plan:
+    """Return the plan of a file as `plans.explain` does, and wait no longer than *seconds*, for a lock 2 of them.
+
+    Raises `QueryError` where that is over, where a value is not of its type, and for tables of others that are not
+    there.
+    """
+    if analyze and file.is_write and is_distributed(connection):
+        # It is not supported there, and has ended processes of the coordinator.
+        raise QueryError(f"{file.path}: on a Citus coordinator --analyze runs no statement that writes")
+    try:
+        with connection.transaction(force_rollback=True):
+            if not analyze:
+                # The planner runs functions that are declared IMMUTABLE: they change nothing either.
+                connection.execute(b"SET TRANSACTION READ ONLY")
+            # Who comes later waits behind us for as long as we do; what outlives its client ends by itself.
+            limits = b"SELECT set_config('lock_timeout', '2s', TRUE), set_config('statement_timeout', $1::text, TRUE)"
+            Cursor(connection).execute(limits, [f"{seconds * 1000:.0f}ms"])
+            return explain(connection, file.query, values, generic=generic, analyze=analyze)
+    except psycopg.errors.LockNotAvailable as error:
+        holder = f": {drive(lock_holder(connection))}" if _SCHEMA in file.body else ""
+        raise QueryError(f"{file.path}: got no lock within 2 seconds{holder}") from error
+    except psycopg.errors.QueryCanceled as error:
+        raise QueryError(f"{file.path}: took longer than {seconds:g} seconds; --seconds gives it more") from error
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+        message = error.diag.message_primary or ""
+        if _SCHEMA in message:
+            raise
+        raise QueryError(f"{file.path}: {message}") from error
+    except psycopg.DataError as error:
+        number = re.search(r"\$(\d+)", error.diag.context or "")
+        if number is None:
+            raise
+        name = file.query.parameters[int(number[1]) - 1]
+        raise QueryError(f"{file.path}: the value of {name}: {error.diag.message_primary}") from error
+
+
 def _planned(file: QueryFile) -> QueryFile:
-    word = file.words[0]
     if file.is_copy:
         raise QueryError(f"{file.path}: is a COPY, which has no plan")
-    if word not in _PLANNED:
-        raise QueryError(f"{file.path}: begins with {word.upper()}; only statements on rows have a plan")
+    if not file.words or file.words[0] not in _PLANNED:
+        begins = f"begins with {file.words[0].upper()}" if file.words else "has no word"
+        raise QueryError(f"{file.path}: {begins}; only statements on rows have a plan")
     return file

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, LiteralString, cast
 
 import psycopg
-from psycopg import generators, sql
-from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg import sql
+from psycopg.pq import TransactionStatus
 
 from conversation_store._adapters import Cursor, to_text
 from conversation_store._sql_loader import Query
+from conversation_store.dba.reading import prepare
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -209,11 +210,7 @@ def _check_one(connection: psycopg.Connection[Any], query: Query) -> None:
     Without parameters a text is sent so that the server runs all that is in it.
     """
     with connection.transaction(force_rollback=True):
-        # Not pgconn.prepare(), which no interruption ends.
-        connection.pgconn.send_prepare(b"", b"EXPLAIN " + query.text)
-        (result, *_) = connection.wait(generators.execute(connection.pgconn))
-        if result.status != ExecStatus.COMMAND_OK:
-            raise psycopg.errors.error_from_result(result)
+        prepare(connection, b"EXPLAIN " + query.text)
 
 
 def _readable(raw: Any, names: Sequence[str]) -> Any:

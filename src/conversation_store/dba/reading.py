@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
+from psycopg import generators
+from psycopg.pq import ExecStatus
 from psycopg.rows import namedtuple_row
 
 from conversation_store._adapters import Cursor, to_text
@@ -55,6 +57,17 @@ def bounded(connection: psycopg.Connection[Any], seconds: float = 5.0) -> Genera
     finally:
         if not connection.closed:
             connection.execute("ROLLBACK")
+
+
+def prepare(connection: psycopg.Connection[Any], text: bytes) -> None:
+    """Prepare a statement without a name; raises what the server says of it.
+
+    That of libpq would wait in C, where no signal interrupts it.
+    """
+    connection.pgconn.send_prepare(b"", text)
+    for result in connection.wait(generators.execute(connection.pgconn)):
+        if result.status != ExecStatus.COMMAND_OK:
+            raise psycopg.errors.error_from_result(result)
 
 
 @cache

@@ -12,7 +12,7 @@ from psycopg.pq import ExecStatus
 
 from conversation_store._adapters import Cursor
 from conversation_store.dba.lint._schema import Schema, Table
-from conversation_store.dba.reading import read
+from conversation_store.dba.reading import prepare, read
 
 # A statement is analysed, and takes the locks of that, for so long at most.
 _LIMITS = b"SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '30s'"
@@ -55,7 +55,7 @@ class Server:
         """Prepare a statement and return what the server says of it; raises what `psycopg` does."""
         pgconn = self._connection.pgconn
         with self._transaction():
-            _raise_error(pgconn.prepare(b"", text))
+            prepare(self._connection, text)
             result = pgconn.describe_prepared(b"")
             _raise_error(result)
         parameters = tuple(self._type(result.param_type(n)) for n in range(result.nparams))
