@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from conversation_store import QueryError
 from conversation_store.dba.files import Parameter, QueryFile, Scans, files, read, scan
 from operations import FILES
+from support.commands import call
 from support.query_file import HEADER, NAME, PATH
 
 
@@ -140,3 +142,38 @@ def test_a_folder_of_a_service_has_the_files_below_it_but_migrations(tmp_path: P
     assert message == f"{tmp_path}/thing/bad.sql:1: the first line must be /* thing.bad */"
     with pytest.raises(QueryError, match="bad"):
         files(tmp_path)
+
+
+def put(path: Path, text: str = f"{HEADER}SELECT 1;\n") -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text.replace(NAME, f"{path.parent.name}.{path.stem}"))
+
+
+@pytest.mark.parametrize("kind", ["dangling", "pipe"])
+def test_what_is_no_file_is_an_error_of_its_own(tmp_path: Path, kind: str) -> None:
+    put(tmp_path / "orders" / "get.sql")
+    other = tmp_path / "orders" / "other.sql"
+    if kind == "pipe":
+        os.mkfifo(other)
+    else:
+        other.symlink_to(tmp_path / "nosuch.sql")
+    found, errors = scan(tmp_path)
+    assert [file.name for file in found] == ["orders.get"]
+    assert [str(error) for error in errors] == [f"{other}:1: this is no file, or a link to none"]
+
+
+def test_locks_of_editors_and_links_to_a_folder_above_are_passed_over(tmp_path: Path) -> None:
+    put(tmp_path / "orders" / "get.sql")
+    (tmp_path / "orders" / ".#get.sql").symlink_to("somebody@host.1234")
+    (tmp_path / "orders" / "above").symlink_to(tmp_path)
+    (tmp_path / "orders" / "itself").symlink_to(tmp_path / "orders")
+    found, errors = scan(tmp_path)
+    assert ([file.name for file in found], errors) == (["orders.get"], [])
+
+
+@pytest.mark.parametrize("command", [["check"], ["doctor", "--sql"], ["top", "--sql"], ["review", "-o", "-"], ["lint"]])
+def test_a_folder_without_query_files_is_an_error_of_use(db: str, tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "UP.SQL").write_text("SELECT 1")
+    result = call(*command, tmp_path, database=db)
+    assert result.code == 2
+    assert f"{tmp_path} has no query file: a file that ends with .sql" in result.stderr

@@ -45,16 +45,17 @@ def lint(path: Path | None, schemas: tuple[Path, ...], tenant: str, rules: bool,
     where something is found. No database is needed.
     """
     from conversation_store.dba import lint as rules_of
+    from conversation_store.dba.files import NoQueryFiles
 
     if rules:
         _print_rules(list(rules_of.RULES.values()), as_json)
         return
     try:
         report = rules_of.lint(path, schemas=schemas, tenant=tenant)
+    except NoQueryFiles as error:
+        raise click.UsageError(str(error)) from error
     except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from error
-    if report.files == 0:
-        raise click.UsageError(f"{path} has no query file: a file that ends with .sql")
     if as_json:
         findings = [
             {**finding.to_dict(), "reason": rules_of.RULES[finding.rule[:3]].reason} for finding in report.findings

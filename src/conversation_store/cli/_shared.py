@@ -66,6 +66,10 @@ def database_errors(database: str) -> Generator[None]:
         notes = dict.fromkeys(f"\n{note}" for note in getattr(error, "__notes__", ()))
         raise click.ClickException(str(error).strip() + "".join(notes) + hint) from error
     except (StoreError, psycopg.Error, ValueError, OSError) as error:
+        from conversation_store.dba.files import NoQueryFiles
+
+        if isinstance(error, NoQueryFiles):
+            raise click.UsageError(str(error)) from error
         raise click.ClickException(str(error).strip()) from error
 
 

@@ -17,6 +17,10 @@ from conversation_store.errors import QueryError
 _OTHERS = frozenset({"schema", "ragflow_mysql"})
 
 
+class NoQueryFiles(ValueError):
+    """A folder has no query file: its path may be another than was meant."""
+
+
 Choice: TypeAlias = tuple[str, str]
 """A parameter and the literal that it is compared with."""
 
@@ -159,7 +163,8 @@ def scan(folder: Path | None = None) -> tuple[list[QueryFile], list[QueryError]]
     """Return the query files of a folder, or our own, and what is wrong with the others.
 
     A file is named after its folder and itself: `orders/get.sql` is `orders.get`. Migrations in a folder `schema` are
-    no query files. A path of one file is that file.
+    no query files, and neither is what has a name that begins with a dot. A path of one file is that file. Raises
+    `NoQueryFiles` where there is none.
     """
     found: list[QueryFile] = []
     errors: list[QueryError] = []
@@ -171,10 +176,21 @@ def scan(folder: Path | None = None) -> tuple[list[QueryFile], list[QueryError]]
         if folder is None and table == parent:
             continue  # steps for a DBA, such as citus.sql
         try:
-            found.append(read(file.read_bytes(), path, f"{table}.{file.name.removesuffix('.sql')}"))
+            found.append(read(_content(file, path), path, f"{table}.{file.name.removesuffix('.sql')}"))
         except QueryError as error:
             errors.append(error)
+    if not found and not errors:
+        raise NoQueryFiles(f"{shown} has no query file: a file that ends with .sql")
     return found, errors
+
+
+def _content(file: Traversable, path: str) -> bytes:
+    if not file.is_file():  # a pipe would be waited for
+        raise QueryError(f"{path}:1: this is no file, or a link to none")
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise QueryError(f"{path}:1: cannot be read: {error.strerror}") from error
 
 
 def read(source: bytes, path: str, name: str) -> QueryFile:
@@ -187,16 +203,23 @@ def read(source: bytes, path: str, name: str) -> QueryFile:
 
 
 def _walk(entry: Traversable, path: str, parent: str) -> Iterator[tuple[str, str, Traversable]]:
-    """Yield the SQL files below a folder, each with its path and the name of its folder."""
-    if entry.is_file():
+    """Yield what has the name of an SQL file below a folder, each with its path and the name of its folder."""
+    if not entry.is_dir():
         if entry.name.endswith(".sql"):
             yield path, parent, entry
         return
     for each in entry.iterdir():
-        if each.is_file():
+        if each.name.startswith("."):  # an editor's, or that of a tool
+            continue
+        if not each.is_dir():
             yield from _walk(each, f"{path}/{each.name}", parent)
-        elif each.name not in _OTHERS and not each.name.startswith("."):
+        elif each.name not in _OTHERS and not _leads_up(each):
             yield from _walk(each, f"{path}/{each.name}", each.name)
+
+
+def _leads_up(folder: Traversable) -> bool:
+    """Return whether a folder is a link to one that it is in, which has no end."""
+    return isinstance(folder, Path) and folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
 # -- the text --------------------------------------------------------------------------------
