@@ -119,9 +119,21 @@ def _differences(
         if not is_valid:
             yield _fault(f"{key} is invalid", _how_to_validate(key))
     own_tables = {key.name for key in expected if key.kind == "table"} | {""}
-    for key in found:
+    for key, (definition, _) in found.items():
         if key not in expected and key.table in own_tables:
-            yield f"{key} is not of these migrations"
+            yield _of_others(key, definition)
+
+
+def _of_others(key: Key, definition: str) -> Finding | str:
+    """Return what is said of an object that the migrations do not make: a fault where it may refuse what is written."""
+    message = f"{key} is not of these migrations"
+    if key.kind == "column" and "NOT NULL" in definition and not re.search("DEFAULT|GENERATED|IDENTITY", definition):
+        return _fault(
+            f"{message}: each INSERT fails, which gives it no value", "drop its NOT NULL, or give it a default"
+        )
+    if key.kind == "constraint" or definition.startswith("CREATE UNIQUE INDEX"):
+        return _fault(f"{message}: it may refuse what is written", f"drop it: it is {definition}")
+    return message
 
 
 def _of_migrations(line: str) -> Finding:
@@ -145,7 +157,12 @@ def _change(expected: str, found: str) -> str:
 
 def _how_to_make(key: Key, definition: str) -> str:
     if key.kind == "index":
-        return f"run: {definition.replace(' INDEX ', ' INDEX CONCURRENTLY ', 1)};"
+        # On one line, as all that is advised.
+        text = definition.replace("'\n'", r"E'\n'").replace(" INDEX ", " INDEX CONCURRENTLY ", 1)
+        return f"run: {text};"
+    if key.kind == "setting":
+        name, _, column = key.name.partition(" of ")
+        return f"run: ALTER TABLE conversation_store.{key.table} ALTER COLUMN {column} SET ({name} = {definition});"
     if key.kind == "constraint":
         return f"run: ALTER TABLE conversation_store.{key.table} ADD CONSTRAINT {key.name} {definition};"
     if key.kind == "column":
@@ -156,6 +173,14 @@ def _how_to_make(key: Key, definition: str) -> str:
 def _how_to_change(key: Key, expected: str, found: str) -> str:
     if key.kind == "column" and expected.replace(" NOT NULL", "") == found:
         return f"run: ALTER TABLE conversation_store.{key.table} ALTER COLUMN {key.name} SET NOT NULL;"
+    if key.kind == "setting":
+        return _how_to_make(key, expected)
+    if key.kind == "index" and expected.startswith(f"{found}; "):
+        return f"run: {expected.removeprefix(f'{found}; ')};"
+    if key.kind == "constraint" and found.startswith(f"{expected} DISABLED ON "):
+        tables = found.removeprefix(f"{expected} DISABLED ON ").split(", ")
+        enable = " ".join(f"ALTER TABLE conversation_store.{table} ENABLE TRIGGER ALL;" for table in tables)
+        return f"run: {enable} Rows that were written meanwhile were not checked."
     return _source(key)
 
 

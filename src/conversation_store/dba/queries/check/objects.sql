@@ -3,6 +3,7 @@
 --
 -- Without the tables in which migrations are recorded. Runs with an empty search_path, so that every
 -- name is qualified. What a function does is its digest. A definition says nothing of validity.
+-- A setting is what a server may be tuned by: only those that the migrations make are missed.
 -- returns: many
 
 WITH tables AS (
@@ -32,8 +33,11 @@ SELECT
             ELSE 'table'
         END,
         CASE WHEN t.relpersistence = 'u' THEN 'unlogged' END,
-        'with ' || nullif(array_to_string(t.reloptions, ', '), ''),
-        CASE WHEN t.relrowsecurity THEN 'row security' END
+        (
+            SELECT 'with ' || o.setting
+            FROM unnest(t.reloptions) AS o (setting)
+            WHERE o.setting LIKE 'fillfactor=%'
+        )
     ) AS definition,
     TRUE AS is_valid
 FROM tables AS t
@@ -66,24 +70,83 @@ INNER JOIN pg_catalog.pg_attribute AS a ON t.oid = a.attrelid
 WHERE a.attnum > 0
     AND NOT a.attisdropped
 UNION ALL
--- From PostgreSQL 18 on a NOT NULL is a constraint too; its column has it already.
+SELECT
+    'setting',
+    split_part(o.setting, '=', 1) || ' of ' || a.attname,
+    t.relname::text,
+    split_part(o.setting, '=', 2),
+    TRUE
+FROM tables AS t
+INNER JOIN pg_catalog.pg_attribute AS a ON t.oid = a.attrelid
+CROSS JOIN LATERAL unnest(a.attoptions) AS o (setting)
+WHERE NOT a.attisdropped
+UNION ALL
+SELECT
+    'setting',
+    split_part(o.setting, '=', 1),
+    t.relname::text,
+    split_part(o.setting, '=', 2),
+    TRUE
+FROM tables AS t
+CROSS JOIN LATERAL unnest(t.reloptions) AS o (setting)
+WHERE o.setting NOT LIKE 'fillfactor=%'
+UNION ALL
+SELECT
+    'setting',
+    'row-level security',
+    t.relname::text,
+    '',
+    TRUE
+FROM tables AS t
+WHERE t.relrowsecurity
+UNION ALL
+-- From PostgreSQL 18 on a NOT NULL is a constraint too; its column has it already. A foreign key
+-- holds by triggers on both tables, which may be switched off.
 SELECT
     'constraint',
     k.conname::text,
     t.relname::text,
-    replace(pg_catalog.pg_get_constraintdef(k.oid), ' NOT VALID', ''),
+    concat_ws(
+        ' ',
+        replace(pg_catalog.pg_get_constraintdef(k.oid), ' NOT VALID', ''),
+        (
+            SELECT 'DISABLED ON ' || string_agg(DISTINCT c.relname, ', ')
+            FROM pg_catalog.pg_trigger AS g
+            INNER JOIN pg_catalog.pg_class AS c ON g.tgrelid = c.oid
+            WHERE g.tgconstraint = k.oid
+                AND g.tgenabled IN ('D', 'R')
+        )
+    ),
     k.convalidated AND coalesce(i.indisvalid AND i.indisready, TRUE)
 FROM tables AS t
 INNER JOIN pg_catalog.pg_constraint AS k ON t.oid = k.conrelid
 LEFT JOIN pg_catalog.pg_index AS i ON k.conindid = i.indexrelid AND k.conrelid = i.indrelid
 WHERE k.contype NOT IN ('n', 't')
 UNION ALL
--- The index of a key is that of its constraint.
+-- The index of a key is that of its constraint. Without its SET STATISTICS it is another index.
 SELECT
     'index',
     c.relname::text,
     t.relname::text,
-    pg_catalog.pg_get_indexdef(i.indexrelid),
+    concat_ws(
+        '; ',
+        pg_catalog.pg_get_indexdef(i.indexrelid),
+        (
+            SELECT
+                string_agg(
+                    format(
+                        'ALTER INDEX conversation_store.%I ALTER COLUMN %s SET STATISTICS %s',
+                        c.relname,
+                        a.attnum,
+                        a.attstattarget
+                    ),
+                    '; ' ORDER BY a.attnum
+                )
+            FROM pg_catalog.pg_attribute AS a
+            WHERE a.attrelid = i.indexrelid
+                AND a.attstattarget >= 0
+        )
+    ),
     i.indisvalid AND i.indisready
 FROM tables AS t
 INNER JOIN pg_catalog.pg_index AS i ON t.oid = i.indrelid
