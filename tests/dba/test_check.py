@@ -467,6 +467,38 @@ def test_contracts_that_cannot_be_had_are_an_error(named: str, message: str) -> 
         load_contracts(named)
 
 
+def test_one_file_is_held_to_its_own_contract(empty_database: str, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, **NOTE_FILES)
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute(NOTE)
+        contracts = {"note.get": Contract(None), "note.add": Contract(None), "note.gone": Contract(None)}
+        (checked,) = check_files(Server(connection), folder / "note" / "add.sql", contracts)
+    assert checked.path.endswith("note/add.sql")
+    assert "there is no such file" not in str(checked.findings)
+
+
+def test_a_table_that_others_lock_is_an_error_that_names_them(database: str) -> None:
+    with psycopg.connect(database, application_name="the-other") as other:
+        other.execute("LOCK TABLE conversation_store.dialog IN ACCESS EXCLUSIVE MODE")
+        done = call("check", database=database)
+    assert done.code == 1
+    assert "lock timeout: the process " in done.stderr
+    assert "application 'the-other'" in done.stderr
+    assert "AccessExclusiveLock on conversation_store.dialog" in done.stderr
+
+
+def test_characters_that_steer_a_terminal_are_shown(database: str, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, **NOTE_FILES)
+    (folder / "note" / "add.sql").write_text(NOTE_FILES["note__add"].replace("note (", "note\x1b[2J ("))
+    done = call("check", folder, database=database)
+    assert "\\x1b[2J" in done.stdout
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute('CREATE INDEX "\x1b]0;own" ON conversation_store.dialog (name)')
+    told = call("check", database=database)
+    assert "\\x1b]0;own" in told.stderr
+    assert "\x1b" not in done.stdout + told.stdout + told.stderr
+
+
 def test_contracts_need_a_path(db: str) -> None:
     done = call("check", "--contracts", "x:Y", database=db)
     assert done.code == 2

@@ -40,7 +40,7 @@ def check(database: str, path: Path | None, contracts: str | None, with_plans: b
     the schema is compared with what the migrations make; with PATH they are those of a service. Exits with 1 where
     something is wrong.
     """
-    from conversation_store.dba.check import check_files
+    from conversation_store.dba.check import check_files, naming_who_holds_locks
     from conversation_store.dba.contract import load_contracts
     from conversation_store.dba.drift import drift
     from conversation_store.dba.own_contracts import FILES
@@ -54,7 +54,7 @@ def check(database: str, path: Path | None, contracts: str | None, with_plans: b
         if contracts is not None:
             sys.path.insert(0, "")  # as `python -m` has it
             expected = load_contracts(contracts)
-        with connected(database) as connection:
+        with connected(database) as connection, naming_who_holds_locks(connection):
             schema = None if path is not None else drift(connection)
             server = Server(connection)
             # Without the schema each file would say so.
@@ -98,12 +98,14 @@ def _value(files: list[CheckedFile], schema: Drift | None, plans: CheckedPlans |
 
 def _print(files: list[CheckedFile], schema: Drift | None, plans: CheckedPlans | None) -> None:
     """Print what is wrong, and on standard error what is only told."""
+    from conversation_store.dba.findings import printable
+
     faults = [*(schema.faults if schema is not None else ()), *(fault for file in files for fault in file.findings)]
     faults += plans.findings if plans is not None else ()
     for fault in faults:
         click.echo(f"{fault}\n")
     for note in schema.notes if schema is not None else ():
-        click.echo(f"note: {note}", err=True)
+        click.echo(f"note: {printable(note)}", err=True)
     for reason in dict.fromkeys(file.skipped for file in files if file.skipped):
         names = [file.path for file in files if file.skipped == reason]
         click.echo(f"note: {len(names)} files are not checked: {reason}", err=True)
@@ -111,4 +113,5 @@ def _print(files: list[CheckedFile], schema: Drift | None, plans: CheckedPlans |
         click.echo(f"note: {plans.coverage}", err=True)
     checked = sum(not file.skipped for file in files)
     what = f"{checked} files" if schema is None else f"{checked} files and the schema"
-    click.echo(f"checked {what}: {f'{len(faults)} faults' if faults else 'ok'}")
+    result = "ok" if not faults else "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+    click.echo(f"checked {what}: {result}")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from conversation_store.dba.contract import Contract
 from conversation_store.dba.file_check import FileCheck
 from conversation_store.dba.files import QueryFile, scan
 from conversation_store.dba.findings import Finding, nearest, path_of, unreadable
+from conversation_store.dba.reading import holder_of_lock
 from conversation_store.dba.server import Server
 from conversation_store.errors import QueryError
 
@@ -21,6 +26,16 @@ class CheckedFile:
     path: str
     findings: tuple[Finding, ...] = ()
     skipped: str = ""
+
+
+@contextmanager
+def naming_who_holds_locks(connection: psycopg.Connection[Any]) -> Generator[None]:
+    """Let an error for a lock that others hold say who does."""
+    try:
+        yield
+    except psycopg.errors.LockNotAvailable as error:
+        message = f"{error.diag.message_primary}: {holder_of_lock(connection)}"
+        raise psycopg.errors.LockNotAvailable(message) from error
 
 
 def check_files(server: Server, folder: Path | None, contracts: Mapping[str, Contract] | None) -> Iterator[CheckedFile]:
@@ -44,6 +59,8 @@ def missing_files(
     contracts: Mapping[str, Contract] | None,
 ) -> Iterator[CheckedFile]:
     """Yield the files that have a contract and are not among those of a folder."""
+    if folder is not None and folder.is_file():
+        return  # the others were not asked for
     root = "sql" if folder is None else str(folder)
     # What a file is called that cannot be read, its path tells.
     named = {file.name for file in files} | {".".join(Path(path_of(e)).with_suffix("").parts[-2:]) for e in errors}

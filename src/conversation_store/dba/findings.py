@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -36,10 +37,15 @@ class Finding:
             lines += [f"  {number}{self.excerpt}", f"  {' ' * len(number)}{before}^"]
         if self.advice:
             lines.append(f"  = {self.advice}")
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
     def _before(self) -> str:
         return self.excerpt[: self.column - 1]
+
+
+def printable(text: str) -> str:
+    """Return a text with the characters shown by which a file, or a name of the server, could steer a terminal."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def at(text: str, offset: int, rule: str, path: str, message: str, advice: str = "") -> Finding:

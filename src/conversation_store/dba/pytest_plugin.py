@@ -11,7 +11,7 @@ from typing import Any, cast
 import psycopg
 import pytest
 
-from conversation_store.dba.check import CheckedFile, check_file, missing_files
+from conversation_store.dba.check import CheckedFile, check_file, missing_files, naming_who_holds_locks
 from conversation_store.dba.contract import Contract, load_contracts
 from conversation_store.dba.drift import drift
 from conversation_store.dba.files import QueryFile, scan
@@ -81,9 +81,7 @@ class _Checks(pytest.Collector):
         """Yield a test of the schema, where it is ours, and one of each file."""
         plugin = self._plugin
         if plugin.folder is None:
-            yield _new(
-                _Check, self, "schema", run=lambda: CheckedFile("schema", tuple(drift(plugin.connection()).faults))
-            )
+            yield _new(_Check, self, "schema", run=self._schema)
         files, errors = scan(plugin.folder)
         for file in files:
             yield _new(_Check, self, file.path, run=partial(self._run, file))
@@ -94,8 +92,14 @@ class _Checks(pytest.Collector):
         for checked in known:
             yield _new(_Check, self, checked.path, run=lambda checked=checked: checked)
 
+    def _schema(self) -> CheckedFile:
+        connection = self._plugin.connection()
+        with naming_who_holds_locks(connection):
+            return CheckedFile("schema", tuple(drift(connection).faults))
+
     def _run(self, file: QueryFile) -> CheckedFile:
-        return check_file(self._plugin.server(), file, self._plugin.contracts)
+        with naming_who_holds_locks(self._plugin.connection()):
+            return check_file(self._plugin.server(), file, self._plugin.contracts)
 
 
 class _Check(pytest.Item):
