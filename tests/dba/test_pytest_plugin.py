@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 # The plugin of this checkout, whether its entry point is installed or not.
 PLUGIN = "-p", "pytest_conversation_store", "-p", "no:cacheprovider"
-ALL = 76
+ALL = 77
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
