@@ -88,6 +88,7 @@ def test_an_entry_is_kept_as_it_is_written(connection: psycopg.Connection[Any]) 
     assert entries(connection, '[{ "z":1, "a" : 1.0, "a":2}]') == [(1, '{ "z":1, "a" : 1.0, "a":2}')]
 
 
+@pytest.mark.one_server("a coordinator shows the plans of shards")
 @pytest.mark.parametrize(
     ("select", "stays"),
     [
