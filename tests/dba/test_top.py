@@ -123,6 +123,10 @@ def test_a_copy_and_what_the_role_may_not_run_are_found_by_their_texts(counted: 
 def test_a_text_with_numbers_for_its_constants_is_told_from_another() -> None:
     source = "/* t.q */\n-- Why.\nSELECT a, -1, interval '1 day' FROM t WHERE b = 'x' AND c = $1::text;\n"
     by_text = {tokens(source): "t.q"}
+    lists = {tokens("SELECT a FROM t WHERE b IN ('x', 'y', 'z') AND c = ARRAY[1, 2]"): "t.list"}
+    assert find(lists, "SELECT a FROM t WHERE b IN ($1 /*, ... */) AND c = ARRAY[$2 /*, ... */]") == "t.list"
+    assert find(lists, "SELECT a FROM t WHERE b IN ($1, $2, $3) AND c = ARRAY[$4, $5]") == "t.list"
+    assert find(lists, "SELECT a FROM t WHERE b IN ($1, $2) AND c = ARRAY[$4, $5]") is None
     assert find(by_text, "SELECT a, $2, $3 FROM t WHERE b = $4 AND c = $1::text") == "t.q"
     for other in (
         "SELECT a, $2, $3 FROM t WHERE b = $4 AND d = $1::text",
@@ -195,6 +199,27 @@ def test_what_top_itself_runs_is_no_statement_of_the_role(counted: str) -> None:
         top_of(service)
         found = top_of(service)
     assert found.others == []
+
+
+def test_what_the_commands_run_is_no_statement_of_the_role(counted: str, tmp_path: Path) -> None:
+    use(counted)
+    (tmp_path / "get.sql").write_text(f"/* {tmp_path.name}.get */\n-- Get.\n--\n-- returns: many\nSELECT 7 AS seven;\n")
+    migrate(counted)
+    page = str(tmp_path / "page.html")
+    for command in (["migrate", "--check"], ["check"], ["doctor"], ["review", "-o", page, "--no-plans"]):
+        call(*command, database=counted)
+    assert [usage.name for usage in top_of(counted).others] == []
+    role = str(conninfo_to_dict(counted)["user"])
+    assert [usage.name for usage in top_of(counted, files(tmp_path), roles=[role]).others] == []
+
+
+def test_the_constants_of_a_copy_are_not_told(counted: str) -> None:
+    use(counted)
+    text = b"COPY (SELECT 'a-secret', E'a-\\'secret', $q$a-secret$q$, 4711) TO STDOUT"
+    with psycopg.connect(counted, autocommit=True) as connection, connection.cursor().copy(text) as copy:
+        assert len(list(copy)) == 1
+    (stranger,) = top_of(counted).others
+    assert stranger.name == "COPY (SELECT '…', '…', '…', '…') TO STDOUT"
 
 
 def test_what_runs_within_a_function_is_no_statement_of_the_role(counted: str) -> None:

@@ -80,8 +80,16 @@ def tokens(text: str) -> tuple[str, ...]:
 
 
 def without_comments(text: str) -> str:
-    """Return a statement in one line, without its comments."""
-    return " ".join("".join(" " if kind == "blank" else token for kind, token in _pieces(text)).split())
+    """Return a statement in one line, without its comments, and without the constants that the server has kept."""
+    pieces = [(" " if kind == "blank" else token) for kind, token in _pieces(text)]
+    if tokens(text)[:1] == ("copy",):  # of other statements the server keeps none
+        pieces = ["'…'" if _is_constant(piece) else piece for piece in pieces]
+    return " ".join("".join(pieces).split())
+
+
+def _is_constant(token: str) -> bool:
+    is_number, is_text = token[:1].isdigit(), token.lower().startswith(("'", "e'"))
+    return is_number or is_text or (token[:1] == "$" and token[-1:] == "$")
 
 
 def _pieces(text: str) -> Iterator[tuple[str, str]]:
@@ -104,9 +112,9 @@ def find(by_text: Mapping[tuple[str, ...], str], text: str) -> str | None:
 
 
 def is_normalised(kept: tuple[str, ...], source: tuple[str, ...]) -> bool:
-    """Return whether tokens are those of a statement, with `$n` for each constant."""
+    """Return whether tokens are those of a statement, with `$n` for each constant, or for the whole of a list."""
     place = 0
-    for token in kept:
+    for before, token, after in zip(("", *kept[:-1]), kept, (*kept[1:], ""), strict=True):
         if place == len(source):
             return False
         if token[0] == "$" and token[1:].isdigit():
@@ -114,6 +122,9 @@ def is_normalised(kept: tuple[str, ...], source: tuple[str, ...]) -> bool:
             signed = source[place] == "-"
             typed = source[place][0].isalpha() and source[place + 1 : place + 2] and source[place + 1][0] == "'"
             place += bool(signed or typed)
+            if (before, after) in (("(", ")"), ("[", "]")):  # PostgreSQL 18 keeps the first of a list alone
+                while source[place + 1 : place + 2] == (",",) and _is_constant("".join(source[place + 2 : place + 3])):
+                    place += 2
         elif token != source[place]:
             return False
         place += 1

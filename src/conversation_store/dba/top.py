@@ -10,13 +10,13 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from conversation_store._connections import QUESTION
 from conversation_store.dba.files import QueryFile
+from conversation_store.dba.own_statements import own_statements
 from conversation_store.dba.query_ids import StatisticsError, find, known_files, tokens, without_comments
-from conversation_store.dba.reading import BOUNDS, bounded, own_queries, read, read_one
+from conversation_store.dba.reading import bounded, read, read_one
 
 # With what the statements begin that a file could have. What opens a transaction, sets up a session, explains or
-# defines something is no work of a service; and of other statements older servers keep the constants.
+# defines something is no work of a service.
 _WORK = frozenset(["copy", "delete", "insert", "merge", "select", "table", "update", "values", "with", "("])
 
 
@@ -148,9 +148,7 @@ def _order(sort: str) -> Callable[[Usage], Any]:
 
 def _others(rows: Iterable[Any], roles: Sequence[str], bodies: Sequence[str]) -> list[Usage]:
     """Return what is in no file, one a text."""
-    # What the package itself asks, beside its files.
-    texts = [query.text.decode() for query in own_queries().values()] + [QUESTION.decode(), BOUNDS.decode(), *bodies]
-    own = dict.fromkeys(map(tokens, texts), "own")
+    own = {**own_statements(), **dict.fromkeys(map(tokens, bodies), "a function")}
     found: dict[str, Usage] = {}
     for row in rows:
         if row.role in roles and _WORK.intersection(tokens(row.text)[:1]) and find(own, row.text) is None:
