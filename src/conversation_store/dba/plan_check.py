@@ -14,7 +14,7 @@ from conversation_store.dba.plans import Plan, explain
 from conversation_store.dba.shapes import Examples, Shape, shapes
 
 # A table with fewer rows is scanned faster than any index is read.
-_LARGE = 10_000
+_LARGE = 4_000
 # Of jit_above_cost: the estimate of a plan that doubles would be compiled, which takes longer than most statements run.
 _NEAR = 0.5
 _JIT_ABOVE_COST = 100_000.0  # the default, where the server has it off
