@@ -499,6 +499,27 @@ def test_characters_that_steer_a_terminal_are_shown(database: str, tmp_path: Pat
     assert "\x1b" not in done.stdout + told.stdout + told.stderr
 
 
+def test_a_file_that_is_nested_too_deep_is_found_and_the_others_are_checked(
+    empty_database: str, tmp_path: Path
+) -> None:
+    deep = "/* note.deep */\n-- Return a number.\n-- returns: one\n\nSELECT " + "1 = 1 AND " * 20_000 + "TRUE AS id;\n"
+    folder = folder_of(tmp_path, note__deep=deep, **NOTE_FILES)
+    done = call("check", folder, database=empty_database)
+    assert "note/deep.sql" in done.stdout
+    assert done.stdout.count('relation "note" does not exist (statement)') == 2
+
+
+def test_a_column_that_was_renamed_is_not_guessed_in_each_file(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("ALTER TABLE conversation_store.conversation RENAME user_id TO uid")
+    done = call("check", database=database)
+    assert "was it renamed to uid?" in done.stdout
+    assert "column c.user_id does not exist (statement)" in done.stdout
+    assert "  = mend the schema first, which lacks what is told above\n" in done.stdout
+    assert "exp_user_id?" not in done.stdout
+    assert "Perhaps you meant" not in done.stdout
+
+
 def test_contracts_need_a_path(db: str) -> None:
     done = call("check", "--contracts", "x:Y", database=db)
     assert done.code == 2

@@ -40,7 +40,7 @@ def check(database: str, path: Path | None, contracts: str | None, with_plans: b
     the schema is compared with what the migrations make; with PATH they are those of a service. Exits with 1 where
     something is wrong.
     """
-    from conversation_store.dba.check import check_files, naming_who_holds_locks
+    from conversation_store.dba.check import behind_drift, check_files, naming_who_holds_locks
     from conversation_store.dba.contract import load_contracts
     from conversation_store.dba.drift import drift
     from conversation_store.dba.own_contracts import FILES
@@ -60,6 +60,8 @@ def check(database: str, path: Path | None, contracts: str | None, with_plans: b
             # Without the schema each file would say so.
             is_there = path is not None or any(name == "conversation_store" for name, _ in server.tables)
             files = list(check_files(server, path, expected)) if is_there else []
+            if schema is not None:
+                files = [behind_drift(file, schema.faults) for file in files]
             plans = _plans(connection, path, files) if with_plans and is_there else None
     if as_json:
         click.echo(json.dumps(_value(files, schema, plans), ensure_ascii=False, indent=2))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,5 +80,20 @@ def check_file(server: Server, file: QueryFile, contracts: Mapping[str, Contract
     if contracts is not None and contract is None:
         advice = nearest(file.name, contracts) or "add its contract, or delete the file"
         check.found("contract", "no contract says what Python expects of it", advice=advice)
-    check.run()
+    try:
+        check.run()
+    except RecursionError:
+        check.found("statement", "is nested too deep to be understood", advice="write it flatter")
     return CheckedFile(file.path, tuple(check.findings))
+
+
+def behind_drift(checked: CheckedFile, faults: Sequence[Finding]) -> CheckedFile:
+    """Return a file of our own with what the schema lacks as the cause: another name would be a wrong guess."""
+    if not any(re.match(r"(table|column|function) .* is missing$", fault.message) for fault in faults):
+        return checked
+    advice = "mend the schema first, which lacks what is told above"
+    findings = (
+        replace(each, advice=advice) if each.rule == "statement" and each.message.endswith("does not exist") else each
+        for each in checked.findings
+    )
+    return replace(checked, findings=tuple(findings))
