@@ -18,6 +18,7 @@ from conversation_store import ConversationStore, DialogNotFound, migrate
 from conversation_store._sql_loader import load
 from conversation_store.dba.files import files
 from conversation_store.dba.query_ids import StatisticsError, find, known_files, tokens
+from conversation_store.dba.reading import bounded
 from conversation_store.dba.top import Top, top
 from operations import OPERATIONS
 from support.both_apis import AsyncApi, SyncApi
@@ -98,9 +99,26 @@ def test_the_server_gives_each_file_an_id_of_its_own(db: str) -> None:
 def test_an_id_needs_no_lock_that_keeps_others_waiting(database: str) -> None:
     with psycopg.connect(database) as holder, psycopg.connect(database, autocommit=True) as connection:
         holder.execute("LOCK TABLE conversation_store.dialog")
+        process = holder.info.backend_pid
         known = known_files(connection, [file for file in OURS if file.name in ("dialog.save", "api_token.used")])
     assert list(known.by_id.values()) == ["api_token.used"]
     assert "lock timeout" in known.not_explained["dialog.save"]
+    assert f"the process {process} (" in known.not_explained["dialog.save"]
+
+
+def test_a_lock_is_waited_for_once(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+
+    def spy(connection: Any, **arguments: float) -> Any:
+        waits.append(arguments["lock_seconds"])
+        return bounded(connection, **arguments)
+
+    monkeypatch.setattr("conversation_store.dba.query_ids.bounded", spy)
+    with psycopg.connect(database) as holder, psycopg.connect(database, autocommit=True) as connection:
+        holder.execute("LOCK TABLE conversation_store.dialog")
+        known = known_files(connection, [file for file in OURS if file.table == "dialog"])
+    assert len(known.not_explained) > 2
+    assert waits == [0.5, *[0.02] * (len(waits) - 1)]
 
 
 def test_a_copy_and_what_the_role_may_not_run_are_found_by_their_texts(counted: str) -> None:

@@ -64,8 +64,11 @@ def _print(found: Top, limit: int) -> None:
         _more(console, found.others, limit)
     if found.never:
         console.print(f"\nnever called ({len(found.never)}): {', '.join(found.never)}")
-    for name, reason in found.not_explained.items():
-        console.print(f"\n{name} is found by its text alone, since the server does not explain it: {escape(reason)}")
+    for reason in dict.fromkeys(found.not_explained.values()):
+        names = [name for name, why in found.not_explained.items() if why == reason]
+        console.print(
+            f"\n{', '.join(names)}: found by the text alone, since the server does not explain it: {escape(reason)}"
+        )
     if found.hidden:
         console.print(
             f"\n{found.hidden} statements of other roles are hidden: GRANT pg_read_all_stats TO {escape(found.role)}"

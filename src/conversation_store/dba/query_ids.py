@@ -20,7 +20,7 @@ import psycopg
 from conversation_store._sql_lexer import block_end, token_at
 from conversation_store.dba.files import QueryFile
 from conversation_store.dba.plans import explain
-from conversation_store.dba.reading import bounded
+from conversation_store.dba.reading import bounded, holder_of_lock
 from conversation_store.errors import StoreError
 
 
@@ -47,15 +47,20 @@ def known_files(connection: psycopg.Connection[Any], files: Iterable[QueryFile])
     by_id: dict[int, str] = {}
     by_text: dict[tuple[str, ...], str] = {}
     not_explained: dict[str, str] = {}
+    lock_seconds = 0.5
     for file in files:
         query = file.query
         by_text[tokens(query.text.decode())] = query.name
         if file.is_copy:
             continue
         try:
-            with bounded(connection):
+            with bounded(connection, lock_seconds=lock_seconds):
                 # NULL for each parameter, without a type, as the store sends them: the types are those of the casts.
                 plan = explain(connection, query, dict.fromkeys(query.parameters))
+        except psycopg.errors.LockNotAvailable as error:
+            # The others that need the lock will not get it either, and half a second for each is long.
+            lock_seconds = 0.02
+            not_explained[query.name] = f"{error.diag.message_primary}: {holder_of_lock(connection)}"
         except psycopg.OperationalError as error:
             if connection.closed:
                 raise

@@ -44,15 +44,17 @@ def connected(conninfo: str) -> Generator[psycopg.Connection[Any]]:
 
 
 @contextmanager
-def bounded(connection: psycopg.Connection[Any], seconds: float = 5.0) -> Generator[psycopg.Connection[Any]]:
+def bounded(
+    connection: psycopg.Connection[Any], seconds: float = 5.0, *, lock_seconds: float = 0.5
+) -> Generator[psycopg.Connection[Any]]:
     """Open a transaction that reads, and is rolled back; each statement in it ends after *seconds*.
 
-    It waits for a lock for half a second at most: whoever comes later would wait behind it.
+    It waits for a lock for *lock_seconds* at most: whoever comes later would wait behind it.
     """
     # Not as parameters of the connection, which a pooler refuses or keeps for others.
     connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
     try:
-        Cursor(connection).execute(BOUNDS, [f"{seconds * 1000:.0f}ms", "500ms"])
+        Cursor(connection).execute(BOUNDS, [f"{seconds * 1000:.0f}ms", f"{lock_seconds * 1000:.0f}ms"])
         yield connection
     finally:
         if not connection.closed:
