@@ -237,6 +237,9 @@ def test_the_schema_of_a_service_is_told_with_the_grant(database: str, tmp_path:
         run(database, finding.todo)
         (finding,) = examine(service, tmp_path, only=["privileges"])
         assert finding.seen == "permission denied for table orders: orders.get"
+        assert finding.todo.startswith("GRANT SELECT ON svc.orders TO ")
+        run(database, finding.todo.partition(";")[0])
+        assert examine(service, tmp_path, only=["privileges"])[0].level == "ok"
 
 
 def test_rights_behind_a_lock_are_unknown_and_the_holder_is_named(database: str) -> None:

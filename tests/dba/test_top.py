@@ -240,6 +240,15 @@ def test_the_constants_of_a_copy_are_not_told(counted: str) -> None:
     assert stranger.name == "COPY (SELECT '…', '…', '…', '…') TO STDOUT"
 
 
+def test_a_name_that_steers_a_terminal_is_shown_as_text(counted: str) -> None:
+    use(counted)
+    with psycopg.connect(counted, autocommit=True) as connection:
+        connection.execute('SELECT 1 AS "\x1b]0;own\x07evil"')
+    shown = call("top", database=counted).stdout
+    assert "\x1b" not in shown
+    assert "\\x1b]0;own\\x07evil" in shown
+
+
 def test_what_runs_within_a_function_is_no_statement_of_the_role(counted: str) -> None:
     with psycopg.connect(counted, autocommit=True) as connection:
         connection.execute(

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from conversation_store.cli._shared import database_errors, database_option
+from conversation_store.dba.findings import printable
 
 if TYPE_CHECKING:
     from conversation_store.dba.top import Top, Usage
@@ -58,7 +59,7 @@ def _print(found: Top, limit: int) -> None:
     console.print(_table("file", found.files, limit, expand=False))
     _more(console, found.files, limit)
     if found.others:
-        console.print(f"\nin no file, of {escape(', '.join(found.roles))}:")
+        console.print(f"\nin no file, of {_shown(', '.join(found.roles))}:")
         # A text has the width that the figures leave.
         console.print(_table("statement", found.others, limit, expand=True))
         _more(console, found.others, limit)
@@ -67,11 +68,11 @@ def _print(found: Top, limit: int) -> None:
     for reason in dict.fromkeys(found.not_explained.values()):
         names = [name for name, why in found.not_explained.items() if why == reason]
         console.print(
-            f"\n{', '.join(names)}: found by the text alone, since the server does not explain it: {escape(reason)}"
+            f"\n{', '.join(names)}: found by the text alone, since the server does not explain it: {_shown(reason)}"
         )
     if found.hidden:
         console.print(
-            f"\n{found.hidden} statements of other roles are hidden: GRANT pg_read_all_stats TO {escape(found.role)}"
+            f"\n{found.hidden} statements of other roles are hidden: GRANT pg_read_all_stats TO {_shown(found.role)}"
         )
     if found.given_up:
         console.print(
@@ -87,7 +88,7 @@ def _table(first: str, usages: Sequence[Usage], limit: int, *, expand: bool) -> 
         table.add_column(column, justify="right", no_wrap=True)
     for usage in usages[:limit]:
         table.add_row(
-            escape(usage.name),
+            _shown(usage.name),
             f"{usage.calls:,}",
             f"{usage.mean_ms:,.3f}",
             f"{usage.total_ms:,.1f}",
@@ -101,6 +102,10 @@ def _table(first: str, usages: Sequence[Usage], limit: int, *, expand: bool) -> 
 def _more(console: Console, usages: Sequence[Usage], limit: int) -> None:
     if len(usages) > limit:
         console.print(f"… and {len(usages) - limit} more")
+
+
+def _shown(text: str) -> str:
+    return escape(printable(text))
 
 
 def _size(size: float) -> str:
