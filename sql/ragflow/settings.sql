@@ -8,7 +8,6 @@
 -- returns: one
 -- not_null: time_zone, extra_float_digits, since set_config returns what was set
 -- index: none
--- lint: L13, since the catalog of the server is read
 
 SELECT
     set_config('TimeZone', :time_zone::text, TRUE) AS time_zone,

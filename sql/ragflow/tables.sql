@@ -6,7 +6,6 @@
 -- not_null: name, since it is one of :names, which has no NULL in it
 -- index: none
 -- sorts: the tables that are named
--- lint: L13, since the catalog of the server is read
 
 SELECT
     t.name,

@@ -31,7 +31,7 @@ _DIRECTIVES: Mapping[str, tuple[str, ...]] = {
     "sorts": (".+",),
     # Result columns that Python never sees as NULL, although the statement could make them so.
     "not_null": (f"{_NAME}(?:, {_NAME})*, since .+",),
-    "lint": (r"L\d\d, since .+(?:\nL\d\d, since .+)*",),
+    "lint": (r"L\d\d, since .+",),
 }
 _SHOWN = {
     "index": "names joined by ', ' or ' or ', or none",
@@ -185,14 +185,14 @@ def read_header(path: str, text: str, name: str) -> Header:
     if lines[0] != f"/* {name} */":
         raise _error_in_line(path, text, 1, f"the first line must be /* {name} */")
     prose: list[str] = []
-    given: dict[str, tuple[int, str]] = {}
+    given: list[tuple[int, str, str]] = []
     number, open_directive = 1, ""
     for number, line in enumerate(lines[1:], start=2):
         if line.strip() and not line.startswith("--"):
             break
         if open_directive and (more := re.fullmatch("-- {2,}(.+)", line)):
-            begun, value = given[open_directive]
-            given[open_directive] = begun, f"{value} {more[1]}"
+            begun, word, value = given[-1]
+            given[-1] = begun, word, f"{value} {more[1]}"
             continue
         directive = re.fullmatch(r"-- ([a-z_]+): (.*)", line)
         open_directive = directive[1] if directive else ""
@@ -203,19 +203,21 @@ def read_header(path: str, text: str, name: str) -> Header:
         if word not in _DIRECTIVES:
             allowed = ", ".join(_DIRECTIVES)
             raise _error_in_line(path, text, number, f"unknown directive {word}; it must be one of {allowed}")
-        if word in given and word not in _REPEATED:
+        if word not in _REPEATED and any(word == each for _, each, _ in given):
             raise _error_in_line(path, text, number, f"{word} is given twice")
-        given[word] = (given[word][0], f"{given[word][1]}\n{value}") if word in given else (number, value)
-    for word, (begun, value) in given.items():
+        given.append((number, word, value))
+    directives: dict[str, str] = {}
+    for begun, word, value in given:
         if not any(re.fullmatch(pattern, value) for pattern in _DIRECTIVES[word]):
             allowed = _SHOWN.get(word) or ", ".join(_DIRECTIVES[word]).replace(".+", "…")
             raise _error_in_line(path, text, begun, f"{word} must be one of {allowed}, not {value!r}")
+        directives[word] = f"{directives[word]}\n{value}" if word in directives else value
     if not any(line.strip(" -") for line in prose):
         raise _error_in_line(path, text, 1, "a comment below the name must say what the statement does")
-    if "returns" not in given:
+    if "returns" not in directives:
         allowed = ", ".join(_DIRECTIVES["returns"])
         raise _error_in_line(path, text, 1, f"needs '-- returns: ' and one of {allowed}")
-    return Header(prose, {word: value for word, (_, value) in given.items()}, number)
+    return Header(prose, directives, number)
 
 
 # Between brackets, a colon behind one of these can only be that of a slice.

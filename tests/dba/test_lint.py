@@ -48,6 +48,9 @@ FAULTY: dict[str, list[str]] = {
     "L04": ["SELECT c.id FROM T AS c LIMIT 1", "SELECT c.id FROM T AS c UNION ALL SELECT d.id FROM T AS d LIMIT 2"],
     "L05": [
         "SELECT c.id FROM T AS c ORDER BY c.id",
+        "SELECT c.id FROM T AS c ORDER BY c.id LIMIT ALL",
+        "SELECT c.id FROM T AS c ORDER BY c.id LIMIT NULL",
+        "SELECT c.id FROM T AS c ORDER BY c.id LIMIT (NULL::bigint)",
         "SELECT c.id FROM T AS c WHERE c.name = ANY(:names::text[]) ORDER BY c.id",
         "SELECT c.id FROM T AS c WHERE c.id = ANY(ARRAY(SELECT d.id FROM T AS d)) ORDER BY c.id",
         "SELECT c.id FROM unnest(:ids::text[]) AS u (id) INNER JOIN T AS c ON u.id < c.id ORDER BY c.id",
@@ -114,13 +117,13 @@ FAULTY: dict[str, list[str]] = {
     ],
     "L13": [
         "SELECT c.id FROM conversation_store.other AS c ORDER BY c.id LIMIT 1",
-        "SELECT c.id FROM pg_catalog.pg_class AS c ORDER BY c.id LIMIT 1",
         "DELETE FROM public.dialog AS d WHERE d.id = :id::text",
         "COPY public.dialog (id) FROM STDIN",
     ],
 }
 
 ACCEPTED = [
+    "SELECT c.oid FROM pg_catalog.pg_class AS c WHERE c.oid = :oid::oid ORDER BY c.oid LIMIT 1",
     f"SELECT c.id, count(*) OVER () AS n FROM T AS c WHERE {OF_TENANT} ORDER BY c.id LIMIT :limit::bigint",
     f"SELECT c.id FROM T AS c WHERE {OF_TENANT} AND c.id = CAST(:id AS text) ORDER BY c.create_date DESC, c.id DESC LIMIT 1",
     f"SELECT c.id FROM T AS c WHERE {OF_TENANT} AND c.id = ANY(:ids::text[]) ORDER BY c.id",
@@ -324,3 +327,47 @@ def test_a_dump_says_the_same_of_a_schema_as_its_migrations(server: Server, data
         assert own[key].indexed == table.indexed
         assert own[key].required == table.required
         assert own[key].columns.keys() == table.columns.keys()
+
+
+def test_what_is_renamed_or_a_partition_or_kept_as_rows_is_known_by_its_name(shop: Path) -> None:
+    later = shop / "later.sql"
+    later.write_text("ALTER TABLE shop.orders RENAME TO sales;")
+    assert codes(shop, shop / "tables.sql", later) == ["L13"]
+    file = shop / "orders" / "get_list.sql"
+    file.write_text(file.read_text().replace("FROM shop.orders", "FROM shop.sales"))
+    assert codes(shop, shop / "tables.sql", later) == []
+    for change in (
+        "CREATE TABLE shop.sales PARTITION OF shop.orders FOR VALUES IN (1);",
+        "CREATE MATERIALIZED VIEW shop.sales AS SELECT o.id, o.shop_id FROM shop.orders AS o;",
+    ):
+        later.write_text(change)
+        assert "L13" not in codes(shop, shop / "tables.sql", later)
+    for column in ("COLUMN id", "id"):
+        later.write_text(f"ALTER TABLE shop.orders RENAME {column} TO number; ALTER TABLE shop.orders RENAME TO sales;")
+        assert codes(shop, shop / "tables.sql", later) == ["L06"]  # of the key that was
+    file.write_text(file.read_text().replace("o.id", "o.number"))
+    assert codes(shop, shop / "tables.sql", later) == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "(" * 20_000 + "1" + ")" * 20_000,
+        "1 FROM conversation_store.dialog AS d WHERE d.id = 'a'" + " AND TRUE" * 20_000,
+    ],
+    ids=["parentheses", "conditions"],
+)
+def test_a_statement_that_is_nested_too_deeply_leaves_the_others_to_be_looked_at(tmp_path: Path, value: str) -> None:
+    for name, body in (("a", f"SELECT {value}"), ("b", "SELECT t.id FROM shop.t AS t")):
+        (tmp_path / f"{name}.sql").write_text(f"/* {tmp_path.name}.{name} */\n-- It.\n-- returns: one\n{body};\n")
+    findings = lint(tmp_path).findings
+    assert [(finding.rule[:3], Path(finding.path).stem) for finding in findings] == [("L00", "a"), ("L13", "b")]
+    assert "nested too deeply" in findings[0].message
+
+
+def test_of_several_lines_the_one_that_is_wrong_is_named(tmp_path: Path) -> None:
+    header = "-- lint: L06, since ok\n-- lint: L04\n-- lint: L05, since unused"
+    path = tmp_path / "a.sql"
+    path.write_text(f"/* {tmp_path.name}.a */\n-- It.\n-- returns: one\n{header}\nSELECT 1 AS n;\n")
+    (finding,) = lint(path).findings
+    assert (finding.line, finding.message.endswith("not 'L04'")) == (5, True)

@@ -82,9 +82,11 @@ def lint_file(file: QueryFile, schema: Schema, tenant: str = "tenant_id") -> lis
     try:
         tree = parse(source)
         subject = Subject(file, tree, levels(tree), schema, tenant)
+        faults = [fault for check in _CHECKS for fault in check(subject)]
     except Unreadable as error:
         return [found("L00", error.offset, f"cannot be read: {error}")]
-    faults = [fault for check in _CHECKS for fault in check(subject)]
+    except RecursionError:
+        return [found("L00", 0, "cannot be read: it is nested too deeply")]
     accepted = dict.fromkeys(re.findall(r"(?m)^(L\d\d), since", file.directives.get("lint", "")), "lint: {}")
     if file.query.all_tenants:
         accepted["L12"] = "tenants: all"

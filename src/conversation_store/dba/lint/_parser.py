@@ -55,6 +55,8 @@ def parse(text: str) -> exp.Expr:
         found = error.errors[0] if error.errors else {}
         offset = _offset(text, found.get("line") or 1, found.get("col") or 1, str(found.get("highlight") or " "))
         raise Unreadable(str(found.get("description") or "it is not understood"), offset) from None
+    except RecursionError:
+        raise Unreadable("it is nested too deeply", 0) from None
     except SqlglotError as error:
         raise Unreadable(str(error).splitlines()[0], 0) from None
     statements = [tree for tree in trees if tree is not None and not isinstance(tree, exp.Semicolon)]

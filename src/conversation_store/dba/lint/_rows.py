@@ -61,7 +61,8 @@ class Rows:
         """Return whether the arguments bound how many rows a query has."""
         if isinstance(query, (exp.Subquery, exp.Paren)):
             return self.is_bounded(query.this)
-        if query.args.get("limit") is not None:
+        limit = query.args.get("limit")
+        if limit is not None and not _is_no_limit(limit):
             return True
         if isinstance(query, exp.SetOperation):
             return self.is_bounded(query.left) and self.is_bounded(query.right)
@@ -266,3 +267,11 @@ def _over(node: exp.Expr) -> bool:
     return isinstance(node.parent, exp.Window) or (
         isinstance(node.parent, exp.Filter) and isinstance(node.parent.parent, exp.Window)
     )
+
+
+def _is_no_limit(limit: exp.Expr) -> bool:
+    """Return whether it is LIMIT ALL or LIMIT NULL."""
+    value = limit.args.get("expression")
+    while isinstance(value, (exp.Paren, exp.Cast)):
+        value = value.this
+    return isinstance(value, exp.Null) or (isinstance(value, exp.Var) and value.name.upper() == "ALL")

@@ -17,7 +17,10 @@ from conversation_store._sql_lexer import split
 from conversation_store.dba.lint._levels import output
 
 # In the outline of a statement.
-_OF_TABLES = r"(?i)(create (unlogged )?table|create (or replace )?view|create (unique )?index|alter table|drop \w+) "
+_OF_TABLES = (
+    r"(?i)(create (unlogged )?table|create (or replace |materialized )?view|create (unique )?index"
+    r"|alter table|drop \w+) "
+)
 
 
 @dataclass
@@ -33,6 +36,15 @@ class Table:
     def is_indexed(self, column: str) -> bool:
         """Return whether a column is one of an index."""
         return any(column in columns for columns in self.indexed.values())
+
+    def rename(self, column: str, name: str) -> None:
+        """Give a column another name, here and in the keys and the indexes."""
+        if column not in self.columns:
+            return
+        self.columns = {name if each == column else each: kind for each, kind in self.columns.items()}
+        self.required = {name if each == column else each for each in self.required}
+        self.keys = {key: frozenset(name if each == column else each for each in of) for key, of in self.keys.items()}
+        self.indexed = {key: {name if each == column else each for each in of} for key, of in self.indexed.items()}
 
     def forget(self, name: str) -> None:
         """Leave out an index or a key."""
@@ -69,6 +81,8 @@ class Schema:
             return  # its table stays unknown, which a rule says of each statement that names it
         if isinstance(tree, exp.Create) and tree.kind == "TABLE" and isinstance(tree.this, exp.Schema):
             self._create(tree.this)
+        elif isinstance(tree, exp.Create) and tree.kind == "TABLE":
+            self._partition(tree)
         elif isinstance(tree, exp.Create) and tree.kind == "VIEW":
             self._view(tree)
         elif isinstance(tree, exp.Create) and tree.kind == "INDEX":
@@ -82,6 +96,14 @@ class Schema:
         table = self.tables.setdefault((created.this.db, created.this.name), Table())
         for item in created.expressions:
             _add(table, created.this.name, item)
+
+    def _partition(self, tree: exp.Create) -> None:
+        """Take a partition to have the columns, keys and indexes of the table that it is of."""
+        of = tree.find(exp.PartitionedOfProperty)
+        whole = of and self.tables.get((of.this.db, of.this.name))
+        if whole:
+            named = tree.this
+            self.tables[named.db, named.name] = whole
 
     def _view(self, tree: exp.Create) -> None:
         named = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
@@ -107,6 +129,12 @@ class Schema:
                 for name in _names(action):
                     table.columns.pop(name, None)
                     table.forget(name)
+            elif isinstance(action, exp.RenameColumn):
+                table.rename(action.this.name, action.args["to"].name)
+            elif isinstance(action, exp.AlterRename) and not tree.args.get("options"):
+                self.tables[tree.this.db, action.this.name] = self.tables.pop((tree.this.db, tree.this.name))
+            elif isinstance(action, exp.AlterRename):  # RENAME a TO b, without COLUMN
+                table.rename(action.this.name, tree.args["options"][0].this.name)
 
     def _index(self, tree: exp.Create) -> None:
         index = tree.this
