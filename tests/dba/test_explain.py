@@ -285,3 +285,13 @@ def test_a_file_that_is_no_query_file_is_told_from_one_that_is_not_there(tmp_pat
     path = tmp_path / "fill.py"
     path.write_text("")
     assert "fill.py: is no .sql file" in explain(None, path).stderr
+
+
+@pytest.mark.parametrize("body", ["SELECT :a::", "SELECT :c IN ('x', :d", "SELECT :a IN (", "SELECT :a::x."])
+def test_a_text_that_breaks_off_is_an_error_of_the_server(db: str, tmp_path: Path, body: str) -> None:
+    done = (
+        explain(db, shop(tmp_path, body), "--null", "a")
+        if ":a" in body
+        else explain(db, shop(tmp_path, body), "--null", "c", "--null", "d")
+    )
+    assert (done.code, "syntax error" in done.stderr) == (1, True)

@@ -125,7 +125,9 @@ class QueryFile:
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """The parameters, in the order of their numbers."""
-        found = [_parameter(name, self._tokens) for name in self.query.parameters]
+        # What looks at the tokens behind one finds nothing there at the end of a text that breaks off.
+        tokens = [*self._tokens, *[""] * 4]
+        found = [_parameter(name, tokens) for name in self.query.parameters]
         # A page begins after a row or at the beginning: what is known of one part of a position is true of all of it.
         if any(each.of_position and each.optional for each in found):
             found = [each._replace(optional=True) if each.of_position else each for each in found]
@@ -331,7 +333,9 @@ def _branches(tokens: list[str], at: int) -> Iterator[str]:
 
 
 def _literals_until(tokens: list[str], at: int, end: str) -> Iterator[str]:
-    for token in tokens[at : tokens.index(end, at)]:
+    for token in tokens[at:]:
+        if token == end:
+            return
         if _is_text(token):
             yield _unquoted(token)
 
