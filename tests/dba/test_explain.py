@@ -289,9 +289,6 @@ def test_a_file_that_is_no_query_file_is_told_from_one_that_is_not_there(tmp_pat
 
 @pytest.mark.parametrize("body", ["SELECT :a::", "SELECT :c IN ('x', :d", "SELECT :a IN (", "SELECT :a::x."])
 def test_a_text_that_breaks_off_is_an_error_of_the_server(db: str, tmp_path: Path, body: str) -> None:
-    done = (
-        explain(db, shop(tmp_path, body), "--null", "a")
-        if ":a" in body
-        else explain(db, shop(tmp_path, body), "--null", "c", "--null", "d")
-    )
+    nulls = ("--null", "a") if ":a" in body else ("--null", "c", "--null", "d")
+    done = explain(db, shop(tmp_path, body), *nulls)
     assert (done.code, "syntax error" in done.stderr) == (1, True)

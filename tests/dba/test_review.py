@@ -189,6 +189,12 @@ def test_the_command_writes_the_page(db: str, tmp_path: Path) -> None:
     assert call("review", "--no-plans", "-o", "-", database=db).stdout == page
 
 
+def test_a_file_that_cannot_be_written_is_named_before_the_server_is_asked(tmp_path: Path) -> None:
+    path = tmp_path / "none" / "review.html"
+    done = call("review", "-o", path, database="postgresql://127.0.0.1:1/x")
+    assert (done.code, done.stderr) == (1, f"Error: [Errno 2] No such file or directory: '{path}'\n")
+
+
 @pytest.mark.slow
 def test_a_page_for_a_pipe_is_written_into_it_and_does_not_replace_it(db: str, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"

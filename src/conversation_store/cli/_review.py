@@ -48,8 +48,8 @@ def review(database: str, path: Path | None, output: Path, contracts: str | None
         if contracts is not None:
             sys.path.insert(0, "")  # as `python -m` has it
             known = load_contracts(contracts)
-        page = page_of(database, path, known, plans=plans, track=_tracked)
-        with written(output) as write:
+        with written(output) as write:  # first, so that a file that cannot be written is told before all is planned
+            page = page_of(database, path, known, plans=plans, track=_tracked)
             write(page)
     if str(output) != "-":
         click.echo(f"{output}: {len(page.encode()) / 1000:,.0f} kB", err=True)

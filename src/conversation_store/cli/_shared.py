@@ -126,7 +126,11 @@ def written(output: Path | None) -> Generator[Callable[[str], object]]:
         with output.open("wb") as file:
             yield lambda text: file.write(text.encode())
         return
-    with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}.", delete=False) as file:
+    try:
+        temporary = tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}.", delete=False)  # noqa: SIM115
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(output)) from error  # not the name of what is moved there
+    with temporary as file:
         part = Path(file.name)
         try:
             yield lambda text: file.write(text.encode())
