@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from conversation_store.cli import main
+from conversation_store.dba.findings import Finding
 from conversation_store.dba.lint import RULES
+from support.documents import read
 
 FAULTY = """/* thing.get */
 -- Get a thing.
@@ -67,6 +71,11 @@ def test_json_has_everything_that_is_shown(folder: Path) -> None:
             }
         ],
     }
+
+
+def test_the_document_names_the_keys_of_a_finding() -> None:
+    (line,) = [each for each in read("sql/README.md").splitlines() if each.startswith("| a finding of these two |")]
+    assert re.findall(r"`(\w+)`", line) == [field.name for field in fields(Finding)]
 
 
 def test_where_nothing_is_found_it_exits_with_0(folder: Path) -> None:
