@@ -134,3 +134,11 @@ def plain_dialog(db: str, tenant: str) -> str:
     with psycopg.connect(db, autocommit=True) as connection:
         connection.execute("INSERT INTO conversation_store.dialog (id, tenant_id) VALUES (%s, %s)", [id, tenant])
     return id
+
+
+@pytest.fixture
+def new_cluster() -> Generator[str]:
+    """Give a database on each node of the cluster that CITUS_URL names, without our schema."""
+    assert CITUS_URL is not None
+    with citus_database(CITUS_URL) as conninfo:
+        yield conninfo
