@@ -14,8 +14,8 @@ from support.service_files import NOTE, NOTE_FILES, folder_of
 
 pytestmark = pytest.mark.slow
 
-# The plugin of this checkout, whether its entry point is installed or not.
-PLUGIN = "-p", "pytest_conversation_store", "-p", "no:cacheprovider"
+# The plugin is an entry point of the installed package: a checkout that was set up before has it after `make`.
+PLUGIN = "-p", "no:cacheprovider"
 ALL = 77
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

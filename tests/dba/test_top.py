@@ -39,6 +39,9 @@ def counted(database: str) -> str:
         if "pg_stat_statements" not in str(preloaded):
             pytest.skip("the caller's server does not preload pg_stat_statements")
         connection.execute("CREATE EXTENSION pg_stat_statements")
+        # What other tests have run may fill the room that there is, for all databases.
+        connection.execute("SET pg_stat_statements.track = 'none'")
+        connection.execute("SELECT pg_stat_statements_reset()")
     return database
 
 
