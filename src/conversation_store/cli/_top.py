@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from conversation_store.cli._shared import database_errors, database_option
-from conversation_store.dba.findings import printable
+from conversation_store.dba.findings import printable, size
 
 if TYPE_CHECKING:
     from conversation_store.dba.top import Top, Usage
@@ -94,7 +94,7 @@ def _table(first: str, usages: Sequence[Usage], limit: int, *, expand: bool) -> 
             f"{usage.total_ms:,.1f}",
             f"{usage.rows:,}",
             "" if usage.hit_share is None else f"{usage.hit_share:.1%}",
-            _size(usage.wal_bytes),
+            size(usage.wal_bytes, "B"),
         )
     return table
 
@@ -106,11 +106,3 @@ def _more(console: Console, usages: Sequence[Usage], limit: int) -> None:
 
 def _shown(text: str) -> str:
     return escape(printable(text))
-
-
-def _size(size: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}"
-        size /= 1024
-    return f"{size:,.1f} GB"

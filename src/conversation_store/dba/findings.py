@@ -80,3 +80,12 @@ def _is_wide(character: str) -> bool:
     import unicodedata
 
     return unicodedata.east_asian_width(character) in ("W", "F")
+
+
+def size(number: float, unit: str = "bytes") -> str:
+    """Return a number of bytes as people read it; *unit* is the word for those below a thousand."""
+    for name in (unit, "kB", "MB"):
+        if number < 1024:
+            return f"{number:,.0f} {name}"
+        number /= 1024
+    return f"{number:,.1f} GB"

@@ -46,7 +46,7 @@ _OF_ROWS = frozenset(
     {"work_mem", "pending_lists", "autovacuum", "visibility_map", "statistics", "bloat"},
 )
 
-_TODO_OF_WORKERS = "look at each worker: its tables are named conversation_store.conversation_102008 and the like"
+_ON_WORKERS = "look at each worker: its tables are named conversation_store.conversation_102008 and the like"
 
 _LEVELS: Sequence[Level] = ("problem", "advice", "unknown", "ok")
 
@@ -75,7 +75,7 @@ def examine(
             if only and name not in only:
                 continue
             if name in _OF_ROWS and not has_rows:
-                found.append(Finding("unknown", "the rows are on the workers", _TODO_OF_WORKERS, name))
+                found.append(Finding("unknown", "the rows are on the workers", _ON_WORKERS, name))
             else:
                 found += _made(name, check, patient, seconds)
     return sorted(found, key=lambda finding: _LEVELS.index(finding.level))

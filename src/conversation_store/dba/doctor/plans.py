@@ -10,6 +10,7 @@ import psycopg
 from conversation_store._adapters import Cursor
 from conversation_store.dba.doctor.patient import Finding, Patient
 from conversation_store.dba.files import QueryFile
+from conversation_store.dba.findings import size
 from conversation_store.dba.plans import explain
 from conversation_store.dba.reading import own_queries
 
@@ -90,14 +91,14 @@ def check_work_mem(patient: Patient) -> Iterator[Finding]:
     """Look whether a bitmap of the searched tables fits into work_mem."""
     row = patient.read_one("bitmap")
     if row.needed <= row.work_mem:
-        yield Finding("ok", f"a bitmap of the searched tables takes {_size(row.needed)} of {_size(row.work_mem)}")
+        yield Finding("ok", f"a bitmap of the searched tables takes {size(row.needed)} of {size(row.work_mem)}")
         return
     megabytes = 1
     while megabytes << 20 < 2 * row.needed:
         megabytes *= 2
     yield Finding(
         "problem",
-        f"work_mem is {_size(row.work_mem)}, and a bitmap of the searched tables takes {_size(row.needed)}: a search of"
+        f"work_mem is {size(row.work_mem)}, and a bitmap of the searched tables takes {size(row.needed)}: a search of"
         " a common keyword computes the keys of every text on a page again, which takes some twenty times as long",
         patient.set_for_role("work_mem", f"'{megabytes}MB'"),
     )
@@ -127,13 +128,13 @@ def check_pending_lists(patient: Patient) -> Iterator[Finding]:
             )
             continue
         kilobytes = max(blocks - _WAY, 0) * 8
-        seen.append(f"{_size(kilobytes * 1024)} in {index}")
+        seen.append(f"{size(kilobytes * 1024)} in {index}")
         limit = limits.get(index, _PENDING)
         if kilobytes > _PENDING:
             found.append(
                 Finding(
                     "advice",
-                    f"{_size(kilobytes * 1024)} wait in the pending list of {index}: every search reads them, and the"
+                    f"{size(kilobytes * 1024)} wait in the pending list of {index}: every search reads them, and the"
                     " next append of a session with a lower gin_pending_list_limit merges them while its caller waits",
                     f"VACUUM conversation_store.{table};",
                 )
@@ -142,8 +143,8 @@ def check_pending_lists(patient: Patient) -> Iterator[Finding]:
             found.append(
                 Finding(
                     "advice",
-                    f"gin_pending_list_limit is {_size(limit * 1024)} for {index}: as much may wait, every search reads"
-                    f" it, and an append merges it while its caller waits; {_size(kilobytes * 1024)} wait now",
+                    f"gin_pending_list_limit is {size(limit * 1024)} for {index}: as much may wait, every search reads"
+                    f" it, and an append merges it while its caller waits; {size(kilobytes * 1024)} wait now",
                     patient.set_for_role("gin_pending_list_limit", f"'{_PENDING}kB'")
                     + " and set it higher for a load alone",
                 )
@@ -165,11 +166,3 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for child in plan.get("Plans", ()):
         yield from _nodes(child)
-
-
-def _size(size: float) -> str:
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1024:
-            return f"{size:,.0f} {unit}"
-        size /= 1024
-    return f"{size:,.1f} GB"
